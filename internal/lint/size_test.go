@@ -1,0 +1,99 @@
+package lint
+
+import (
+	"bufio"
+	"go/ast"
+	"os"
+	"strings"
+	"testing"
+)
+
+// Limits: a file stays near 400 lines and a function near 40; above these a reason stands in exceptions.txt.
+const (
+	maxFileLines     = 800
+	maxFunctionLines = 80
+)
+
+func TestSizes(t *testing.T) {
+	tr, _ := loadAll(t)
+	excused := readExceptions(t)
+	for _, f := range tr.files {
+		if f.generated() {
+			continue
+		}
+		if f.lines > maxFileLines && !excused[f.path] {
+			t.Errorf("%s has %d lines, more than %d: split it", f.path, f.lines, maxFileLines)
+		}
+		if f.test {
+			continue
+		}
+		for _, decl := range f.ast.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			lines := tr.fset.Position(fn.End()).Line - tr.fset.Position(fn.Pos()).Line + 1
+			if name := f.path + ":" + fn.Name.Name; lines > maxFunctionLines && !excused[name] {
+				t.Errorf("%s has %d lines, more than %d: split it", name, lines, maxFunctionLines)
+			}
+		}
+	}
+}
+
+// readExceptions reads exceptions.txt: a path or path:function, then the reason.
+func readExceptions(t *testing.T) map[string]bool {
+	t.Helper()
+	file, err := os.Open("exceptions.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	excused := map[string]bool{}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		text := strings.TrimSpace(lines.Text())
+		if text == "" || strings.HasPrefix(text, "#") {
+			continue
+		}
+		name, reason, _ := strings.Cut(text, " ")
+		if strings.TrimSpace(reason) == "" {
+			t.Errorf("exceptions.txt: %s has no reason", name)
+		}
+		excused[name] = true
+	}
+	return excused
+}
+
+func TestPackageComment_OnePerFolder(t *testing.T) {
+	tr, _ := loadAll(t)
+	comments := map[string]int{}
+	for _, f := range tr.files {
+		if !f.test && !f.generated() && f.ast.Doc != nil {
+			comments[f.pkg]++
+		}
+	}
+	for _, pkg := range tr.packages() {
+		if strings.HasPrefix(pkg, "api/gen") {
+			continue
+		}
+		if comments[pkg] != 1 {
+			t.Errorf("%s has %d package comments, want 1", pkg, comments[pkg])
+		}
+	}
+}
+
+// vagueNames say nothing about what a package or file owns.
+var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "manager", "misc"}
+
+func TestNames_SayWhatTheyOwn(t *testing.T) {
+	tr, _ := loadAll(t)
+	for _, f := range tr.files {
+		for _, part := range strings.FieldsFunc(f.path, func(r rune) bool { return r == '/' || r == '_' || r == '.' }) {
+			for _, vague := range vagueNames {
+				if part == vague {
+					t.Errorf("%s: the name %q says nothing", f.path, vague)
+				}
+			}
+		}
+	}
+}
