@@ -14,13 +14,13 @@ status=0
 
 miss() { echo "MISSING CLIENT: $*" >&2; status=1; }
 
-envoy() {
+envoy_proxy() {
   local bin=.tools/bin/envoy
   if [ -n "${ENVOY_BIN:-}" ]; then
     ln -sf "$ENVOY_BIN" "$bin"
   elif [ ! -x "$bin" ]; then
     local found
-    found=$(PATH=${PATH//$PWD\/.tools\/bin:/} command -v envoy || true)
+    found=$(PATH=${PATH//$PWD\/.tools\/bin:/} type -P envoy || true)
     if [ -n "$found" ]; then
       ln -sf "$found" "$bin"
     else
@@ -49,7 +49,7 @@ python_client() {
   .tools/python/bin/python -c 'import grpc' >/dev/null 2>&1 || miss "Python's gRPC. Make 'pip install grpcio' work."
 }
 
-envoy
+envoy_proxy
 if [ "${1:-}" = --all ]; then
   command -v curl >/dev/null || apt-get install -y -qq curl >/dev/null 2>&1 || miss "curl"
   dig_client
