@@ -28,4 +28,12 @@ buf generate "$scratch/own" --template tools/buf.gen.yaml --output "$scratch/out
 rm -rf "$out"
 mkdir -p "$out"
 cp -r "$scratch"/out/supercluster/api/gen/. "$out/"
-cp "$scratch"/out/openapi.yaml "$out/openapi.yaml"
+
+# The description of the HTTP API shows errors as this API sends them, not as the generator assumes.
+awk '
+  /^        [A-Za-z]/ { skip = 0 }
+  /^        (Status|GoogleProtobufAny):$/ { skip = 1 }
+  /^        Status:$/ { while ((getline line < "tools/openapi-error.yaml") > 0) print line }
+  !skip { sub("schemas/Status\047", "schemas/Error\047"); print }
+' "$scratch/out/openapi.yaml" > "$out/openapi.yaml"
+cp tools/openapi.go.txt "$out/openapi.go"

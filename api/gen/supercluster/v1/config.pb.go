@@ -31,14 +31,14 @@ const (
 type Kind int32
 
 const (
-	Kind_KIND_UNSPECIFIED  Kind = 0 // all
+	Kind_KIND_UNSPECIFIED  Kind = 0 // all of the namespace, that is, all but nodes
 	Kind_KIND_SERVICE      Kind = 1
 	Kind_KIND_INSTANCE     Kind = 2
 	Kind_KIND_CHECK        Kind = 3
 	Kind_KIND_CHECK_STATUS Kind = 4
 	Kind_KIND_ROUTE        Kind = 5
 	Kind_KIND_CONFIG       Kind = 6
-	Kind_KIND_NODE         Kind = 7
+	Kind_KIND_NODE         Kind = 7 // of no namespace; its revisions are those of shard 0 (system)
 )
 
 // Enum value maps for Kind.

@@ -9,6 +9,7 @@
 package superclusterv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -315,20 +316,20 @@ var File_supercluster_v1_read_proto protoreflect.FileDescriptor
 
 const file_supercluster_v1_read_proto_rawDesc = "" +
 	"\n" +
-	"\x1asupercluster/v1/read.proto\x12\x0fsupercluster.v1\x1a\x1egoogle/protobuf/duration.proto\"M\n" +
-	"\vReadOptions\x12>\n" +
-	"\vconsistency\x18\x01 \x01(\x0e2\x1c.supercluster.v1.ConsistencyR\vconsistency\"\x81\x01\n" +
+	"\x1asupercluster/v1/read.proto\x12\x0fsupercluster.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"W\n" +
+	"\vReadOptions\x12H\n" +
+	"\vconsistency\x18\x01 \x01(\x0e2\x1c.supercluster.v1.ConsistencyB\b\xbaH\x05\x82\x01\x02\x10\x01R\vconsistency\"\x81\x01\n" +
 	"\n" +
 	"ReadHeader\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\x12+\n" +
-	"\x03age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03age\"l\n" +
-	"\fWriteOptions\x12\x1d\n" +
+	"\x03age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\x7f\n" +
+	"\fWriteOptions\x12&\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\x12#\n" +
-	"\rseen_revision\x18\x02 \x01(\x04R\fseenRevision\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"G\n" +
+	"request_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02(@R\trequestId\x12#\n" +
+	"\rseen_revision\x18\x02 \x01(\x04R\fseenRevision\x12\"\n" +
+	"\amessage\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\amessage\"G\n" +
 	"\vWriteHeader\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1c\n" +
 	"\tduplicate\x18\x02 \x01(\bR\tduplicate*_\n" +

@@ -669,7 +669,9 @@ type Instance struct {
 	// The combined health of the checks. Answers only.
 	Health Health `protobuf:"varint,16,opt,name=health,proto3,enum=supercluster.v1.Health" json:"health,omitempty"`
 	// The state of each check. Answers only.
-	CheckStatus   []*CheckStatus `protobuf:"bytes,17,rep,name=check_status,json=checkStatus,proto3" json:"check_status,omitempty"`
+	CheckStatus []*CheckStatus `protobuf:"bytes,17,rep,name=check_status,json=checkStatus,proto3" json:"check_status,omitempty"`
+	// When a draining instance is removed, by the clock of the node that marked it. Set by the server.
+	DrainUntil    *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=drain_until,json=drainUntil,proto3" json:"drain_until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -819,6 +821,13 @@ func (x *Instance) GetHealth() Health {
 func (x *Instance) GetCheckStatus() []*CheckStatus {
 	if x != nil {
 		return x.CheckStatus
+	}
+	return nil
+}
+
+func (x *Instance) GetDrainUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DrainUntil
 	}
 	return nil
 }
@@ -1370,7 +1379,7 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf6\x06\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb3\a\n" +
 	"\bInstance\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12D\n" +
@@ -1391,7 +1400,9 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x06region\x18\x0e \x01(\tR\x06region\x12)\n" +
 	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\x12/\n" +
 	"\x06health\x18\x10 \x01(\x0e2\x17.supercluster.v1.HealthR\x06health\x12?\n" +
-	"\fcheck_status\x18\x11 \x03(\v2\x1c.supercluster.v1.CheckStatusR\vcheckStatus\x1a8\n" +
+	"\fcheck_status\x18\x11 \x03(\v2\x1c.supercluster.v1.CheckStatusR\vcheckStatus\x12;\n" +
+	"\vdrain_until\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"drainUntil\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -1505,8 +1516,8 @@ var file_supercluster_v1_resource_proto_goTypes = []any{
 	nil,                           // 15: supercluster.v1.Service.MetadataEntry
 	nil,                           // 16: supercluster.v1.Instance.PortsEntry
 	nil,                           // 17: supercluster.v1.Instance.MetadataEntry
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
 }
 var file_supercluster_v1_resource_proto_depIdxs = []int32{
 	4,  // 0: supercluster.v1.Tenant.meta:type_name -> supercluster.v1.Meta
@@ -1522,21 +1533,22 @@ var file_supercluster_v1_resource_proto_depIdxs = []int32{
 	4,  // 10: supercluster.v1.Instance.meta:type_name -> supercluster.v1.Meta
 	1,  // 11: supercluster.v1.Instance.health:type_name -> supercluster.v1.Health
 	11, // 12: supercluster.v1.Instance.check_status:type_name -> supercluster.v1.CheckStatus
-	2,  // 13: supercluster.v1.Check.type:type_name -> supercluster.v1.CheckType
-	18, // 14: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
-	18, // 15: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
-	18, // 16: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
-	1,  // 17: supercluster.v1.CheckStatus.health:type_name -> supercluster.v1.Health
-	19, // 18: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
-	4,  // 19: supercluster.v1.Route.meta:type_name -> supercluster.v1.Meta
-	3,  // 20: supercluster.v1.Config.format:type_name -> supercluster.v1.Format
-	19, // 21: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
-	4,  // 22: supercluster.v1.Config.meta:type_name -> supercluster.v1.Meta
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	18, // 13: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
+	2,  // 14: supercluster.v1.Check.type:type_name -> supercluster.v1.CheckType
+	19, // 15: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
+	19, // 16: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
+	19, // 17: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
+	1,  // 18: supercluster.v1.CheckStatus.health:type_name -> supercluster.v1.Health
+	18, // 19: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
+	4,  // 20: supercluster.v1.Route.meta:type_name -> supercluster.v1.Meta
+	3,  // 21: supercluster.v1.Config.format:type_name -> supercluster.v1.Format
+	18, // 22: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
+	4,  // 23: supercluster.v1.Config.meta:type_name -> supercluster.v1.Meta
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_resource_proto_init() }
