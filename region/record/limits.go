@@ -1,0 +1,30 @@
+package record
+
+// Limits that every version judges alike. The answer that refuses something names its limit.
+const (
+	// FeatureLevel is the highest level of entries that this version applies.
+	FeatureLevel uint32 = 1
+
+	// MaxOps bounds the operations of an entry and of each list of a transaction.
+	MaxOps = 1024
+	// MaxEntryBytes bounds an encoded entry.
+	MaxEntryBytes = 1536 << 10
+	// MaxRangeKeys bounds the records that one range delete, or one range inside a transaction, touches.
+	MaxRangeKeys = 10_000
+	// MaxReadBytes bounds the values that one transaction answers.
+	MaxReadBytes = 4 << 20
+	// MaxRequestID bounds a request id.
+	MaxRequestID = 64
+
+	// WindowSize is how many groups of a proposer are remembered.
+	WindowSize = 1024
+	// MaxRequests is how many request ids of a tenant are remembered.
+	MaxRequests = 100_000
+	// RequestNanos is how long they are remembered, by the state clock.
+	RequestNanos = int64(600e9)
+
+	// ConfigVersions is how many versions of a config record outlive compaction.
+	ConfigVersions = 32
+	// MaxHistoryBytes is the history of a tenant above which that of deleted config records goes, oldest first.
+	MaxHistoryBytes = 256 << 20
+)
