@@ -12,7 +12,7 @@ import (
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/bench/measure"
-	"supercluster/bench/procs"
+	"supercluster/internal/procs"
 )
 
 const (
@@ -102,7 +102,7 @@ func (s *stage) start(ctx context.Context, opt options, nodes, conns int) error 
 	}
 	s.ours = ourSide(ours)
 
-	members, clients, err := s.group.StartEtcd(filepath.Join(opt.peers, "etcd"), nodes)
+	members, clients, err := startEtcd(s.group, filepath.Join(opt.peers, "etcd"), nodes)
 	if err != nil {
 		return err
 	}

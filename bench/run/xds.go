@@ -14,7 +14,7 @@ import (
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/bench/measure"
-	"supercluster/bench/procs"
+	"supercluster/internal/procs"
 )
 
 // shape is one size of the xDS benchmark.

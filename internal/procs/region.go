@@ -71,30 +71,6 @@ func (r *Region) findLeader(ctx context.Context) bool {
 	return r.Leader != ""
 }
 
-// StartEtcd starts n etcd members and gives the client addresses.
-func (g *Group) StartEtcd(binary string, n int) ([]*Process, []string, error) {
-	ports, err := FreePorts(2 * n)
-	if err != nil {
-		return nil, nil, err
-	}
-	var cluster []string
-	for i := range n {
-		cluster = append(cluster, fmt.Sprintf("n%d=http://127.0.0.1:%d", i+1, ports[2*i+1]))
-	}
-	var procs []*Process
-	var clients []string
-	for i := range n {
-		client := fmt.Sprintf("127.0.0.1:%d", ports[2*i])
-		p, err := g.Start("etcd", binary, "-name", fmt.Sprintf("n%d", i+1), "-data-dir", filepath.Join(g.Dir, fmt.Sprintf("etcd-%d", len(g.procs))),
-			"-client", "http://"+client, "-peer", fmt.Sprintf("http://127.0.0.1:%d", ports[2*i+1]), "-cluster", strings.Join(cluster, ","))
-		if err != nil {
-			return nil, nil, err
-		}
-		procs, clients = append(procs, p), append(clients, client)
-	}
-	return procs, clients, nil
-}
-
 // Dial opens n connections to an address.
 func Dial(address string, n int) ([]*grpc.ClientConn, error) {
 	var conns []*grpc.ClientConn
