@@ -16,38 +16,63 @@ import (
 // Region is one running region of ours: its processes and the gRPC address of the node that leads.
 type Region struct {
 	Servers []*Process
-	Leader  string // gRPC address
-	GRPC    []string
+	Nodes   []string // node names
+	GRPC    []string // gRPC addresses, in the order of Nodes
+	Leader  string   // gRPC address of the node that led at the start
+
+	group *Group
+	args  [][]string // command lines for a restart
 }
+
+// portsPerNode is how many listeners a server has.
+const portsPerNode = 6
 
 // StartRegion starts n `supercluster server` processes and waits until one of them leads and all answer.
 func (g *Group) StartRegion(ctx context.Context, binary string, n int) (*Region, error) {
-	const perNode = 6
-	ports, err := FreePorts(n * perNode)
+	ports, err := FreePorts(n * portsPerNode)
 	if err != nil {
 		return nil, err
 	}
 	members := make([]string, n)
 	for i := range n {
-		members[i] = fmt.Sprintf("n%d: \"127.0.0.1:%d\"", i+1, ports[i*perNode])
+		members[i] = fmt.Sprintf("n%d: \"127.0.0.1:%d\"", i+1, ports[i*portsPerNode])
 	}
-	r := &Region{}
+	r := &Region{group: g}
 	for i := range n {
-		p := ports[i*perNode:]
-		config := fmt.Sprintf("region: dc1\nnode: n%d\ndata-dir: %q\nmembers: {%s}\nlisten: {raft: \"127.0.0.1:%d\", grpc: \"127.0.0.1:%d\", http: \"127.0.0.1:%d\", dns: \"127.0.0.1:%d\", probe: \"127.0.0.1:%d\", admin: \"127.0.0.1:%d\"}\nlog: {level: error}\n",
-			i+1, filepath.Join(g.Dir, fmt.Sprintf("ours-%d-n%d", len(g.procs), i+1)), strings.Join(members, ", "), p[0], p[1], p[2], p[3], p[4], p[5])
-		path := filepath.Join(g.Dir, fmt.Sprintf("ours-%d.yaml", len(g.procs)))
+		p := ports[i*portsPerNode:]
+		node := fmt.Sprintf("n%d", i+1)
+		config := fmt.Sprintf(serverConfig, node, filepath.Join(g.Dir, fmt.Sprintf("region-%d-%s", p[0], node)), strings.Join(members, ", "), p[0], p[1], p[2], p[3], p[4], p[5])
+		path := filepath.Join(g.Dir, fmt.Sprintf("region-%d-%s.yaml", p[0], node))
 		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 			return nil, err
 		}
-		proc, err := g.Start("supercluster", binary, "server", "--config", path, "--bootstrap")
+		args := []string{binary, "server", "--config", path}
+		proc, err := g.Start(node, append(args, "--bootstrap")...)
 		if err != nil {
 			return nil, err
 		}
-		r.Servers = append(r.Servers, proc)
+		r.Servers, r.Nodes, r.args = append(r.Servers, proc), append(r.Nodes, node), append(r.args, args)
 		r.GRPC = append(r.GRPC, fmt.Sprintf("127.0.0.1:%d", p[1]))
 	}
 	return r, WaitUntil(ctx, "our region", r.findLeader, r.Servers...)
+}
+
+// serverConfig is the configuration file of one node.
+const serverConfig = `region: dc1
+node: %s
+data-dir: %q
+members: {%s}
+listen: {raft: "127.0.0.1:%d", grpc: "127.0.0.1:%d", http: "127.0.0.1:%d", dns: "127.0.0.1:%d", probe: "127.0.0.1:%d", admin: "127.0.0.1:%d"}
+log: {level: warn}
+`
+
+// Restart starts a node again on the folder it had.
+func (r *Region) Restart(i int) error {
+	proc, err := r.group.Start(r.Nodes[i], r.args[i]...)
+	if err == nil {
+		r.Servers[i] = proc
+	}
+	return err
 }
 
 // findLeader asks every node; all must agree on one leader.
