@@ -1,0 +1,27 @@
+// Package xds serves configuration to Envoy proxies and gRPC clients over aggregated discovery streams: the delta
+// protocol that Envoy speaks and the state-of-the-world protocol that every gRPC client speaks, from one core.
+//
+// It owns the streams, what each client was sent and said about it, and the one place where published resources
+// live: the world. It never decides which endpoints a client gets (federation/plan), what a resource looks like
+// (xds/resources), who may connect (registry/access), and it never writes to the store.
+//
+// How a change travels: the publisher gets a view and what changed, rebuilds and encodes the touched resources
+// once, and swaps them into the world under its lock; in the same critical section it marks them in the streams
+// that asked for them and wakes those. A stream composes a response from its marks when the one before was
+// acknowledged: the resource bytes are shared, only a header of some hundred bytes is its own. What changes while
+// a response is in flight gathers as marks. There is no timer before a push.
+//
+// Invariants:
+//
+//	I1 at most one response of a type is un-acknowledged on a stream
+//	I2 a listener or route that a client gets refers to clusters it has acknowledged; the wait for that is bounded
+//	I3 a cluster is removed from a client only after it acknowledged the routes that no longer use it
+//	I4 bytes that a client rejected are not sent again until they change, or until the client asks anew
+//	I5 a resource that does not validate is never published: its last good bytes stay
+//	I6 no client ever gets an empty configuration because the server does not know better: a stream is refused
+//	   with Unavailable before the first view and with InvalidArgument when its role is unknown
+//	I7 removals of endpoints are never sent: a cluster without endpoints has an explicit empty assignment
+//
+// A Server is safe for concurrent use. Locks are taken in the order session, world; the publisher takes only the
+// world's, so that a slow stream can never hold up a change for others.
+package xds
