@@ -1,6 +1,11 @@
 package record
 
-import "supercluster/internal/fault"
+import (
+	"encoding/binary"
+	"hash/crc32"
+
+	"supercluster/internal/fault"
+)
 
 // Entry is one entry of the log: a group of operations that one proposer sent together. They are applied in order, each
 // on its own, and get consecutive revisions.
@@ -22,20 +27,112 @@ type Entry struct {
 // Size is the number of bytes the entry was decoded from, 0 if it was not.
 func (e *Entry) Size() int { return e.size }
 
-// AppendEntry appends the encoding of an entry. It fails, with dst as it was, for an entry over a limit or one that
-// DecodeEntry would refuse.
+const (
+	entryMagic    = 0xc5 // and the bytes of "SC"
+	entryFormat   = 1
+	entryHeadSize = 4
+	checksumSize  = 4
+	// opHeadSize is the type and the length of an operation.
+	opHeadSize = 1 + 4
+	// maxDecodeBytes is far above what any version proposes: an import entry may reach 4 MiB.
+	maxDecodeBytes = 8 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Checksum is the CRC32C that guards entries and snapshot blocks.
+func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// AppendEntry appends the encoding of an entry. It fails for an entry over a limit (TooLarge) or one that DecodeEntry
+// would refuse (Invalid); dst is then returned as it was.
 func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
-	return dst, fault.New(fault.Internal, "AppendEntry is being written")
+	if len(e.Ops) > MaxOps {
+		return dst, fault.New(fault.TooLarge, "an entry has %d operations; the limit is %d", len(e.Ops), MaxOps)
+	}
+	start := len(dst)
+	out := append(dst, entryMagic, 'S', 'C', entryFormat)
+	out = binary.AppendUvarint(out, uint64(e.Level))
+	out = binary.AppendUvarint(out, e.Replica)
+	out = binary.AppendUvarint(out, e.Boot)
+	out = binary.AppendUvarint(out, e.Sequence)
+	out = binary.AppendVarint(out, e.Time)
+	out = binary.AppendUvarint(out, uint64(len(e.Ops)))
+	for i := range e.Ops {
+		var err error
+		if out, err = appendOp(out, &e.Ops[i]); err != nil {
+			return dst, err
+		}
+	}
+	if size := len(out) - start + checksumSize; size > MaxEntryBytes {
+		return dst, fault.New(fault.TooLarge, "an entry has %d bytes; the limit is %d", size, MaxEntryBytes)
+	}
+	return binary.LittleEndian.AppendUint32(out, Checksum(out[start:])), nil
+}
+
+// appendOp appends type, length of the rest, tenant, request id, seen revision and body.
+func appendOp(dst []byte, op *Op) ([]byte, error) {
+	if len(op.RequestID) > MaxRequestID {
+		return dst, fault.Field("request_id", "has %d bytes; the limit is %d", len(op.RequestID), MaxRequestID)
+	}
+	head := len(dst)
+	dst = append(dst, byte(op.Type), 0, 0, 0, 0)
+	dst = binary.AppendUvarint(dst, uint64(op.Tenant))
+	dst = appendString(dst, op.RequestID)
+	dst = binary.AppendUvarint(dst, op.Seen)
+	dst, err := appendOpBody(dst, op)
+	if err != nil {
+		return dst[:head], err
+	}
+	binary.LittleEndian.PutUint32(dst[head+1:], uint32(len(dst)-head-opHeadSize))
+	return dst, nil
 }
 
 // DecodeEntry reads an entry. Values point into b, which must never change afterwards; names are copies. A replica that
 // gets an error (Corrupt or Unsupported) must stop: what it cannot read, others may have applied.
 func DecodeEntry(b []byte) (*Entry, error) {
-	return nil, fault.New(fault.Internal, "DecodeEntry is being written")
+	c, err := checkEntry(b)
+	if err != nil {
+		return nil, err
+	}
+	e := &Entry{size: len(b)}
+	e.Level = c.uint32()
+	if !c.bad && e.Level > FeatureLevel {
+		return nil, errUnsupported("a log entry needs feature level %d; this version has %d", e.Level, FeatureLevel)
+	}
+	e.Replica = c.uint64()
+	e.Boot = c.uint64()
+	e.Sequence = c.uint64()
+	e.Time = c.int64()
+	n := c.count(opHeadSize + 3)
+	if n > 0 {
+		e.Ops = make([]Op, n)
+	}
+	d := opDecoder{left: n}
+	for i := range e.Ops {
+		if err := d.op(&c, &e.Ops[i]); err != nil {
+			return nil, err
+		}
+	}
+	if !c.end() {
+		return nil, errCorrupt("a log entry of %d bytes does not parse", len(b))
+	}
+	return e, nil
 }
 
-// AppendResults appends the encoding of a result vector: the answer of an entry, one result for each operation.
-func AppendResults(dst []byte, results []Result) []byte { return dst }
-
-// DecodeResults reads a result vector. Values point into b.
-func DecodeResults(b []byte) ([]Result, error) { return nil, nil }
+// checkEntry judges magic, format and checksum, and gives a cursor at the feature level.
+func checkEntry(b []byte) (cursor, error) {
+	if len(b) < entryHeadSize+checksumSize || len(b) > maxDecodeBytes {
+		return cursor{}, errCorrupt("a log entry has %d bytes", len(b))
+	}
+	if b[0] != entryMagic || b[1] != 'S' || b[2] != 'C' {
+		return cursor{}, errCorrupt("a log entry begins with % x", b[:3])
+	}
+	body, sum := b[:len(b)-checksumSize], binary.LittleEndian.Uint32(b[len(b)-checksumSize:])
+	if got := Checksum(body); got != sum {
+		return cursor{}, errCorrupt("a log entry of %d bytes has checksum %08x, not %08x", len(b), got, sum)
+	}
+	if b[3] != entryFormat {
+		return cursor{}, errUnsupported("a log entry has format %d; this version knows %d", b[3], entryFormat)
+	}
+	return cursor{b: body[entryHeadSize:]}, nil
+}
