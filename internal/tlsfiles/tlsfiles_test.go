@@ -166,24 +166,32 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// handshake connects both sides over a pipe and gives the names the server saw.
+// handshake connects both sides over a socket and gives the names the server saw.
 func handshake(t *testing.T, server, client *tls.Config) ([]string, error) {
 	t.Helper()
 	fixed := func() time.Time { return now }
 	server.Time, client.Time = fixed, fixed
-	left, right := net.Pipe()
-	defer left.Close()
-	defer right.Close()
-	done := make(chan error, 1)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	done := make(chan struct{})
 	go func() {
-		c := tls.Client(right, client)
-		_, err := c.Write([]byte("x"))
-		done <- err
-		right.Close()
+		defer close(done)
+		c, err := tls.Dial("tcp", listener.Addr().String(), client)
+		if err == nil {
+			_, _ = c.Write([]byte("x"))
+			c.Close()
+		}
 	}()
-	s := tls.Server(left, server)
-	_, err := io.ReadFull(s, make([]byte, 1))
-	left.Close()
+	raw, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := tls.Server(raw, server)
+	_, err = io.ReadFull(s, make([]byte, 1))
+	s.Close()
 	<-done
 	if err != nil {
 		return nil, err
