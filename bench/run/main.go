@@ -37,6 +37,8 @@ func benchmarks() []benchmark {
 		{"write", "durable puts over gRPC, 128 B values, 10,000 keys, against etcd", benchWrite},
 		{"read", "reads over gRPC, 128 B values, 10,000 keys, against etcd", benchRead},
 		{"xds", "one endpoint changes, until every client has it, against go-control-plane", benchXDS},
+		{"envoy", "one real Envoy under HTTP load: an endpoint change until its acknowledgement", benchEnvoy},
+		{"start", "start of a process to its first write and answer, memory", benchStart},
 	}
 }
 
