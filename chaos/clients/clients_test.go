@@ -24,31 +24,31 @@ const root = "../.."
 // client is one real client: how it is started, and what is missing when it cannot be.
 type client struct {
 	name    string
-	command func() (cmd []string, dir string, missing string)
+	command func() (cmd []string, missing string)
 }
 
 func clients(t *testing.T) []client {
 	return []client{
-		{"grpc-go", func() ([]string, string, string) {
+		{"grpc-go", func() ([]string, string) {
 			bin := filepath.Join(t.TempDir(), "goclient")
 			if out, err := exec.Command("go", "build", "-o", bin, "./goclient").CombinedOutput(); err != nil {
 				t.Fatalf("build goclient: %v: %s", err, out)
 			}
-			return []string{bin}, "", ""
+			return []string{bin}, ""
 		}},
-		{"node", func() ([]string, string, string) {
-			dir, _ := filepath.Abs(filepath.Join(root, ".tools", "node"))
-			if _, err := os.Stat(filepath.Join(dir, "node_modules", "@grpc", "grpc-js-xds")); err != nil {
-				return nil, "", "Node's @grpc/grpc-js-xds"
+		{"node", func() ([]string, string) {
+			modules, _ := filepath.Abs(filepath.Join(root, ".tools", "node", "node_modules"))
+			if _, err := os.Stat(filepath.Join(modules, "@grpc", "grpc-js-xds")); err != nil {
+				return nil, "Node's @grpc/grpc-js-xds"
 			}
-			return []string{"node", "client.js"}, dir, ""
+			return []string{"env", "NODE_PATH=" + modules, "node", "testdata/client.js"}, ""
 		}},
-		{"python", func() ([]string, string, string) {
+		{"python", func() ([]string, string) {
 			python, _ := filepath.Abs(filepath.Join(root, ".tools", "python", "bin", "python"))
 			if exec.Command(python, "-c", "import grpc").Run() != nil {
-				return nil, "", "Python's grpcio"
+				return nil, "Python's grpcio"
 			}
-			return []string{python, "client.py"}, "", ""
+			return []string{python, "testdata/client.py"}, ""
 		}},
 	}
 }
@@ -58,14 +58,14 @@ func TestRealGRPCClients(t *testing.T) {
 	binary := serverBinary(t)
 	for _, c := range clients(t) {
 		t.Run(c.name, func(t *testing.T) {
-			cmd, dir, missing := c.command()
+			cmd, missing := c.command()
 			if missing != "" {
 				if os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") != "" {
 					t.Fatalf("%s is missing: run tools/install.sh --all", missing)
 				}
 				t.Skipf("SKIP: %s is missing: run tools/install.sh --all", missing)
 			}
-			followMove(t, binary, cmd, dir)
+			followMove(t, binary, cmd)
 		})
 	}
 }
@@ -83,7 +83,7 @@ func serverBinary(t *testing.T) string {
 	return bin
 }
 
-func followMove(t *testing.T, binary string, command []string, dir string) {
+func followMove(t *testing.T, binary string, command []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	group, err := procs.NewGroup()
@@ -111,7 +111,7 @@ func followMove(t *testing.T, binary string, command []string, dir string) {
 	if err := os.WriteFile(bootstrap, out, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	runClient(ctx, t, command, dir, bootstrap, func() {
+	runClient(ctx, t, command, bootstrap, func() {
 		if _, err := registry.DeregisterInstance(ctx, &pb.DeregisterInstanceRequest{Service: "web", Id: "b1"}); err != nil {
 			t.Fatal(err)
 		}
@@ -119,26 +119,8 @@ func followMove(t *testing.T, binary string, command []string, dir string) {
 }
 
 // runClient starts a client, calls leave when it has seen both backends, and wants it to say that it moved.
-func runClient(ctx context.Context, t *testing.T, command []string, dir, bootstrap string, leave func()) {
+func runClient(ctx context.Context, t *testing.T, command []string, bootstrap string, leave func()) {
 	t.Helper()
-	if script := command[len(command)-1]; strings.HasPrefix(script, "client.") {
-		abs, err := filepath.Abs(filepath.Join("testdata", script))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if dir != "" { // Node finds its modules from where the script stands
-			copied := filepath.Join(dir, script)
-			text, err := os.ReadFile(abs)
-			if err == nil {
-				err = os.WriteFile(copied, text, 0o600)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			abs = copied
-		}
-		command[len(command)-1] = abs
-	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "GRPC_XDS_BOOTSTRAP="+bootstrap)
 	cmd.Stderr = os.Stderr
