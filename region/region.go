@@ -4,14 +4,26 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
 
 	"supercluster/internal/fault"
+	"supercluster/region/node"
 	"supercluster/region/record"
+	"supercluster/region/store"
 	"supercluster/region/wire"
 )
+
+// Faults decides the fate of what nodes send each other, for tests and chaos.
+type Faults = wire.Faults
+
+// Tuning changes what tests need changed.
+type Tuning = node.Tuning
 
 // Config says what a region's node is and where it keeps its data.
 type Config struct {
@@ -22,8 +34,10 @@ type Config struct {
 	Members map[string]string
 	// DataDir is the folder of this node alone.
 	DataDir string
-	// Listen is the address to listen on for the Raft port; empty means Members[Node].
-	Listen string
+	// Listen is the address to listen on for the Raft port; empty means Members[Node]. Listener is used instead when
+	// it is set.
+	Listen   string
+	Listener net.Listener
 	// GRPC and HTTP are the addresses other programs reach; they go into the node's record.
 	GRPC string
 	HTTP string
@@ -37,125 +51,154 @@ type Config struct {
 
 	Log    *slog.Logger
 	Meter  metric.Meter
-	Faults wire.Faults
+	Faults Faults
+	Tuning Tuning
 }
 
-// Region is one node's view of its region. It starts nothing before Run.
+// Region is one node's part of its region. It starts nothing before Run.
 type Region struct {
 	cfg   Config
+	log   *slog.Logger
+	wire  *wire.Wire
+	parts atomic.Pointer[parts] // set when Run has opened the folder
 	ready chan struct{}
+	// asked is when someone last read locally or asked for the status, in Unix nanoseconds: only then the age of
+	// this node's knowledge is kept low.
+	asked atomic.Int64
 }
 
-// New checks the configuration and makes a region that is not running yet.
+// parts is what exists while the node runs.
+type parts struct {
+	folder *node.Folder
+	node   *node.Node
+	store  *store.Store
+}
+
+// New checks the configuration and makes a node that does not run yet.
 func New(cfg Config) (*Region, error) {
-	return &Region{cfg: cfg, ready: make(chan struct{})}, nil
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case cfg.Region == "":
+		return nil, fault.Field("region", "a region needs a name")
+	case cfg.DataDir == "":
+		return nil, fault.Field("data-dir", "a node needs a data folder")
+	case cfg.Dev && len(cfg.Members) != 1:
+		return nil, fault.Field("members", "a development region has one node")
+	}
+	w, err := wire.New(wire.Config{
+		Region: cfg.Region, Node: cfg.Node, Members: cfg.Members, Listen: cfg.Listen, Listener: cfg.Listener,
+		Server: cfg.ServerTLS, Client: cfg.ClientTLS, Faults: cfg.Faults, Log: cfg.Log, Meter: cfg.Meter,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Region{cfg: cfg, log: cfg.Log, wire: w, ready: make(chan struct{})}, nil
 }
-
-// Status is what this node knows of its region.
-type Status struct {
-	Region   string
-	RegionID [16]byte
-	Node     string
-	Replica  uint64
-	// Leader is the name of the leader, empty when none is known.
-	Leader string
-	Term   uint64
-	// Applied is the index of the last log entry that this node's store contains.
-	Applied   uint64
-	Positions record.Positions
-	Compacted record.Positions
-	Purged    record.Positions
-	Alarms    []record.Alarm
-	Keys      uint64
-	Bytes     uint64
-	// FeatureLevel is the replicated format level.
-	FeatureLevel uint32
-	// Clock is the replicated state clock.
-	Clock time.Duration
-	// Age is how long ago this node last knew that it was not behind.
-	Age time.Duration
-}
-
-// NodeStatus is what this node knows of one node of the region.
-type NodeStatus struct {
-	Name    string
-	Replica uint64
-	Raft    string
-	GRPC    string
-	HTTP    string
-	// Alive: heard within 2 s, or self. LastHeard is how long ago, 0 for self and when never.
-	Alive     bool
-	LastHeard time.Duration
-	Leader    bool
-	Self      bool
-}
-
-// Run runs the node until ctx ends or it can not go on; a leader hands leadership over before it stops.
-func (r *Region) Run(ctx context.Context) error { return errStarting }
 
 // Ready is closed when the node has caught up with its region once: reads and writes can be served.
 func (r *Region) Ready() <-chan struct{} { return r.ready }
 
+// Run runs the node until ctx ends or it can not go on; a leader hands leadership over before it stops. After an
+// error of kind Corrupt, Unsupported or Internal the process must end.
+func (r *Region) Run(ctx context.Context) error {
+	if err := r.wire.Listen(); err != nil {
+		return err
+	}
+	p, err := r.open(ctx)
+	if err != nil {
+		r.wire.Close()
+		return err
+	}
+	defer p.folder.Close()
+	r.parts.Store(p)
+	// The port outlives the replica, which hands over and says goodbye through it.
+	wireCtx, closeWire := context.WithCancel(context.Background())
+	defer closeWire()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	wireEnd := make(chan error, 1)
+	nodeEnd := make(chan error, 1)
+	dutiesEnd := make(chan error, 1)
+	go func() { wireEnd <- r.wire.Run(wireCtx) }()
+	go func() { nodeEnd <- p.node.Run(ctx) }()
+	go func() { dutiesEnd <- r.duties(ctx, p) }()
+	var result error
+	for wireEnd != nil || nodeEnd != nil || dutiesEnd != nil {
+		var err error
+		select {
+		case err = <-wireEnd:
+			wireEnd = nil
+		case err = <-dutiesEnd:
+			dutiesEnd = nil
+		case err = <-nodeEnd:
+			nodeEnd = nil
+		}
+		if result == nil {
+			result = err
+		}
+		stop()
+		if nodeEnd == nil {
+			closeWire()
+		}
+	}
+	return result
+}
+
+// open takes the data folder and makes the parts of the node.
+func (r *Region) open(ctx context.Context) (*parts, error) {
+	folder, err := node.OpenFolder(ctx, node.FolderConfig{
+		Dir: r.cfg.DataDir, Region: r.cfg.Region, Node: r.cfg.Node, Members: slices.Collect(maps.Keys(r.cfg.Members)),
+		Bootstrap: r.cfg.Bootstrap, Dev: r.cfg.Dev, Knows: r.wire.Knows,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{folder: folder}
+	p.store, err = store.New(store.Config{
+		Dir: folder.StateDir(), Shard: 1, Replica: folder.Replica(), Log: r.log, Meter: r.cfg.Meter,
+		Fatal: func(err error) { p.node.Fail(err) },
+	})
+	if err == nil {
+		p.node, err = node.New(node.Config{
+			Node: r.cfg.Node, Dev: r.cfg.Dev, Folder: folder, Transport: r.wire.Transport(), Alive: r.wire.Alive,
+			Machine: p.store, Tuning: r.cfg.Tuning, Log: r.log, Meter: r.cfg.Meter,
+		})
+	}
+	if err != nil {
+		folder.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
 // Propose has the region apply one operation, exactly once, and gives its result. A status other than OK comes
 // back as an error too. Retries of what the log dropped happen inside, until ctx ends.
 func (r *Region) Propose(ctx context.Context, op record.Op) (record.Result, error) {
-	return record.Result{}, errStarting
+	p := r.parts.Load()
+	if p == nil {
+		return record.Result{}, errStarting
+	}
+	result, err := p.node.Propose(ctx, op)
+	if err != nil {
+		return record.Result{}, err
+	}
+	return result, statusFault(&op, &result)
 }
-
-// Linearize waits until reads on this node show every write acknowledged before the call.
-func (r *Region) Linearize(ctx context.Context) (record.Positions, error) {
-	return record.Positions{}, errStarting
-}
-
-// Get reads one record at a revision, 0 for the newest.
-func (r *Region) Get(ctx context.Context, k record.Key, revision uint64, level record.Level) (record.Record, bool, record.Freshness, error) {
-	return record.Record{}, false, record.Freshness{}, errStarting
-}
-
-// Range reads records in key order at a revision, 0 for the newest.
-func (r *Region) Range(ctx context.Context, rng record.Range, revision uint64, level record.Level) (record.RangeResult, record.Freshness, error) {
-	return record.RangeResult{}, record.Freshness{}, errStarting
-}
-
-// History reads the kept versions of one record, newest first, tombstones included.
-func (r *Region) History(ctx context.Context, k record.Key, limit int) ([]record.Record, record.Freshness, error) {
-	return nil, record.Freshness{}, errStarting
-}
-
-// Load gives every live record of some kinds at one moment, in key order, and says which moment.
-func (r *Region) Load(ctx context.Context, fn func(record.Record) error, kinds ...record.Kind) (record.Positions, error) {
-	return record.Positions{}, errStarting
-}
-
-// Follow calls fn with the commits after from, in order and without gaps, until ctx ends (nil), fn fails (its
-// error) or history is gone (Compacted, with the oldest revision). With idle > 0 fn is also called without commits
-// after each such period. at says up to where everything was given. Commits are shared: they must not be changed.
-func (r *Region) Follow(ctx context.Context, from record.Positions, idle time.Duration, fn func(commits []record.Commit, at record.Positions) error) error {
-	return errStarting
-}
-
-// Freshness says how new local reads are now.
-func (r *Region) Freshness() record.Freshness { return record.Freshness{} }
-
-// Status says what this node knows of its region.
-func (r *Region) Status() Status { return Status{} }
-
-// Nodes lists the nodes of the region by name.
-func (r *Region) Nodes() []NodeStatus { return nil }
 
 // Call asks a node, this one included, on the node channel.
 func (r *Region) Call(ctx context.Context, node string, method uint8, payload []byte) ([]byte, error) {
-	return nil, errStarting
+	return r.wire.Call(ctx, node, method, payload)
 }
 
 // Handle answers calls of a method. Before Run only.
 func (r *Region) Handle(method uint8, fn func(ctx context.Context, from string, payload []byte) ([]byte, error)) {
+	r.wire.Handle(method, fn)
 }
 
 // Alive lists the nodes heard within 2 s, this one included, by name.
-func (r *Region) Alive() []string { return nil }
+func (r *Region) Alive() []string { return r.wire.Alive() }
 
 // LastHeard says how long ago a node was last heard; false when never.
-func (r *Region) LastHeard(node string) (time.Duration, bool) { return 0, false }
-
-var errStarting = fault.New(fault.Unavailable, "this node is starting")
+func (r *Region) LastHeard(node string) (time.Duration, bool) { return r.wire.LastHeard(node) }

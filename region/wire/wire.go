@@ -252,3 +252,6 @@ func (w *Wire) names() []string {
 	slices.Sort(names)
 	return names
 }
+
+// Close closes the port of a Wire that was never run.
+func (w *Wire) Close() { w.shut() }

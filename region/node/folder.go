@@ -1,0 +1,303 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"supercluster/internal/fault"
+)
+
+// What is in a data folder.
+const (
+	identityName = "identity.json"
+	lockName     = "LOCK"
+	raftName     = "raft"
+	stateName    = "state"
+
+	// folderFormat is the layout of the folder; another one is refused.
+	folderFormat = 1
+
+	probeTimeout = time.Second
+)
+
+// FolderConfig says which folder to take for which node.
+type FolderConfig struct {
+	Dir     string
+	Region  string
+	Node    string
+	Members []string
+	// Bootstrap allows the first start on an empty folder, and refuses a used one. Dev allows it and refuses nothing.
+	Bootstrap bool
+	Dev       bool
+	// Knows asks a member whether the region exists and has seen this node before.
+	Knows func(ctx context.Context, member string) (bool, error)
+}
+
+// identity is what identity.json holds.
+type identity struct {
+	Format  int    `json:"format"`
+	Region  string `json:"region"`
+	Node    string `json:"node"`
+	Replica uint64 `json:"replica"`
+	// Boot counts the starts.
+	Boot uint64 `json:"boot"`
+	// Members are those of the first start, with their replica ids.
+	Members map[string]uint64 `json:"members"`
+	// RegionID is empty until the region has one.
+	RegionID string `json:"region_id,omitempty"`
+	// Started: the Raft log exists. From then on, losing it is losing votes that were given.
+	Started bool `json:"started,omitempty"`
+}
+
+// Folder is a data folder that this process holds.
+type Folder struct {
+	dir  string
+	lock *os.File
+
+	mu sync.Mutex
+	id identity
+}
+
+// OpenFolder takes a data folder: it locks it, checks whose it is and counts the start. An empty one is taken only
+// for a first start that was asked for, and that no member contradicts.
+func OpenFolder(ctx context.Context, cfg FolderConfig) (*Folder, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, folderFault(cfg.Dir, err)
+	}
+	lock, err := lockFolder(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{dir: cfg.Dir, lock: lock}
+	if err := f.open(ctx, cfg); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *Folder) open(ctx context.Context, cfg FolderConfig) error {
+	data, err := os.ReadFile(filepath.Join(f.dir, identityName))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := f.mayBegin(ctx, cfg); err != nil {
+			return err
+		}
+		f.id = identity{Format: folderFormat, Region: cfg.Region, Node: cfg.Node, Members: replicaIDs(cfg.Members)}
+		f.id.Replica = f.id.Members[cfg.Node]
+	case err != nil:
+		return folderFault(f.dir, err)
+	default:
+		if f.id, err = parseIdentity(f.dir, data); err != nil {
+			return err
+		}
+		if err := f.belongs(cfg); err != nil {
+			return err
+		}
+	}
+	f.id.Boot++
+	return f.save()
+}
+
+func parseIdentity(dir string, data []byte) (identity, error) {
+	var id identity
+	d := json.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(&id); err != nil {
+		return id, fault.Wrap(fault.Corrupt, err, "%s in data folder %s does not parse", identityName, dir).
+			WithHint("restore the file; without it the node must not vote again")
+	}
+	if id.Format != folderFormat {
+		return id, fault.New(fault.Unsupported, "data folder %s has format %d, this version knows %d", dir, id.Format, folderFormat).
+			WithHint("start the version that wrote it")
+	}
+	raw, err := hex.DecodeString(id.RegionID)
+	if err != nil || len(raw) != 0 && len(raw) != 16 || id.Replica == 0 || id.Boot == 0 {
+		return id, fault.New(fault.Corrupt, "%s in data folder %s is damaged", identityName, dir)
+	}
+	return id, nil
+}
+
+// belongs refuses the folder of another node or region, and one whose contents were lost.
+func (f *Folder) belongs(cfg FolderConfig) error {
+	id := f.id
+	names := slices.Sorted(slices.Values(cfg.Members))
+	switch {
+	case id.Region != cfg.Region:
+		return fault.New(fault.Conflict, "data folder %s belongs to region %q, not %q", f.dir, id.Region, cfg.Region).
+			WithHint("set region: %s, or another data-dir", id.Region)
+	case id.Node != cfg.Node:
+		return fault.New(fault.Conflict, "data folder %s belongs to node %q, not %q", f.dir, id.Node, cfg.Node).
+			WithHint("set node: %s, or another data-dir", id.Node)
+	case !slices.Equal(names, slices.Sorted(maps.Keys(id.Members))):
+		return fault.New(fault.Conflict, "the region was made with other members: %v", slices.Sorted(maps.Keys(id.Members))).
+			WithHint("members can not be changed by the configuration yet; addresses can")
+	case cfg.Bootstrap && !cfg.Dev:
+		return fault.New(fault.Conflict, "data folder %s is in use by node %q since its first start", f.dir, id.Node).
+			WithHint("--bootstrap is for the first start only: start without it")
+	}
+	if !id.Started {
+		return nil
+	}
+	for _, name := range []string{raftName, stateName} {
+		if _, err := os.Stat(filepath.Join(f.dir, name)); err != nil {
+			return fault.Wrap(fault.Corrupt, err, "data folder %s has lost its %s folder", f.dir, name).
+				WithHint("a node that forgot what it promised must not vote: restore the folder")
+		}
+	}
+	return nil
+}
+
+// mayBegin says whether an empty folder may become that of a node: a node that lost its disk must not come back as
+// if it had never voted.
+func (f *Folder) mayBegin(ctx context.Context, cfg FolderConfig) error {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return folderFault(f.dir, err)
+	}
+	for _, e := range entries {
+		if e.Name() != lockName && e.Name() != "lost+found" {
+			return fault.New(fault.Conflict, "data folder %s holds %q but no %s: it is not a node's", f.dir, e.Name(), identityName).
+				WithHint("set data-dir to an empty folder, or restore %s", identityName)
+		}
+	}
+	if !cfg.Bootstrap && !cfg.Dev {
+		return fault.New(fault.Conflict, "data folder %s is empty", f.dir).
+			WithHint("first start of a new region: add --bootstrap on every node, once; if this node had data before, " +
+				"its disk is lost: restore it, do not bootstrap")
+	}
+	return f.askMembers(ctx, cfg)
+}
+
+func (f *Folder) askMembers(ctx context.Context, cfg FolderConfig) error {
+	if cfg.Knows == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var asked sync.WaitGroup
+	answers := make([]string, len(cfg.Members))
+	for i, member := range cfg.Members {
+		if member == cfg.Node {
+			continue
+		}
+		asked.Go(func() {
+			if known, err := cfg.Knows(ctx, member); err == nil && known {
+				answers[i] = member
+			}
+		})
+	}
+	asked.Wait()
+	for _, member := range answers {
+		if member != "" {
+			return fault.New(fault.Conflict, "node %q answers that region %q exists and knows node %q", member, cfg.Region, cfg.Node).
+				WithHint("the disk of this node was lost: restore its data folder; under its old name it must not start empty")
+		}
+	}
+	return nil
+}
+
+// replicaIDs numbers the members by name.
+func replicaIDs(members []string) map[string]uint64 {
+	ids := make(map[string]uint64, len(members))
+	for i, name := range slices.Sorted(slices.Values(members)) {
+		ids[name] = uint64(i + 1)
+	}
+	return ids
+}
+
+// save replaces identity.json and makes that durable.
+func (f *Folder) save() error {
+	data, err := json.MarshalIndent(f.id, "", "  ")
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "the identity can not be encoded")
+	}
+	if err := writeDurably(f.dir, identityName, append(data, '\n')); err != nil {
+		return folderFault(f.dir, err)
+	}
+	return nil
+}
+
+// writeDurably replaces a file: after it returns, the new content survives a power loss; before, the old one does.
+func writeDurably(dir, name string, data []byte) error {
+	path := filepath.Join(dir, name)
+	file, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	err = errors.Join(err, file.Sync(), file.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// Replica is the number of this node in the Raft group; Boot that of this start.
+func (f *Folder) Replica() uint64 { return f.id.Replica }
+
+// Boot is the number of this start of the node; no other start ever had it.
+func (f *Folder) Boot() uint64 { return f.id.Boot }
+
+// Members are the replica ids of all members.
+func (f *Folder) Members() map[string]uint64 { return maps.Clone(f.id.Members) }
+
+// RaftDir and StateDir are where the log and the state are.
+func (f *Folder) RaftDir() string { return filepath.Join(f.dir, raftName) }
+
+// StateDir is where the state is.
+func (f *Folder) StateDir() string { return filepath.Join(f.dir, stateName) }
+
+// RegionID is the id of the region; false while this node has not learned it.
+func (f *Folder) RegionID() (id [16]byte, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, _ := hex.Decode(id[:], []byte(f.id.RegionID))
+	return id, n == len(id)
+}
+
+// SetRegionID keeps the id of the region. Another one than before means that the folder was mixed up.
+func (f *Folder) SetRegionID(id [16]byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	text := hex.EncodeToString(id[:])
+	switch f.id.RegionID {
+	case text:
+		return nil
+	case "":
+		f.id.RegionID = text
+		return f.save()
+	default:
+		return fault.New(fault.Corrupt, "data folder %s belongs to region id %s, but its log is that of %s", f.dir, f.id.RegionID, text)
+	}
+}
+
+// begun notes that the Raft log exists.
+func (f *Folder) begun() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.id.Started {
+		return nil
+	}
+	f.id.Started = true
+	return f.save()
+}
+
+// Close gives the folder back.
+func (f *Folder) Close() error { return f.lock.Close() }

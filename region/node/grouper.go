@@ -1,0 +1,287 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+)
+
+// Bounds of grouping. A group is what queued while the groups before it were on their way; no timer makes it wait.
+const (
+	defaultDepth  = 3
+	maxGroupOps   = 512
+	maxGroupBytes = 256 << 10
+	maxQueuedOps  = 16 << 10
+	maxQueued     = 64 << 20
+
+	// patience is how long an operation without a deadline is tried; maxPatience bounds those with one.
+	patience    = 10 * time.Second
+	maxPatience = time.Minute
+
+	// firstRetry is when a group that has no answer is proposed again although the leader did not change: its
+	// message may be lost. It doubles up to lastRetry.
+	firstRetry = 500 * time.Millisecond
+	lastRetry  = 4 * time.Second
+	// maxAttempts bounds the proposals of one group that are on their way at a time.
+	maxAttempts = 8
+	// busyPause is the wait after the log said that it has too much queued.
+	busyPause = 5 * time.Millisecond
+	// leaderPause bounds the wait for a leader before trying again.
+	leaderPause = 50 * time.Millisecond
+)
+
+// The states of a pending operation.
+const (
+	opQueued int32 = iota // nothing was done with it
+	opTaken               // it is part of a group that may be in the log
+	opLeft                // its caller went away
+)
+
+// pending is an operation that a caller waits for.
+type pending struct {
+	op       record.Op
+	size     int
+	deadline time.Time
+	state    atomic.Int32
+	done     chan answer
+}
+
+type answer struct {
+	result record.Result
+	err    error
+}
+
+// grouper puts operations into the log: in groups, again when they were lost, and each once.
+type grouper struct {
+	log     groupLog
+	replica uint64
+	boot    uint64
+	depth   int
+	slog    *slog.Logger
+	metrics *metrics
+	// hasLeader says whether a leader is known.
+	hasLeader func() bool
+
+	mu       sync.Mutex
+	work     *sync.Cond // the queue grew, or everything ends
+	queue    fifo
+	sequence uint64
+	stopping bool
+	busy     int // slots with a group
+
+	wakes []chan struct{} // one for each slot: the leader changed
+	drawn sync.Cond       // a slot became free
+}
+
+func newGrouper(replica, boot uint64, depth int, log *slog.Logger, m *metrics, hasLeader func() bool) *grouper {
+	if depth == 0 {
+		depth = defaultDepth
+	}
+	g := &grouper{replica: replica, boot: boot, depth: depth, slog: log, metrics: m, hasLeader: hasLeader}
+	g.work = sync.NewCond(&g.mu)
+	g.drawn.L = &g.mu
+	for range depth {
+		g.wakes = append(g.wakes, make(chan struct{}, 1))
+	}
+	return g
+}
+
+// propose queues one operation and waits for its result.
+func (g *grouper) propose(ctx context.Context, op record.Op) (record.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return record.Result{}, g.undone(err)
+	}
+	p := &pending{op: op, size: opSize(&op), done: make(chan answer, 1)}
+	if p.size > record.MaxEntryBytes {
+		return record.Result{}, fault.New(fault.TooLarge, "an operation of %d bytes is over the limit of %d", p.size, record.MaxEntryBytes)
+	}
+	now := time.Now()
+	p.deadline = now.Add(patience)
+	deadline, bounded := ctx.Deadline()
+	if bounded {
+		p.deadline = minTime(deadline, now.Add(maxPatience))
+	}
+	if err := g.enqueue(p); err != nil {
+		return record.Result{}, err
+	}
+	expired := (<-chan time.Time)(nil)
+	if !bounded || p.deadline != deadline {
+		t := time.NewTimer(time.Until(p.deadline))
+		defer t.Stop()
+		expired = t.C
+	}
+	select {
+	case a := <-p.done:
+		return a.result, a.err
+	case <-ctx.Done():
+		return g.leave(p, ctx.Err())
+	case <-expired:
+		return g.leave(p, context.DeadlineExceeded)
+	}
+}
+
+// leave takes an operation back if it is still queued; otherwise nobody knows what will become of it.
+func (g *grouper) leave(p *pending, cause error) (record.Result, error) {
+	if p.state.CompareAndSwap(opQueued, opLeft) {
+		return record.Result{}, g.undone(cause)
+	}
+	select {
+	case a := <-p.done:
+		return a.result, a.err
+	default:
+	}
+	p.state.CompareAndSwap(opTaken, opLeft)
+	return record.Result{}, unknownOutcome(cause)
+}
+
+// undone says why an operation was not proposed in its time.
+func (g *grouper) undone(cause error) error {
+	switch {
+	case errors.Is(cause, context.Canceled):
+		return fault.Wrap(fault.Canceled, cause, "the write was not proposed: its caller went away")
+	case !g.hasLeader():
+		return errNoLeader
+	default:
+		return fault.Wrap(fault.Deadline, cause, "the write was not proposed in its time; nothing was done")
+	}
+}
+
+func unknownOutcome(cause error) error {
+	return fault.Wrap(fault.OutcomeUnknown, cause, "the write was proposed, but not answered in its time").
+		WithHint("retry with the same request id")
+}
+
+func (g *grouper) enqueue(p *pending) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.stopping:
+		return errStopping
+	case g.queue.len() >= maxQueuedOps || g.queue.bytes+p.size > maxQueued:
+		g.metrics.busy()
+		return fault.New(fault.Busy, "%d writes wait already; nothing was done", g.queue.len()).WithRetryAfter(100 * time.Millisecond)
+	}
+	g.queue.push(p)
+	if g.busy < g.depth {
+		g.work.Signal()
+	}
+	return nil
+}
+
+// run puts groups into the log until ctx ends; what then waits is refused, what is on its way becomes unknown.
+func (g *grouper) run(ctx context.Context, log groupLog) {
+	g.log = log
+	stop := context.AfterFunc(ctx, func() {
+		g.refuse()
+		g.wake()
+	})
+	defer stop()
+	var slots sync.WaitGroup
+	for i := range g.depth {
+		s := &slot{g: g, wake: g.wakes[i]}
+		slots.Go(func() { s.run(ctx) })
+	}
+	slots.Wait()
+	g.refuse()
+}
+
+// refuse lets no operation in and answers those that wait.
+func (g *grouper) refuse() {
+	g.mu.Lock()
+	g.stopping = true
+	waiting := g.queue.takeAll()
+	g.work.Broadcast()
+	g.mu.Unlock()
+	for _, p := range waiting {
+		if p.state.CompareAndSwap(opQueued, opTaken) {
+			p.done <- answer{err: errStopping}
+		}
+	}
+}
+
+// drain refuses new operations and waits until those on their way are answered, or ctx ends.
+func (g *grouper) drain(ctx context.Context) {
+	g.refuse()
+	stop := context.AfterFunc(ctx, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.drawn.Broadcast()
+	})
+	defer stop()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.busy > 0 && ctx.Err() == nil {
+		g.drawn.Wait()
+	}
+}
+
+// wake tells every slot that the leader changed.
+func (g *grouper) wake() {
+	for _, c := range g.wakes {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// take waits for operations and makes a group of them; nil when everything ends.
+func (g *grouper) take(ops []*pending) ([]*pending, uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for {
+		for g.queue.len() == 0 && !g.stopping {
+			g.work.Wait()
+		}
+		if g.stopping {
+			return nil, 0
+		}
+		ops = g.queue.take(ops[:0])
+		if len(ops) > 0 {
+			break
+		}
+	}
+	g.busy++
+	g.sequence++
+	return ops, g.sequence
+}
+
+// free ends a group. Operations given back are queued again, first.
+func (g *grouper) free(back []*pending) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy--
+	g.drawn.Broadcast()
+	kept := back[:0:0]
+	for _, p := range back {
+		if p.state.CompareAndSwap(opTaken, opQueued) {
+			kept = append(kept, p)
+		}
+	}
+	if len(kept) == 0 {
+		return
+	}
+	if g.stopping {
+		for _, p := range kept {
+			if p.state.CompareAndSwap(opQueued, opTaken) {
+				p.done <- answer{err: errStopping}
+			}
+		}
+		return
+	}
+	g.queue.pushFront(kept)
+	g.work.Signal()
+}
+
+func minTime(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,227 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/lni/dragonboat/v4"
+	"github.com/lni/dragonboat/v4/config"
+	sm "github.com/lni/dragonboat/v4/statemachine"
+	"go.opentelemetry.io/otel/metric"
+
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+)
+
+// Config says what a replica is made of.
+type Config struct {
+	Node   string
+	Dev    bool
+	Folder *Folder
+	// Transport carries Raft messages to members by name. Alive lists those heard lately.
+	Transport config.TransportFactory
+	Alive     func() []string
+	// Machine is the state of this replica.
+	Machine sm.IOnDiskStateMachine
+	Tuning  Tuning
+
+	Log   *slog.Logger
+	Meter metric.Meter
+}
+
+// Node is one replica of the Raft group. It starts nothing before Run.
+type Node struct {
+	cfg     Config
+	members *members
+	leader  *leaderCell
+	metrics *metrics
+	grouper *grouper
+	reads   *reads
+	host    *dragonboat.NodeHost
+	running chan struct{} // closed when the replica was started
+
+	failing sync.Once
+	failed  chan struct{}
+	failure error
+}
+
+// New prepares a replica.
+func New(cfg Config) (*Node, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	m, err := newMetrics(cfg.Meter)
+	if err != nil {
+		return nil, err
+	}
+	ids := cfg.Folder.Members()
+	names := make([]string, 0, len(ids))
+	for name := range ids {
+		names = append(names, name)
+	}
+	n := &Node{
+		cfg: cfg, members: newMembers(names), leader: newLeaderCell(), metrics: m,
+		running: make(chan struct{}), failed: make(chan struct{}),
+	}
+	n.grouper = newGrouper(cfg.Folder.Replica(), cfg.Folder.Boot(), cfg.Tuning.Depth, cfg.Log, m, n.hasLeader)
+	n.reads = newReads(n.hasLeader, m)
+	return n, nil
+}
+
+func (n *Node) hasLeader() bool {
+	leader, _ := n.leader.get()
+	return leader.Replica != 0
+}
+
+// Fail stops this replica for a reason that it can not go on with. Run returns it; the process must then end,
+// because the replica's goroutines can not.
+func (n *Node) Fail(err error) {
+	n.failing.Do(func() {
+		n.failure = err
+		close(n.failed)
+	})
+}
+
+// Propose has the group apply one operation and gives its result, whatever its status.
+func (n *Node) Propose(ctx context.Context, op record.Op) (record.Result, error) {
+	return n.grouper.propose(ctx, op)
+}
+
+// Linearize waits until the machine covers every write acknowledged before the call.
+func (n *Node) Linearize(ctx context.Context) error { return n.reads.linearize(ctx) }
+
+// Age says how long ago this node last knew that it was not behind; false when it never knew.
+func (n *Node) Age() (time.Duration, bool) { return n.reads.age() }
+
+// Run starts the replica and runs it until ctx ends, when a leader hands over first, or until it fails.
+func (n *Node) Run(ctx context.Context) error {
+	if err := refuseForeignSettings(); err != nil {
+		return err
+	}
+	routeRaftLog(n.cfg.Log)
+	if err := n.start(); err != nil {
+		return err
+	}
+	log := newHostLog(n.host)
+	inner, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var parts sync.WaitGroup
+	parts.Go(func() { n.grouper.run(inner, log) })
+	parts.Go(func() { n.reads.run(inner, log) })
+	close(n.running)
+	select {
+	case <-n.failed:
+	case <-ctx.Done():
+		n.leave()
+	}
+	cancel()
+	parts.Wait()
+	return n.close()
+}
+
+// leave ends this node's part in the group without hurting the writes of others.
+func (n *Node) leave() {
+	draining, cancel := context.WithTimeout(context.Background(), transferTime)
+	defer cancel()
+	n.grouper.drain(draining)
+	n.handOver()
+}
+
+// stuckTime is how long a failed replica is given to close: its worker may be waiting for the end of the process.
+const stuckTime = time.Second
+
+// close stops Dragonboat. After a failure it may not stop, and what matters is the failure.
+func (n *Node) close() (err error) {
+	closed := make(chan error, 1)
+	go func() {
+		defer func() {
+			if cause := recover(); cause != nil {
+				closed <- panicFault(n.cfg.Folder.RaftDir(), cause)
+			}
+		}()
+		n.host.Close()
+		closed <- nil
+	}()
+	select {
+	case err = <-closed:
+	case <-n.failed:
+		select {
+		case <-closed:
+		case <-time.After(stuckTime):
+		}
+	}
+	select {
+	case <-n.failed:
+		return n.failure
+	default:
+		return err
+	}
+}
+
+// start opens the log and starts the replica.
+func (n *Node) start() (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = panicFault(n.cfg.Folder.RaftDir(), cause)
+		}
+	}()
+	host, err := dragonboat.NewNodeHost(n.hostConfig())
+	if err != nil {
+		return startFault(n.cfg.Folder.RaftDir(), err)
+	}
+	if host == nil { // Dragonboat swallows some panics
+		return fault.New(fault.Internal, "the Raft log in %s can not be opened", n.cfg.Folder.RaftDir())
+	}
+	n.host = host
+	replicas := map[uint64]string{}
+	for name, id := range n.cfg.Folder.Members() {
+		replicas[id] = hostID(name)
+	}
+	machine := func(uint64, uint64) sm.IOnDiskStateMachine {
+		return &guard{IOnDiskStateMachine: n.cfg.Machine, fail: n.Fail}
+	}
+	if err := host.StartOnDiskReplica(replicas, false, machine, n.groupConfig()); err != nil {
+		host.Close()
+		return startFault(n.cfg.Folder.RaftDir(), err)
+	}
+	return n.cfg.Folder.begun()
+}
+
+// guard is the machine as Dragonboat sees it: Dragonboat answers an error of a machine with a panic, so that errors
+// go to Run instead and Dragonboat's worker waits for the end.
+type guard struct {
+	sm.IOnDiskStateMachine
+	fail func(error)
+}
+
+// Open opens the machine.
+func (g *guard) Open(stop <-chan struct{}) (uint64, error) {
+	index, err := g.IOnDiskStateMachine.Open(stop)
+	if err != nil {
+		g.fail(err)
+		<-stop
+		return 0, sm.ErrOpenStopped
+	}
+	return index, nil
+}
+
+// Update applies entries.
+func (g *guard) Update(entries []sm.Entry) ([]sm.Entry, error) {
+	done, err := g.IOnDiskStateMachine.Update(entries)
+	if err != nil {
+		g.fail(err)
+		select {} // the process is ending; this replica must not take another step
+	}
+	return done, nil
+}
+
+// Sync makes what was applied durable.
+func (g *guard) Sync() error {
+	if err := g.IOnDiskStateMachine.Sync(); err != nil {
+		g.fail(err)
+		select {}
+	}
+	return nil
+}

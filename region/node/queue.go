@@ -1,0 +1,90 @@
+package node
+
+import "supercluster/region/record"
+
+// fifo is the queue of operations that wait for a group.
+type fifo struct {
+	ops   []*pending
+	head  int
+	bytes int
+}
+
+func (q *fifo) len() int { return len(q.ops) - q.head }
+
+func (q *fifo) push(p *pending) {
+	q.ops = append(q.ops, p)
+	q.bytes += p.size
+}
+
+func (q *fifo) pushFront(ps []*pending) {
+	rest := q.ops[q.head:]
+	q.ops = append(append(make([]*pending, 0, len(ps)+len(rest)), ps...), rest...)
+	q.head = 0
+	for _, p := range ps {
+		q.bytes += p.size
+	}
+}
+
+func (q *fifo) pop() *pending {
+	p := q.ops[q.head]
+	q.ops[q.head] = nil
+	q.head++
+	q.bytes -= p.size
+	if q.head == len(q.ops) {
+		q.ops, q.head = q.ops[:0], 0
+	} else if q.head > 1024 && q.head > len(q.ops)/2 {
+		n := copy(q.ops, q.ops[q.head:])
+		clear(q.ops[n:])
+		q.ops, q.head = q.ops[:n], 0
+	}
+	return p
+}
+
+// take moves what fits into one group to ops, past operations whose callers left.
+func (q *fifo) take(ops []*pending) []*pending {
+	bytes := 0
+	for q.len() > 0 && len(ops) < maxGroupOps {
+		next := q.ops[q.head]
+		if len(ops) > 0 && bytes+next.size > maxGroupBytes {
+			break
+		}
+		q.pop()
+		if next.state.CompareAndSwap(opQueued, opTaken) {
+			ops = append(ops, next)
+			bytes += next.size
+		}
+	}
+	return ops
+}
+
+func (q *fifo) takeAll() []*pending {
+	all := q.ops[q.head:]
+	*q = fifo{}
+	return all
+}
+
+// opSize estimates the encoded size of an operation, from above.
+func opSize(op *record.Op) int {
+	const envelope = 96
+	size := envelope + len(op.RequestID)
+	if t := op.Txn; t != nil {
+		size += envelope + len(t.Writer.Actor) + len(t.Writer.Message)
+		for i := range t.Compare {
+			size += envelope + len(t.Compare[i].Key.Name)*2 + len(t.Compare[i].Value)
+		}
+		for _, list := range [2][]record.TxnOp{t.Then, t.Else} {
+			for i := range list {
+				o := &list[i]
+				size += 2*envelope + 2*(len(o.Key.Name)+len(o.Range.From)+len(o.Range.To)) + len(o.Value) +
+					len(o.Attributes.Session) + len(o.Attributes.Writer.Actor) + len(o.Attributes.Writer.Message)
+			}
+		}
+	}
+	if t := op.Tenancy; t != nil {
+		size += len(t.Tenant) + len(t.Namespace) + len(t.Value) + len(t.Writer.Actor) + len(t.Writer.Message)
+	}
+	if op.Identity != nil {
+		size += len(op.Identity.Name)
+	}
+	return size
+}
