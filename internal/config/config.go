@@ -1,0 +1,75 @@
+package config
+
+import "time"
+
+// Server is the configuration of one server.
+type Server struct {
+	Region  string
+	Node    string
+	DataDir string
+	// Members maps the nodes of the region to the host:port of their Raft ports.
+	Members   map[string]string
+	Listen    Listen
+	Advertise Advertise
+	TLS       TLS
+	// Operators, Readers and Proxies are names in client certificates (SANs), by what their owners may do.
+	Operators []string
+	Readers   []string
+	Proxies   []string
+	DNS       DNS
+	Health    Health
+	Limits    Limits
+	Log       Log
+	OTLP      OTLP
+}
+
+// Listen holds the addresses listened on, host:port.
+type Listen struct {
+	HTTP, GRPC, DNS, Raft, Federation, Probe, Admin string
+}
+
+// Advertise holds the addresses under which other programs reach the server, when they differ from Listen.
+type Advertise struct{ HTTP, GRPC string }
+
+// TLS names PEM files.
+type TLS struct{ Cert, Key, ClientCA string }
+
+// Empty reports whether no file is named.
+func (t TLS) Empty() bool { return t == TLS{} }
+
+// DNS says how names are answered.
+type DNS struct {
+	Domain  string
+	Aliases []string
+	TTL     time.Duration
+	Rate    int
+}
+
+// Health says what checks may do.
+type Health struct{ AllowLinkLocal bool }
+
+// Limits bound what one principal may ask of this node.
+type Limits struct {
+	ReadRate, WriteRate, OpenRate int
+	Watches                       int
+}
+
+// Log says what is logged and how.
+type Log struct{ Level, Format string }
+
+// OTLP says where traces go.
+type OTLP struct{ Endpoint string }
+
+// Default gives the configuration that nobody changed.
+func Default() Server {
+	return Server{
+		Region: "dc1",
+		Listen: Listen{
+			HTTP: "127.0.0.1:8500", GRPC: "127.0.0.1:8502", DNS: "127.0.0.1:8600", Federation: "127.0.0.1:8302",
+			Probe: "127.0.0.1:8303", Admin: "127.0.0.1:8505",
+		},
+		DNS:    DNS{Domain: "sc.internal", Rate: 5000},
+		Limits: Limits{ReadRate: 500_000, WriteRate: 200_000, OpenRate: 5_000, Watches: 4096},
+		Log:    Log{Level: "info", Format: "text"},
+	}
+}
