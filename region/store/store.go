@@ -1,17 +1,20 @@
 package store
 
 import (
-	"context"
-	"io"
+	"cmp"
 	"log/slog"
-	"time"
+	"sync"
+	"sync/atomic"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	sm "github.com/lni/dragonboat/v4/statemachine"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 
 	"supercluster/internal/fault"
 	"supercluster/region/record"
+	"supercluster/region/state"
 )
 
 // Config says where the state is and how much memory it may use.
@@ -30,6 +33,9 @@ type Config struct {
 	// RingEvents and RingBytes bound the recent commits kept in memory for followers; 0 is 65,536 and 64 MiB.
 	RingEvents int
 	RingBytes  int64
+	// DiskMargin is what must stay free on the disk whatever the size of the state: the log and Pebble's own files
+	// need it. 0 is 256 MiB.
+	DiskMargin uint64
 
 	// Fatal is called once, before Update returns the error that stops this replica. The process must end: it
 	// prints the error's text, which says what to do.
@@ -38,13 +44,13 @@ type Config struct {
 	Meter metric.Meter
 }
 
-// Store is the state of one replica. It implements Dragonboat's IOnDiskStateMachine.
-type Store struct{ cfg Config }
-
-var _ sm.IOnDiskStateMachine = (*Store)(nil)
-
-// New checks the configuration. It touches no disk and starts nothing: Dragonboat calls Open.
-func New(cfg Config) (*Store, error) { return &Store{cfg: cfg}, nil }
+const (
+	defaultCacheBytes      = 32 << 20
+	defaultBlockCacheBytes = 32 << 20
+	defaultRingEvents      = 1 << 16
+	defaultRingBytes       = 64 << 20
+	defaultDiskMargin      = 256 << 20
+)
 
 // Published is a position of the state that readers see.
 type Published struct {
@@ -53,80 +59,185 @@ type Published struct {
 	Applied uint64
 }
 
-// DiskState says whether the disk has room for what the state may need.
-type DiskState struct {
-	Total uint64
-	Free  uint64
-	// State is what the state takes now; Reserve what must stay free: a recovery from a snapshot needs the received
-	// file and the new database beside the old one.
-	State   uint64
-	Reserve uint64
-	// Low: raise the alarm. Enough: clear it. Between them, leave it as it is.
-	Low    bool
-	Enough bool
+// Store is the state of one replica. It implements Dragonboat's IOnDiskStateMachine.
+type Store struct {
+	cfg     Config
+	folder  folder
+	cache   *cache
+	ring    *ring
+	metrics *metrics
+
+	view    atomic.Pointer[view] // what readers see; nil while the store is not open
+	applied broadcast            // after each publication
+
+	// What follows belongs to the calls that Dragonboat serialises.
+	live     *database
+	current  current
+	sequence uint64
+	overlay  *overlay
+	fixed    *fixedRows
+
+	databases sync.WaitGroup // those that are open, old ones that are still read included
+	failure   atomic.Pointer[fault.Error]
+
+	mu     sync.Mutex
+	pinned map[*view]struct{} // by PrepareSnapshot, until SaveSnapshot takes them
 }
 
-// Open opens the state and gives the index of the last entry in it.
-func (s *Store) Open(stop <-chan struct{}) (uint64, error) { return 0, errClosed }
+var _ sm.IOnDiskStateMachine = (*Store)(nil)
 
-// Update applies entries in one batch.
-func (s *Store) Update(entries []sm.Entry) ([]sm.Entry, error) { return nil, errClosed }
-
-// Lookup is not used: readers call the store itself.
-func (s *Store) Lookup(any) (any, error) { return nil, errClosed }
-
-// Sync makes everything applied durable.
-func (s *Store) Sync() error { return errClosed }
-
-// PrepareSnapshot pins the state for SaveSnapshot.
-func (s *Store) PrepareSnapshot() (any, error) { return nil, errClosed }
-
-// SaveSnapshot streams the pinned state.
-func (s *Store) SaveSnapshot(pinned any, w io.Writer, stop <-chan struct{}) error { return errClosed }
-
-// RecoverFromSnapshot replaces the state by a streamed one.
-func (s *Store) RecoverFromSnapshot(r io.Reader, stop <-chan struct{}) error { return errClosed }
-
-// Close closes the state.
-func (s *Store) Close() error { return nil }
-
-// Published says what readers see now; false before Open and after Close.
-func (s *Store) Published() (Published, bool) { return Published{}, false }
-
-// Wait waits until readers see the entry with an index.
-func (s *Store) Wait(ctx context.Context, index uint64) error { return errClosed }
-
-// Get reads one record at a revision, 0 for the newest, and says at which positions it was read.
-func (s *Store) Get(k record.Key, revision uint64) (record.Record, bool, record.Positions, error) {
-	return record.Record{}, false, record.Positions{}, errClosed
+// New checks the configuration. It touches no disk and starts nothing: Dragonboat calls Open.
+func New(cfg Config) (*Store, error) {
+	if cfg.Dir == "" {
+		return nil, fault.Field("data-dir", "the store needs a folder")
+	}
+	if cfg.FS == nil {
+		cfg.FS = vfs.Default
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Meter == nil {
+		cfg.Meter = noop.NewMeterProvider().Meter("")
+	}
+	cfg.CacheBytes = cmp.Or(cfg.CacheBytes, defaultCacheBytes)
+	cfg.BlockCacheBytes = cmp.Or(cfg.BlockCacheBytes, defaultBlockCacheBytes)
+	cfg.RingEvents = cmp.Or(cfg.RingEvents, defaultRingEvents)
+	cfg.RingBytes = cmp.Or(cfg.RingBytes, defaultRingBytes)
+	cfg.DiskMargin = cmp.Or(cfg.DiskMargin, defaultDiskMargin)
+	s := &Store{
+		cfg: cfg,
+		folder: folder{
+			fs: cfg.FS, dir: cfg.Dir, shard: cfg.Shard, replica: cfg.Replica,
+			step: func(string) error { return nil },
+		},
+		cache:  newCache(cfg.CacheBytes),
+		ring:   newRing(cfg.RingEvents, cfg.RingBytes),
+		fixed:  newFixedRows(),
+		pinned: map[*view]struct{}{},
+	}
+	s.overlay = newOverlay(s.cache, s.fixed)
+	var err error
+	s.metrics, err = newMetrics(cfg.Meter, s)
+	return s, err
 }
 
-// Range reads records in key order at a revision, 0 for the newest.
-func (s *Store) Range(rng record.Range, revision uint64) (record.RangeResult, record.Positions, error) {
-	return record.RangeResult{}, record.Positions{}, errClosed
+// Open implements statemachine.IOnDiskStateMachine: it opens the state, publishes it and gives the index of the last
+// entry in it. It builds nothing in memory.
+func (s *Store) Open(stop <-chan struct{}) (uint64, error) {
+	if s.view.Load() != nil {
+		return 0, fault.New(fault.Internal, "the state is open already")
+	}
+	c, err := s.folder.prepare()
+	if err != nil {
+		return 0, s.fail(err)
+	}
+	if stopped(stop) {
+		return 0, sm.ErrOpenStopped
+	}
+	d, err := s.openDatabase(c)
+	if err != nil {
+		return 0, s.fail(err)
+	}
+	if err := s.adopt(c, d); err != nil {
+		d.release()
+		return 0, s.fail(err)
+	}
+	return s.view.Load().Applied, nil
 }
 
-// History reads the kept versions of one record, newest first, tombstones included; limit 0 is all.
-func (s *Store) History(k record.Key, limit int) ([]record.Record, record.Positions, error) {
-	return nil, record.Positions{}, errClosed
+// adopt makes an opened database the state: the folder names no other one, and readers see it.
+func (s *Store) adopt(c current, d *database) error {
+	if !c.created {
+		c.created = true
+		if err := s.folder.switchTo(c); err != nil {
+			return err
+		}
+	}
+	if err := s.folder.clean(c); err != nil {
+		return err
+	}
+	summary, err := summarize(d)
+	if err != nil {
+		return err
+	}
+	s.show(c, d, summary)
+	return nil
 }
 
-// Load gives every live record of some kinds at one moment, in key order, and says which moment.
-func (s *Store) Load(ctx context.Context, kinds []record.Kind, fn func(record.Record) error) (record.Positions, error) {
-	return record.Positions{}, errClosed
+// show publishes a database. Readers may see the state jump, never go back.
+func (s *Store) show(c current, d *database, summary state.Summary) {
+	s.live, s.current = d, c
+	s.fixed.clear()
+	s.sequence++
+	s.cache.reset(s.sequence)
+	s.publish(newView(d, Published{Positions: summary.Positions, Applied: summary.AppliedIndex}, s.sequence))
+	s.ring.reset(summary.Positions)
 }
 
-// Follow calls fn with the commits after from until ctx ends (nil), fn fails (its error), history is gone
-// (Compacted, with the oldest revision) or the store closes (Unavailable). With idle > 0 fn is also called without
-// commits after each such period. at says up to where everything was given. Commits are shared and immutable.
-func (s *Store) Follow(ctx context.Context, from record.Positions, idle time.Duration, fn func(commits []record.Commit, at record.Positions) error) error {
-	return errClosed
+func summarize(d *database) (state.Summary, error) {
+	r := &reader{rows: d}
+	summary, err := state.Summarize(r)
+	if closeErr := r.close(); err == nil {
+		err = closeErr
+	}
+	return summary, err
 }
 
-// Hash gives the hash of the logical state and the index it belongs to.
-func (s *Store) Hash() (hash [32]byte, applied uint64, err error) { return hash, 0, errClosed }
+// Lookup implements statemachine.IOnDiskStateMachine. Readers call the store itself.
+func (s *Store) Lookup(any) (any, error) {
+	return nil, fault.New(fault.Unsupported, "reads do not go through the log library")
+}
 
-// DiskState says whether the disk has room for what the state may need.
-func (s *Store) DiskState() (DiskState, error) { return DiskState{}, errClosed }
+// Sync implements statemachine.IOnDiskStateMachine: everything applied is durable after it.
+func (s *Store) Sync() error {
+	if s.live == nil {
+		return errClosed
+	}
+	if err := s.live.LogData(nil, pebble.Sync); err != nil {
+		return s.fail(diskFault(err, "the state can not be synced"))
+	}
+	return nil
+}
 
-var errClosed = fault.New(fault.Unavailable, "the state is not open").WithHint("retry, perhaps on another node")
+// Close implements statemachine.IOnDiskStateMachine. It waits for readers that are under way; followers end.
+func (s *Store) Close() error {
+	before := s.view.Swap(nil)
+	if before == nil {
+		return nil
+	}
+	s.applied.signal()
+	s.ring.changed.signal()
+	s.mu.Lock()
+	for v := range s.pinned {
+		v.release()
+	}
+	clear(s.pinned)
+	s.mu.Unlock()
+	before.release()
+	s.live.release()
+	s.live = nil
+	s.databases.Wait()
+	return nil
+}
+
+// fail stops this replica: the first error is reported once, and everything that writes answers it from now on.
+func (s *Store) fail(err error) error {
+	cause, ok := fault.As(err)
+	if !ok {
+		cause = fault.Wrap(fault.Internal, err, "the state of this replica failed")
+	}
+	if s.failure.CompareAndSwap(nil, cause) && s.cfg.Fatal != nil {
+		s.cfg.Fatal(err)
+	}
+	return err
+}
+
+func stopped(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,138 @@
+package store
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"supercluster/internal/fault"
+)
+
+// formatVersion is Pebble's format. It is raised by hand, never by an upgrade of the library, so that a node can go
+// back one version.
+const formatVersion = pebble.FormatTableFormatV6
+
+// Sizes that suit a small machine. The rows of a region are small and most reads are answered by the cache of newest
+// versions, so Pebble gets little.
+const (
+	memTableSize    = 16 << 20
+	memTableStop    = 4
+	bytesPerSync    = 512 << 10 // spreads the write-back, so that Sync, which holds up Update, finds little to do
+	maxOpenFiles    = 256
+	bloomBitsPerKey = 10
+	blockSize       = 8 << 10
+)
+
+// database is one open Pebble database, closed when the last view of it is gone.
+type database struct {
+	*pebble.DB
+	fs   vfs.FS
+	path string
+	refs atomic.Int64
+	// obsolete: remove the folder after closing.
+	obsolete atomic.Bool
+	open     *sync.WaitGroup
+	log      *slog.Logger
+}
+
+// openDatabase opens a database. Without created it is made; otherwise a missing one is an error, for an empty state
+// in its place would be amnesia.
+func (s *Store) openDatabase(c current) (*database, error) {
+	path := s.folder.path(c.name())
+	options := s.pebbleOptions()
+	options.ErrorIfNotExists = c.created
+	db, err := pebble.Open(path, options)
+	if err != nil {
+		return nil, diskFault(err, "the database %s can not be opened", path)
+	}
+	d := &database{DB: db, fs: s.folder.fs, path: path, open: &s.databases, log: s.cfg.Log}
+	d.refs.Store(1)
+	d.open.Add(1)
+	return d, nil
+}
+
+func (d *database) retain() { d.refs.Add(1) }
+
+// release gives up one reference. The last one closes the database: a reader may well be the last.
+func (d *database) release() {
+	if d.refs.Add(-1) > 0 {
+		return
+	}
+	defer d.open.Done()
+	if err := d.Close(); err != nil {
+		d.log.Error("a database did not close cleanly", "path", d.path, "error", err)
+	}
+	if !d.obsolete.Load() {
+		return
+	}
+	if err := d.fs.RemoveAll(d.path); err != nil {
+		d.log.Warn("an unused database could not be removed; the next start tries again", "path", d.path, "error", err)
+	}
+}
+
+func (s *Store) pebbleOptions() *pebble.Options {
+	logger := &pebbleLog{log: s.cfg.Log, fatal: s.fail}
+	options := &pebble.Options{
+		FS:                          s.folder.fs,
+		Comparer:                    newComparer(),
+		FormatMajorVersion:          formatVersion,
+		CacheSize:                   s.cfg.BlockCacheBytes,
+		MemTableSize:                memTableSize,
+		MemTableStopWritesThreshold: memTableStop,
+		MaxOpenFiles:                maxOpenFiles,
+		BytesPerSync:                bytesPerSync,
+		WALBytesPerSync:             bytesPerSync,
+		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },
+		Logger:                      logger,
+		EventListener:               logger.events(),
+	}
+	for i := range options.Levels {
+		options.Levels[i].BlockSize = blockSize
+		options.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
+		options.Levels[i].FilterType = pebble.TableFilter
+	}
+	return options
+}
+
+// pebbleLog passes on what an operator can act on. Pebble's own information is for its developers: debug level.
+type pebbleLog struct {
+	log   *slog.Logger
+	fatal func(error) error
+}
+
+// Infof implements pebble.Logger.
+func (l *pebbleLog) Infof(string, ...any) {}
+
+// Errorf implements pebble.Logger.
+func (l *pebbleLog) Errorf(format string, args ...any) {
+	l.log.Error("pebble", "error", fault.New(fault.Internal, format, args...))
+}
+
+// Fatalf implements pebble.Logger. Pebble calls it when it can not go on (a write of its log failed) and relies on it
+// not to return.
+func (l *pebbleLog) Fatalf(format string, args ...any) {
+	panic(l.fatal(fault.New(fault.Internal, format, args...).
+		WithHint("the disk of the state folder failed or is full; restart this node when that is mended")))
+}
+
+func (l *pebbleLog) events() *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(err error) { l.log.Error("pebble: background work failed, it is tried again", "error", err) },
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			l.log.Error("pebble: damaged data on disk; replace this replica", "detail", info.String())
+		},
+		DiskSlow: func(info pebble.DiskSlowInfo) {
+			l.log.Warn("the disk is slow", "path", info.Path, "operation", info.OpType.String(), "duration", info.Duration)
+		},
+		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+			l.log.Warn("writes wait for the disk", "reason", info.Reason)
+		},
+		WriteStallEnd: func() { l.log.Info("writes go on") },
+		CompactionEnd: func(info pebble.CompactionInfo) { l.log.Debug("pebble: compacted", "detail", info.String()) },
+		FlushEnd:      func(info pebble.FlushInfo) { l.log.Debug("pebble: flushed", "detail", info.String()) },
+	}
+}
