@@ -29,6 +29,11 @@ func Public(err error) *fault.Error {
 	if e, ok := fault.As(err); ok {
 		return e
 	}
+	// The status of a foreign service (health, reflection) was made to be sent.
+	var foreign interface{ GRPCStatus() *grpcstatus.Status }
+	if errors.As(err, &foreign) {
+		return &fault.Error{Kind: foreignKind(foreign.GRPCStatus()), Message: foreign.GRPCStatus().Message()}
+	}
 	switch kind := fault.KindOf(err); kind {
 	case fault.Canceled:
 		return fault.New(kind, "the caller went away")

@@ -1,0 +1,216 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"supercluster/api/status"
+	"supercluster/internal/fault"
+	"supercluster/registry/access"
+)
+
+// serveUnary is the chain of a unary call, the same for gRPC and HTTP: recover, request id, log and metrics,
+// authenticate, authorize, quota, decode and validate, deadline, handler. It is one function and not a stack of
+// interceptors because each of those would cost every call its own closures.
+func (s *Server) serveUnary(ctx context.Context, u *unaryMethod, decode func(any) error, h *httpCall) (resp any, err error) {
+	c := &call{row: u.row, http: h, started: time.Now()}
+	c.takeRequestID(ctx)
+	ctx, span := s.startSpan(ctx, c)
+	defer func() {
+		if p := recover(); p != nil {
+			resp, err = nil, s.recovered(c, p)
+		}
+		err = s.finish(ctx, c, span, err)
+	}()
+	if err := s.admit(ctx, c); err != nil {
+		return nil, err
+	}
+	ctx = context.WithValue(ctx, callKey{}, c)
+	if c.row.class == classWrite {
+		var cancel context.CancelFunc
+		if ctx, cancel = withDefaultDeadline(ctx, s.cfg.Limits.WriteTimeout); cancel != nil {
+			defer cancel()
+		}
+		if h == nil {
+			// Fails only outside a gRPC call: the HTTP side sets the header itself.
+			_ = grpc.SetHeader(ctx, metadata.MD{requestIDHeader: []string{c.id()}})
+		}
+	}
+	return u.call(u.impl, ctx, func(req any) error {
+		if err := decode(req); err != nil {
+			return malformed(err)
+		}
+		return s.check(c.row, req)
+	}, nil)
+}
+
+// admit authenticates the caller, asks whether its principal may call the method at all, and charges its quota.
+// It runs before the request is decoded: who may not call costs no more than that.
+func (s *Server) admit(ctx context.Context, c *call) error {
+	if c.row.open {
+		return nil
+	}
+	p, err := s.cfg.Principal(ctx)
+	if err != nil {
+		return err
+	}
+	c.principal = p
+	if err := decide(c, access.Request{Verb: c.row.verb, Kind: c.row.kind}); err != nil {
+		return err
+	}
+	return s.quotas.take(c.row.class, p.Name)
+}
+
+// decide asks the decision function.
+func decide(c *call, r access.Request) error {
+	d := access.Decide(c.principal, r)
+	if d.Allow {
+		return nil
+	}
+	what := string(r.Verb) + " " + r.Kind
+	if r.Name != "" {
+		what += " " + fmt.Sprintf("%q", r.Name)
+	}
+	if c.principal.Role == access.RoleAnonymous {
+		return fault.New(fault.Unauthenticated, "%s: the caller is not known", what).
+			WithHint("use a client certificate whose name is listed among operators, readers or proxies")
+	}
+	return fault.New(fault.Denied, "%s is not allowed for %q: %s", what, c.principal.Name, d.Reason)
+}
+
+// check bounds and validates a decoded request.
+func (s *Server) check(r *row, req any) error {
+	msg, ok := req.(proto.Message)
+	if !ok {
+		return nil
+	}
+	if size := proto.Size(msg); size > r.maxBytes {
+		return fault.New(fault.TooLarge, "the request has %d bytes, the limit of %s is %d", size, r.method, r.maxBytes)
+	}
+	return s.validate(msg)
+}
+
+// malformed turns what the codec says about bytes that do not decode into Invalid; gRPC would call it internal.
+func malformed(err error) error {
+	if _, ok := fault.As(err); ok {
+		return err
+	}
+	st, _ := grpcstatus.FromError(err)
+	return fault.Wrap(fault.Invalid, err, "the request cannot be decoded: %s", st.Message()).
+		WithHint("strings must be valid UTF-8, and the message of the method's type")
+}
+
+// finish logs, counts and converts the end of a call.
+func (s *Server) finish(ctx context.Context, c *call, span trace.Span, err error) error {
+	elapsed := time.Since(c.started)
+	if err == nil {
+		s.metrics.record(ctx, c.row, nil, elapsed)
+		if s.log.Enabled(ctx, c.row.level) {
+			s.logCall(ctx, c, c.row.level, elapsed, nil)
+		}
+		if span != nil {
+			span.End()
+		}
+		return nil
+	}
+	kind := kindOf(err)
+	s.metrics.record(ctx, c.row, &kind, elapsed)
+	if level := levelOf(kind); s.log.Enabled(ctx, level) {
+		s.logCall(ctx, c, level, elapsed, err)
+	}
+	if span != nil {
+		span.SetStatus(codes.Error, kind.String())
+		span.End()
+	}
+	return status.ToGRPCWithID(err, c.id())
+}
+
+// kindOf finds the kind of what a handler returned: a fault, or the status of a foreign service (xDS, reflection).
+func kindOf(err error) fault.Kind {
+	return status.Public(err).Kind
+}
+
+// levelOf says how loud a failure is: what is the server's fault is an error, what an operator may want to see a
+// warning, and a caller's mistake or departure is for debugging.
+func levelOf(kind fault.Kind) slog.Level {
+	switch kind {
+	case fault.Internal, fault.Corrupt:
+		return slog.LevelError
+	case fault.Unauthenticated, fault.Denied, fault.Exhausted, fault.OutcomeUnknown, fault.SlowConsumer:
+		return slog.LevelWarn
+	default:
+		return slog.LevelDebug
+	}
+}
+
+func (s *Server) logCall(ctx context.Context, c *call, level slog.Level, elapsed time.Duration, err error) {
+	attrs := []slog.Attr{
+		slog.String("method", c.row.method), slog.String("principal", c.principal.Name),
+		slog.String("request_id", c.id()), slog.Duration("elapsed", elapsed),
+	}
+	if err != nil {
+		// The whole text, cause included: the log is where causes belong.
+		attrs = append(attrs, slog.String("kind", kindOf(err).String()), slog.String("error", err.Error()))
+	}
+	s.log.LogAttrs(ctx, level, "call", attrs...)
+}
+
+// recovered turns a panic into an internal error. The stack goes to the log alone.
+func (s *Server) recovered(c *call, p any) error {
+	s.log.Error("a handler panicked", "method", c.row.method, "request_id", c.id(), "panic", p, "stack", string(debug.Stack()))
+	return fault.New(fault.Internal, "internal error").WithHint("the server's log has the cause under the request id")
+}
+
+func withDefaultDeadline(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, nil
+	}
+	return context.WithTimeout(ctx, d)
+}
+
+// serveStream is the chain of a stream. Its deadline is that of each single send.
+func (s *Server) serveStream(r *row, stream grpc.ServerStream, h *httpCall, handler func(grpc.ServerStream) error) (err error) {
+	ctx := stream.Context()
+	c := &call{row: r, http: h, started: time.Now()}
+	c.takeRequestID(ctx)
+	ctx, span := s.startSpan(ctx, c)
+	defer func() {
+		if p := recover(); p != nil {
+			err = s.recovered(c, p)
+		}
+		err = s.finish(ctx, c, span, err)
+	}()
+	if err := s.admit(ctx, c); err != nil {
+		return err
+	}
+	// Services registered from outside find the principal where package access looks for it.
+	ctx = access.WithPrincipal(context.WithValue(ctx, callKey{}, c), c.principal)
+	return handler(&checkedStream{ServerStream: stream, ctx: ctx, s: s, row: r})
+}
+
+// checkedStream gives the handler the call's context and checks what the client sends.
+type checkedStream struct {
+	grpc.ServerStream
+	ctx context.Context
+	s   *Server
+	row *row
+}
+
+func (c *checkedStream) Context() context.Context { return c.ctx }
+
+func (c *checkedStream) RecvMsg(m any) error {
+	if err := c.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return c.s.check(c.row, m)
+}

@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/registry"
+	"supercluster/registry/access"
+)
+
+func (s configService) ListConfigHistory(ctx context.Context, req *pb.ListConfigHistoryRequest) (*pb.ListConfigHistoryResponse, error) {
+	if err := decide(callFrom(ctx), on(access.VerbList, access.KindConfig, req.GetTenant(), req.GetNamespace(), req.GetName())); err != nil {
+		return nil, err
+	}
+	ns := registry.NamespaceOf(req.GetTenant(), req.GetNamespace())
+	key, err := s.key(ctx, ns.Config(req.GetName()))
+	if err != nil {
+		return nil, err
+	}
+	versions, fresh, err := s.history(ctx, key, int(req.GetLimit()))
+	if err != nil {
+		return nil, err
+	}
+	if len(versions) == 0 {
+		e := fault.New(fault.NotFound, "there is no history of a config entry %q", req.GetName())
+		e.Field = "name"
+		return nil, e
+	}
+	resp := &pb.ListConfigHistoryResponse{Header: s.s.readHeader(fresh)}
+	for i := range versions {
+		resp.Versions = append(resp.Versions, &pb.ConfigVersion{
+			Config: s.entry(ns, versions[i], req.GetKeysOnly()), Deleted: versions[i].Deleted,
+		})
+	}
+	return resp, nil
+}
+
+func (s configService) RollbackConfig(ctx context.Context, req *pb.RollbackConfigRequest) (*pb.RollbackConfigResponse, error) {
+	c := callFrom(ctx)
+	if err := decide(c, on(access.VerbPut, access.KindConfig, req.GetTenant(), req.GetNamespace(), req.GetName())); err != nil {
+		return nil, err
+	}
+	key := registry.NamespaceOf(req.GetTenant(), req.GetNamespace()).Config(req.GetName())
+	old, err := s.version(ctx, key, req.GetToRevision())
+	if err != nil {
+		return nil, err
+	}
+	var answer *pb.Config
+	res, err := s.put(ctx, func(v *registry.View) (op record.Op, err error) {
+		op, answer, err = registry.RollbackConfigOp(v, key, old, req.GetExpectRevision(), s.s.writeOf(ctx, c, req.GetOptions()))
+		return op, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.finishAnswer(answer, res)
+	return &pb.RollbackConfigResponse{Header: writeHeader(res), Config: answer}, nil
+}
+
+// history reads the kept versions, newest first, as new as every write acknowledged before the call.
+func (s configService) history(ctx context.Context, key record.Key, limit int) ([]record.Record, record.Freshness, error) {
+	ctx, cancel := withDefaultDeadline(ctx, s.s.cfg.Limits.ReadTimeout)
+	if cancel != nil {
+		defer cancel()
+	}
+	if _, err := s.s.cfg.Region.Linearize(ctx); err != nil {
+		return nil, record.Freshness{}, err
+	}
+	return s.s.cfg.Region.History(ctx, key, limit)
+}
+
+// version finds a kept version by its modify revision. It looks in the history and not in the past, because the
+// versions of an entry outlive compaction.
+func (s configService) version(ctx context.Context, key registry.ConfigKey, revision uint64) (record.Record, error) {
+	storeKey, err := s.key(ctx, key)
+	if err != nil {
+		return record.Record{}, err
+	}
+	versions, _, err := s.history(ctx, storeKey, 0)
+	if err != nil {
+		return record.Record{}, err
+	}
+	for _, v := range versions {
+		if v.ModifyRevision != revision {
+			continue
+		}
+		if v.Deleted {
+			return v, fault.Field("to_revision", "revision %d deleted %q: there is no content to write again", revision, key.Name)
+		}
+		return v, nil
+	}
+	e := fault.New(fault.NotFound, "no version of %q with revision %d is kept", key.Name, revision).
+		WithHint("list the kept versions: supercluster config history %s", key.Name)
+	e.Field = "to_revision"
+	return record.Record{}, e
+}
+
+func (s configService) Txn(ctx context.Context, req *pb.TxnRequest) (*pb.TxnResponse, error) {
+	c := callFrom(ctx)
+	for _, r := range txnRequests(req) {
+		if err := decide(c, r); err != nil {
+			return nil, err
+		}
+	}
+	res, err := s.txn(ctx, func(v *registry.View) (record.Op, error) {
+		return registry.ConfigTxnOp(v, req, s.s.writeOf(ctx, c, req.GetOptions()))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return registry.ConfigTxnAnswer(s.s.cfg.RegionName, req, res), nil
+}
+
+// txn is put without the judgement of the result: a comparison that does not hold is an answer here.
+func (s configService) txn(ctx context.Context, build func(v *registry.View) (record.Op, error)) (record.Result, error) {
+	op, err := s.s.build(ctx, build)
+	if err != nil {
+		return record.Result{}, err
+	}
+	return s.s.cfg.Region.Propose(ctx, op)
+}
+
+// txnRequests lists what a transaction may touch, in either of its branches: a comparison reads.
+func txnRequests(req *pb.TxnRequest) []access.Request {
+	var all []access.Request
+	add := func(verb access.Verb, name string) {
+		all = append(all, on(verb, access.KindConfig, req.GetTenant(), req.GetNamespace(), name))
+	}
+	for _, cmp := range req.GetCompare() {
+		add(access.VerbGet, cmp.GetName())
+	}
+	for _, list := range [][]*pb.TxnOp{req.GetThen(), req.GetElse()} {
+		for _, op := range list {
+			switch op := op.GetOp().(type) {
+			case *pb.TxnOp_Put_:
+				add(access.VerbPut, op.Put.GetName())
+			case *pb.TxnOp_Get_:
+				add(access.VerbGet, op.Get.GetName())
+			case *pb.TxnOp_Delete_:
+				add(access.VerbDelete, op.Delete.GetName())
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,92 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"supercluster/internal/fault"
+)
+
+// unaryMethod is a registered method as this process can call it without a connection.
+type unaryMethod struct {
+	row  *row
+	impl any
+	call grpc.MethodHandler
+}
+
+// RegisterService registers a service with every method behind the chain. A method without a row in methods.go
+// makes Run fail.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	wrapped := *desc
+	wrapped.Methods = make([]grpc.MethodDesc, len(desc.Methods))
+	for i, m := range desc.Methods {
+		full := "/" + desc.ServiceName + "/" + m.MethodName
+		u := &unaryMethod{row: s.rowFor(full), impl: impl, call: m.Handler}
+		s.unaries[full] = u
+		wrapped.Methods[i] = grpc.MethodDesc{
+			MethodName: m.MethodName,
+			Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+				return s.serveUnary(ctx, u, decode, nil)
+			},
+		}
+	}
+	wrapped.Streams = make([]grpc.StreamDesc, len(desc.Streams))
+	for i, d := range desc.Streams {
+		r, inner := s.rowFor("/"+desc.ServiceName+"/"+d.StreamName), d.Handler
+		d.Handler = func(srv any, stream grpc.ServerStream) error {
+			return s.serveStream(r, stream, nil, func(stream grpc.ServerStream) error { return inner(srv, stream) })
+		}
+		wrapped.Streams[i] = d
+	}
+	s.grpc.RegisterService(&wrapped, impl)
+}
+
+// rowFor gives the row of a method to register. One that has none is remembered and denied to everybody.
+func (s *Server) rowFor(full string) *row {
+	r, ok := rowOf(full)
+	if !ok {
+		s.missing = append(s.missing, full)
+		r = row{method: full, maxBytes: small}
+	}
+	s.rows[full] = &r
+	return &r
+}
+
+func (s *Server) checkTable() error {
+	if len(s.missing) > 0 {
+		return fault.New(fault.Internal, "methods without a row in the table of methods: %v", s.missing)
+	}
+	return nil
+}
+
+// Bounds of a connection. One message is bounded again by its method's row.
+const (
+	maxMessage       = 4 << 20
+	maxHeaderList    = 64 << 10
+	maxStreams       = 1000
+	handshakeTimeout = 10 * time.Second
+	windowSize       = 1 << 20
+)
+
+func serverOptions(tlsConfig *tls.Config) []grpc.ServerOption {
+	opts := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxHeaderListSize(maxHeaderList),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		// Fixed windows: the estimator that they switch off sends a ping for each read.
+		grpc.InitialWindowSize(windowSize),
+		grpc.InitialConnWindowSize(windowSize),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+	}
+	if tlsConfig != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(tlsConfig)))
+	}
+	return opts
+}

@@ -1,0 +1,142 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/registry"
+	"supercluster/registry/access"
+)
+
+// Bounds of the time between progress marks.
+const (
+	minProgress     = time.Second
+	maxProgress     = 10 * time.Minute
+	defaultProgress = 30 * time.Second
+)
+
+// watchService streams changes.
+type watchService struct {
+	pb.UnimplementedWatchServiceServer
+	s *Server
+}
+
+// Watch follows the region's one stream of events with a cursor of its own. It keeps nothing between two commits:
+// a client that is slow holds back its cursor and nobody else's.
+func (w watchService) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingServer[pb.WatchResponse]) error {
+	ctx := stream.Context()
+	c := callFrom(ctx)
+	ns := registry.NamespaceOf(req.GetTenant(), req.GetNamespace())
+	if err := decide(c, on(access.VerbWatch, access.KindEvents, ns.Tenant, ns.Namespace, req.GetPrefix())); err != nil {
+		return err
+	}
+	filter, err := w.filter(ctx, ns, req)
+	if err != nil {
+		return err
+	}
+	if err := w.s.watches.enter(c.principal.Name); err != nil {
+		return err
+	}
+	defer w.s.watches.leave(c.principal.Name)
+
+	from, first, err := w.start(ctx, req.GetFromRevision(), filter.shard)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := w.s.untilStop(ctx)
+	defer cancel()
+	out := newSender(ctx, stream, w.s.cfg.Limits.SendTimeout, first)
+	defer out.close()
+	err = w.s.cfg.Region.Follow(ctx, from, filter.progress, func(commits []record.Commit, at record.Positions) error {
+		return w.deliver(ctx, out, filter, first, commits, at)
+	})
+	return w.end(stream.Context(), out, err)
+}
+
+// start gives where to follow from and the first revision to send. A start in the future of this node is waited
+// for: another node may have shown it to the client.
+func (w watchService) start(ctx context.Context, fromRevision uint64, shard uint32) (record.Positions, uint64, error) {
+	now := w.s.cfg.Region.Freshness().Positions
+	if fromRevision == 0 {
+		// "After the newest" means after what the region had acknowledged when the watch began.
+		ctx, cancel := withDefaultDeadline(ctx, w.s.cfg.Limits.ReadTimeout)
+		if cancel != nil {
+			defer cancel()
+		}
+		at, err := w.s.cfg.Region.Linearize(ctx)
+		return at, at.Of(shard) + 1, err
+	}
+	return now.With(shard, min(fromRevision-1, now.Of(shard))), fromRevision, nil
+}
+
+func progressOf(req *pb.WatchRequest) (time.Duration, error) {
+	if req.GetProgress() == nil {
+		return defaultProgress, nil
+	}
+	d := req.GetProgress().AsDuration()
+	if d < minProgress || d > maxProgress {
+		return 0, fault.Field("progress", "%s is not between %s and %s", d, minProgress, maxProgress)
+	}
+	return d, nil
+}
+
+// deliver sends the commits that the watch selects, one message for each revision, or a progress mark when the
+// region was idle. Positions that bring nothing the watch selects move its cursor without a message.
+func (w watchService) deliver(ctx context.Context, out *sender, f *eventFilter, first uint64, commits []record.Commit, at record.Positions) error {
+	for i := range commits {
+		commit := &commits[i]
+		if commit.Position.Shard != f.shard || commit.Position.Revision < first {
+			continue
+		}
+		msg, err := w.message(ctx, f, commit)
+		if err != nil {
+			return err
+		}
+		if msg == nil {
+			continue
+		}
+		if err := out.send(msg); err != nil {
+			return err
+		}
+	}
+	if len(commits) > 0 && time.Since(out.last) < f.progress {
+		return nil
+	}
+	// Idle, or nothing selected for so long that the client should learn where it could resume.
+	return out.send(&pb.WatchResponse{Revision: at.Of(f.shard), Progress: true})
+}
+
+// end says why a watch ended: the client left, this node stops, the client was too slow, or history is gone.
+func (w watchService) end(client context.Context, out *sender, err error) error {
+	switch {
+	case client.Err() != nil:
+		return client.Err()
+	case fault.Is(err, fault.SlowConsumer):
+		w.s.metrics.slow.Add(client, 1)
+		return err
+	case err == nil || errors.Is(err, context.Canceled):
+		return fault.New(fault.Unavailable, "this node is stopping").
+			WithHint("watch again on another node from revision %d", out.resume).WithRevision(out.resume)
+	default:
+		return err
+	}
+}
+
+// untilStop gives a context that also ends when the server begins to stop.
+func (s *Server) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
