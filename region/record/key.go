@@ -28,6 +28,9 @@ const (
 	SpaceAlarms       Space = 14
 	SpaceHolds        Space = 15 // reserved: what holds purge back
 	SpaceDeleted      Space = 16 // deleted config records whose history is kept, by tenant and age
+
+	// SpaceLocal and above are a node's own notes: in no snapshot and no hash, and never touched by Apply.
+	SpaceLocal Space = 0xf0
 )
 
 // Name escaping: 00 becomes 00 FF, and 00 01 ends the name. So the order of encoded names is that of the names, and
@@ -198,4 +201,12 @@ func errCorrupt(format string, args ...any) error {
 func errUnsupported(format string, args ...any) error {
 	return fault.New(fault.Unsupported, format, args...).WithHint(
 		"a newer version wrote it: upgrade this node to the version that the others run, then start it again")
+}
+
+// NamespaceBounds gives the row keys [from, to) that hold every version of every record of a namespace.
+func NamespaceBounds(shard, tenant, namespace uint32) (from, to []byte) {
+	prefix := binary.BigEndian.AppendUint32([]byte{SpaceVersions}, shard)
+	prefix = binary.BigEndian.AppendUint32(prefix, tenant)
+	prefix = binary.BigEndian.AppendUint32(prefix, namespace)
+	return prefix, PrefixSuccessor(append([]byte(nil), prefix...))
 }

@@ -1,0 +1,90 @@
+package state
+
+import (
+	"bytes"
+
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+)
+
+// Commits reads the commits of a shard after a revision, at most limit (0 is all), from the transaction log and the
+// versions. It fails with Compacted when the next commit may be gone; the error's Revision is one to go on after.
+func Commits(r Reader, shard uint32, from uint64, limit int) ([]record.Commit, error) {
+	head, err := readHead(r)
+	if err != nil {
+		return nil, err
+	}
+	if from >= head.Positions.Of(shard) {
+		return nil, nil
+	}
+	if err := checkCompacted(&head, shard, from+1); err != nil {
+		return nil, err
+	}
+	commits, err := readTransactions(r, shard, from+1, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range commits {
+		if err := addValues(r, &commits[i]); err != nil {
+			return nil, err
+		}
+	}
+	return commits, nil
+}
+
+// readTransactions reads commits whose events have keys only.
+func readTransactions(r Reader, shard uint32, from uint64, limit int) (commits []record.Commit, err error) {
+	it, err := r.Scan(record.AppendTransactionKey(nil, shard, from), record.AppendTransactionKey(nil, shard+1, 0), false)
+	if err != nil {
+		return nil, err
+	}
+	for (limit <= 0 || len(commits) < limit) && it.Next() {
+		_, revision, err := record.DecodeTransactionKey(it.Key())
+		if err != nil {
+			_ = it.Close() // the first error says more
+			return nil, err
+		}
+		t, err := record.DecodeTransaction(it.Value())
+		if err != nil {
+			_ = it.Close() // the first error says more
+			return nil, err
+		}
+		c := record.Commit{
+			Position: record.Position{Shard: shard, Revision: revision},
+			Writer:   t.Writer, Trace: t.Trace, RequestID: t.RequestID, Events: make([]record.Event, len(t.Changes)),
+		}
+		for i, change := range t.Changes {
+			c.Events[i] = record.Event{Type: change.Type, Previous: change.Previous, Record: record.Record{
+				Key: change.Key, ModifyRevision: revision, Deleted: change.Type == record.EventDelete,
+			}}
+		}
+		commits = append(commits, c)
+	}
+	return commits, it.Close()
+}
+
+// addValues reads what the puts of a commit wrote.
+func addValues(r Reader, c *record.Commit) error {
+	var key []byte
+	for i := range c.Events {
+		e := &c.Events[i]
+		if e.Type == record.EventDelete {
+			continue
+		}
+		key = record.AppendVersionKey(key[:0], e.Record.Key, c.Position.Revision)
+		row, found, err := r.Get(key)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fault.New(fault.Corrupt, "revision %d of shard %d lacks the version of %q that it wrote",
+				c.Position.Revision, c.Position.Shard, e.Record.Key.Name).
+				WithHint("stop this replica, check its disk, then let it rejoin from the others under a new replica id")
+		}
+		if _, err := record.DecodeVersion(row, &e.Record); err != nil {
+			return err
+		}
+		e.Record.Value = bytes.Clone(e.Record.Value)
+	}
+	return nil
+}
