@@ -1,6 +1,10 @@
 package access
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"slices"
+)
 
 // Role is what a principal is trusted with.
 type Role uint8
@@ -8,11 +12,21 @@ type Role uint8
 // The roles. The zero role may do nothing.
 const (
 	RoleAnonymous Role = iota // nobody we know: health only, which asks for no decision
-	RoleProxy                 // receives configuration over xDS
+	RoleProxy                 // asks where services are and receives configuration over xDS
 	RoleReader                // reads everything
 	RoleOperator              // reads and writes everything
 	RoleDev                   // everybody, in `dev` alone
 )
+
+var roleNames = [...]string{"anonymous", "proxy", "reader", "operator", "dev"}
+
+// String names the role as the configuration does.
+func (r Role) String() string {
+	if int(r) < len(roleNames) {
+		return roleNames[r]
+	}
+	return fmt.Sprintf("role-%d", uint8(r))
+}
 
 // Principal is who calls.
 type Principal struct {
@@ -44,14 +58,29 @@ const (
 	KindInstance  = "instance"
 	KindRoute     = "route"
 	KindConfig    = "config"
-	KindEvents    = "events" // the watch over kinds
-	KindCluster   = "cluster"
-	KindProxy     = "proxy"
-	KindXDS       = "xds"
-	KindBootstrap = "bootstrap"
+	KindEvents    = "events"    // the watch over all kinds
+	KindCluster   = "cluster"   // status, members, compaction
+	KindProxy     = "proxy"     // the list of connected xDS clients
+	KindXDS       = "xds"       // being such a client
+	KindBootstrap = "bootstrap" // what such a client's bootstrap names
 )
 
-// Request is what a principal wants to do.
+// Verbs lists every verb.
+func Verbs() []Verb {
+	return []Verb{
+		VerbGet, VerbList, VerbWatch, VerbCreate, VerbPut, VerbDelete, VerbHeartbeat, VerbAdmin, VerbDiscover,
+	}
+}
+
+// Kinds lists every kind.
+func Kinds() []string {
+	return []string{
+		KindTenant, KindNamespace, KindService, KindInstance, KindRoute, KindConfig, KindEvents, KindCluster,
+		KindProxy, KindXDS, KindBootstrap,
+	}
+}
+
+// Request is what a principal wants to do. Tenant, Namespace and Name may be empty where a call names none.
 type Request struct {
 	Verb      Verb
 	Kind      string
@@ -62,12 +91,48 @@ type Request struct {
 
 // Decision is the answer.
 type Decision struct {
-	Allow  bool
-	Reason string // which rule decided, for people
+	Allow bool
+	// Reason is which rule decided, for people; it names nothing that the caller does not know.
+	Reason string
+}
+
+// rule is what a role may do: these verbs on these kinds; nil stands for all known ones.
+type rule struct {
+	verbs []Verb
+	kinds []string
+}
+
+// rules of a role; one that takes the request is enough. Until the identity work, roles are for all tenants.
+func rules(r Role) []rule {
+	switch r {
+	case RoleProxy:
+		return []rule{{[]Verb{VerbDiscover}, []string{KindXDS, KindBootstrap, KindService}}}
+	case RoleReader:
+		return []rule{
+			{[]Verb{VerbGet, VerbList, VerbWatch}, nil},
+			{[]Verb{VerbDiscover}, []string{KindService, KindBootstrap}},
+		}
+	case RoleOperator, RoleDev:
+		return []rule{{nil, nil}}
+	default:
+		return nil
+	}
 }
 
 // Decide says whether a principal may do something.
-func Decide(p Principal, r Request) Decision { return Decision{} }
+func Decide(p Principal, r Request) Decision {
+	what := fmt.Sprintf("%s %s", r.Verb, r.Kind)
+	if !slices.Contains(Verbs(), r.Verb) || !slices.Contains(Kinds(), r.Kind) {
+		return Decision{Reason: fmt.Sprintf("nobody may %s: it is not known", what)}
+	}
+	for _, rule := range rules(p.Role) {
+		if (rule.verbs == nil || slices.Contains(rule.verbs, r.Verb)) &&
+			(rule.kinds == nil || slices.Contains(rule.kinds, r.Kind)) {
+			return Decision{Allow: true, Reason: fmt.Sprintf("role %s may %s", p.Role, what)}
+		}
+	}
+	return Decision{Reason: fmt.Sprintf("role %s may not %s", p.Role, what)}
+}
 
 type contextKey struct{}
 

@@ -1,0 +1,276 @@
+package registry
+
+import (
+	"encoding/binary"
+
+	"supercluster/region/record"
+)
+
+// step builds the next view. It copies what it writes, once, and shares the rest with the view before; a service
+// that many commits touch is copied once for all of them.
+type step struct {
+	next    *View
+	spaces  map[uint64]*spaceStep
+	order   []*spaceStep // as they were touched
+	changes Changes
+}
+
+// begin starts a step from a view. Copying a map takes constant time: its nodes are copied when written.
+func begin(v *View) *step {
+	next := *v
+	next.tenants = v.tenants.Copy()
+	next.tenantNames = v.tenantNames.Copy()
+	next.namespaces = v.namespaces.Copy()
+	next.spaces = v.spaces.Copy()
+	next.nodes = v.nodes.Copy()
+	next.undecodable = v.undecodable.Copy()
+	return &step{next: &next, spaces: map[uint64]*spaceStep{}}
+}
+
+// finish ends the step; it must not be used afterwards.
+func (s *step) finish() (*View, Changes) {
+	for _, p := range s.order {
+		p.finish()
+		if p.isEmpty() {
+			s.next.spaces.Delete(p.id.packed())
+		}
+	}
+	return s.next, s.changes
+}
+
+func (s *step) commit(c *record.Commit) {
+	if c.Position.Revision <= s.next.at.Of(c.Position.Shard) {
+		return
+	}
+	for i := range c.Events {
+		if e := &c.Events[i]; e.Type == record.EventPut {
+			s.put(&e.Record)
+		} else {
+			s.remove(e.Record.Key, c.Position.Revision)
+		}
+	}
+	s.next.at = s.next.at.With(c.Position.Shard, c.Position.Revision)
+}
+
+// put takes a record in. One that cannot be decoded counts as absent, also if there was a good one before it.
+func (s *step) put(r *record.Record) {
+	if !concerns(r.Key) {
+		return
+	}
+	if !s.set(r) {
+		s.remove(r.Key, r.ModifyRevision)
+		s.next.undecodable.Set(packed(r.Key), struct{}{})
+		return
+	}
+	if s.next.undecodable.Len() > 0 {
+		s.next.undecodable.Delete(packed(r.Key))
+	}
+}
+
+// packed gives a key as a map key.
+func packed(k record.Key) string {
+	b := make([]byte, 0, 18+len(k.Name))
+	b = binary.BigEndian.AppendUint32(b, k.Shard)
+	b = binary.BigEndian.AppendUint32(b, k.Tenant)
+	b = binary.BigEndian.AppendUint32(b, k.Namespace)
+	b = binary.BigEndian.AppendUint16(b, uint16(k.Kind))
+	b = binary.BigEndian.AppendUint32(b, k.Scope)
+	return string(append(b, k.Name...))
+}
+
+// set takes a record in; false: it cannot be decoded, and nothing changed.
+func (s *step) set(r *record.Record) bool {
+	switch r.Key.Kind {
+	case record.KindTenant:
+		return s.setTenant(r)
+	case record.KindNamespace:
+		return s.setNamespace(r)
+	case record.KindNode:
+		n, ok := decodeNode(r)
+		if ok {
+			s.next.nodes.Set(n.GetName(), n)
+			s.changes.Nodes = true
+		}
+		return ok
+	}
+	p := s.space(spaceID{r.Key.Tenant, r.Key.Namespace})
+	switch r.Key.Kind {
+	case record.KindService:
+		return s.setDefinition(p, r)
+	case record.KindInstance:
+		return s.setInstance(p, r)
+	case record.KindCheck:
+		return s.setCheck(p, r)
+	case record.KindCheckStatus:
+		return s.setStatus(p, r)
+	default:
+		return s.setRoute(p, r)
+	}
+}
+
+// remove takes a record out, decodable or not.
+func (s *step) remove(k record.Key, revision uint64) {
+	if !concerns(k) {
+		return
+	}
+	if s.next.undecodable.Len() > 0 {
+		s.next.undecodable.Delete(packed(k))
+	}
+	switch k.Kind {
+	case record.KindTenant:
+		s.removeTenant(k.Name)
+	case record.KindNamespace:
+		s.removeNamespace(k.Tenant, k.Name)
+	case record.KindNode:
+		if _, was := s.next.nodes.Delete(k.Name); was {
+			s.changes.Nodes = true
+		}
+	default:
+		s.removeIn(s.space(spaceID{k.Tenant, k.Namespace}), k, revision)
+	}
+}
+
+func (s *step) removeIn(p *spaceStep, k record.Key, revision uint64) {
+	switch k.Kind {
+	case record.KindService:
+		if sv, ok := p.peek(k.Name); ok && sv.Definition != nil {
+			t := p.service(k.Name, revision)
+			t.view.Definition, t.view.DefinitionMeta = nil, Meta{}
+			s.touched(p, k.Name)
+		}
+	case record.KindInstance:
+		if service, id, ok := SplitInstanceName(k.Name); ok {
+			s.removeInstance(p, service, id, revision)
+		}
+	case record.KindCheck:
+		if service, id, check, ok := SplitCheckName(k.Name); ok {
+			s.changePart(p, service, id, check, revision, func(x *part) { x.check, x.meta = nil, Meta{} })
+		}
+	case record.KindCheckStatus:
+		if service, id, check, ok := SplitCheckName(k.Name); ok {
+			s.changePart(p, service, id, check, revision, func(x *part) { x.status = nil })
+		}
+	case record.KindRoute:
+		if _, was := p.routes.Delete(k.Name); was {
+			s.changes.routes(p.key)
+		}
+	}
+}
+
+func (s *step) setDefinition(p *spaceStep, r *record.Record) bool {
+	d, ok := decodeService(r, p.key)
+	if !ok {
+		return false
+	}
+	t := p.service(r.Key.Name, r.ModifyRevision)
+	t.view.Definition, t.view.DefinitionMeta = d, metaOf(r)
+	s.touched(p, r.Key.Name)
+	return true
+}
+
+func (s *step) setRoute(p *spaceStep, r *record.Record) bool {
+	rv, ok := decodeRoute(r, p.key)
+	if !ok {
+		return false
+	}
+	p.routes.Set(r.Key.Name, rv)
+	s.changes.routes(p.key)
+	return true
+}
+
+func (s *step) setInstance(p *spaceStep, r *record.Record) bool {
+	i, ok := decodeInstance(r, p.key, s.next.region)
+	if !ok {
+		return false
+	}
+	if was, ok := p.slot(i.Key.Service.Name, i.Key.ID); ok {
+		i.parts = was.parts
+	}
+	i.settle()
+	s.setSlot(p, i.Key.Service.Name, i.Key.ID, r.ModifyRevision, i)
+	return true
+}
+
+// removeInstance takes an instance out; checks that are still there wait for their own removal, or for it to
+// come back.
+func (s *step) removeInstance(p *spaceStep, service, id string, revision uint64) {
+	was, ok := p.slot(service, id)
+	if !ok || was.Instance == nil {
+		return
+	}
+	s.setSlot(p, service, id, revision, &InstanceView{Key: was.Key, space: was.space, parts: was.parts})
+}
+
+func (s *step) setCheck(p *spaceStep, r *record.Record) bool {
+	service, id, check, ok := splitCheck(r)
+	if !ok {
+		return false
+	}
+	c, ok := decodeCheck(r, check)
+	if !ok {
+		return false
+	}
+	s.changePart(p, service, id, check, r.ModifyRevision, func(x *part) { x.check, x.meta = c, metaOf(r) })
+	return true
+}
+
+func (s *step) setStatus(p *spaceStep, r *record.Record) bool {
+	service, id, check, ok := splitCheck(r)
+	if !ok {
+		return false
+	}
+	status, ok := decodeStatus(r, check)
+	if !ok {
+		return false
+	}
+	s.changePart(p, service, id, check, r.ModifyRevision, func(x *part) { x.status = status })
+	return true
+}
+
+// changePart changes what there is of one check. The instance need not be there (yet).
+func (s *step) changePart(p *spaceStep, service, id, check string, revision uint64, change func(*part)) {
+	was, ok := p.slot(service, id)
+	if !ok {
+		was = &InstanceView{Key: p.key.Service(service).Instance(id), space: p.id}
+	}
+	s.setSlot(p, service, id, revision, was.withPart(check, change))
+}
+
+// setSlot puts what there is of an instance where it belongs: into its service, among the orphans, or nowhere.
+func (s *step) setSlot(p *spaceStep, service, id string, revision uint64, now *InstanceView) {
+	was, _ := p.slot(service, id)
+	name := InstanceName(service, id)
+	if now.Instance == nil && len(now.parts) > 0 {
+		p.orphans.Set(name, now)
+	} else if p.orphans.Len() > 0 {
+		p.orphans.Delete(name)
+	}
+	was, now = present(was), present(now)
+	if was == nil && now == nil {
+		return
+	}
+	p.service(service, revision).replace(was, now)
+	p.index.replace(was, now)
+	s.touched(p, service)
+	switch {
+	case was == nil:
+		s.next.instances++
+	case now == nil:
+		s.next.instances--
+	}
+}
+
+// present gives an instance whose record is there, else nil.
+func present(i *InstanceView) *InstanceView {
+	if i == nil || i.Instance == nil {
+		return nil
+	}
+	return i
+}
+
+// touched notes a service as changed; what nobody can name yet is no change.
+func (s *step) touched(p *spaceStep, service string) {
+	if p.key != (NamespaceKey{}) {
+		s.changes.service(p.key.Service(service))
+	}
+}
