@@ -22,6 +22,8 @@ const (
 	maxInFlight = 256 // calls to one peer that wait for an answer
 	maxServing  = 64  // calls of one peer that are being answered
 	maxRetry    = time.Second
+	// upWait is how long a call to a node that is alive waits for the connection to it.
+	upWait = 500 * time.Millisecond
 )
 
 // Call asks a member and waits for its answer. Calling this node itself uses no network.
@@ -90,13 +92,14 @@ type link struct {
 	refusal atomic.Pointer[fault.Error]
 
 	mu      sync.Mutex
-	sender  *sender // nil while not connected
+	sender  *sender       // nil while not connected
+	up      chan struct{} // closed while connected
 	nextID  uint64
 	waiting map[uint64]chan response
 }
 
 func newLink(w *Wire, peer string) *link {
-	return &link{w: w, peer: peer, waiting: map[uint64]chan response{}}
+	return &link{w: w, peer: peer, up: make(chan struct{}), waiting: map[uint64]chan response{}}
 }
 
 func (l *link) hear() {
@@ -140,6 +143,7 @@ func (l *link) use(ctx context.Context, conn net.Conn) error {
 	s := &sender{w: l.w, to: l.peer, kind: KindNode, timeout: writeTimeout, conn: conn}
 	l.mu.Lock()
 	l.sender = s
+	close(l.up)
 	l.mu.Unlock()
 	var pinging sync.WaitGroup
 	stop := make(chan struct{})
@@ -204,6 +208,7 @@ func (l *link) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sender = nil
+	l.up = make(chan struct{})
 	for id, waiter := range l.waiting {
 		waiter <- response{id: id, err: fault.New(fault.OutcomeUnknown, "connection to node %q broke before it answered", l.peer)}
 		delete(l.waiting, id)
@@ -214,6 +219,7 @@ func (l *link) call(ctx context.Context, method uint8, payload []byte) ([]byte, 
 	if err := ctx.Err(); err != nil {
 		return nil, fault.Wrap(fault.KindOf(err), err, "node %q was not asked", l.peer)
 	}
+	l.awaitUp(ctx)
 	waiter := make(chan response, 1)
 	r := request{method: method, payload: payload}
 	if deadline, ok := ctx.Deadline(); ok {
@@ -247,6 +253,23 @@ func (l *link) call(ctx context.Context, method uint8, payload []byte) ([]byte, 
 	case <-ctx.Done():
 		l.forget(r.id)
 		return nil, fault.Wrap(fault.KindOf(ctx.Err()), ctx.Err(), "node %q did not answer in time", l.peer)
+	}
+}
+
+// awaitUp waits a moment for the connection to a peer that is there: it may have called first.
+func (l *link) awaitUp(ctx context.Context) {
+	l.mu.Lock()
+	up, connected := l.up, l.sender != nil
+	l.mu.Unlock()
+	if ago, heard := l.w.LastHeard(l.peer); connected || !heard || ago > deadAfter {
+		return
+	}
+	timer := time.NewTimer(upWait)
+	defer timer.Stop()
+	select {
+	case <-up:
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
