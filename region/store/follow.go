@@ -79,9 +79,9 @@ func (f *follower) checkStart() error {
 		return err
 	}
 	for _, shard := range []uint32{record.ShardSystem, record.ShardData} {
-		if floor := summary.Compacted.Of(shard); f.at.Of(shard) < floor {
+		if floor := summary.Compacted.Of(shard); f.at.Of(shard)+1 < floor {
 			return fault.New(fault.Compacted, "events of shard %d from revision %d on are no longer kept; the oldest is %d",
-				shard, f.at.Of(shard)+1, floor+1).WithRevision(floor).WithHint("read the records again and follow from there")
+				shard, f.at.Of(shard)+1, floor).WithRevision(floor).WithHint("read the records again and follow from there")
 		}
 	}
 	return nil

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"pgregory.net/rapid"
+
+	"supercluster/region/record"
+	"supercluster/region/state"
+)
+
+func testDB(t testing.TB) *pebble.DB {
+	t.Helper()
+	db, err := pebble.Open("db", &pebble.Options{FS: vfs.NewMem(), Comparer: newComparer(), FormatMajorVersion: formatVersion, Logger: &pebbleLog{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// model drives an overlay and the in-memory twin with the same calls, batch after batch, and compares every answer.
+type model struct {
+	db       *pebble.DB
+	cache    *cache
+	fixed    *fixedRows
+	overlay  *overlay
+	base     *reader
+	twin     *state.Memory
+	revision uint64
+}
+
+func newModel(t testing.TB) *model {
+	m := &model{db: testDB(t), cache: newCache(1 << 20), fixed: newFixedRows(), twin: state.NewMemory(), revision: 1}
+	m.overlay = newOverlay(m.cache, m.fixed)
+	return m
+}
+
+func (m *model) begin() {
+	m.base = &reader{rows: m.db}
+	m.overlay.begin(m.base, record.Positions{System: m.revision, Data: m.revision})
+}
+
+func (m *model) commit(t *rapid.T) {
+	batch := m.db.NewBatch()
+	defer batch.Close()
+	if err := m.overlay.fill(batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.base.close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := batch.Commit(pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	m.overlay.writeThrough()
+}
+
+func modelKey(t *rapid.T) record.Key {
+	return record.Key{Shard: 1, Tenant: 1, Kind: record.KindConfig, Name: rapid.SampledFrom([]string{"a", "a\x00", "b", "b/c", "d"}).Draw(t, "name")}
+}
+
+// rowKey draws the key of a version of the present or the past, of a transaction, or of a row without a suffix.
+func (m *model) rowKey(t *rapid.T) []byte {
+	switch rapid.IntRange(0, 4).Draw(t, "row") {
+	case 0:
+		return append([]byte{record.SpaceMeta}, rapid.SampledFrom([]string{"x", "y"}).Draw(t, "meta")...)
+	case 1:
+		return record.AppendTransactionKey(nil, 1, rapid.Uint64Range(0, m.revision).Draw(t, "revision"))
+	default:
+		return record.AppendVersionKey(nil, modelKey(t), rapid.Uint64Range(1, m.revision).Draw(t, "revision"))
+	}
+}
+
+func (m *model) bounds(t *rapid.T) (from, to []byte) {
+	switch rapid.IntRange(0, 3).Draw(t, "bounds") {
+	case 0: // all versions of a record
+		from = record.AppendVersionPrefix(nil, modelKey(t))
+		return from, record.PrefixSuccessor(bytes.Clone(from))
+	case 1: // its versions as of a revision
+		k := modelKey(t)
+		from = record.AppendVersionKey(nil, k, rapid.Uint64Range(0, m.revision+1).Draw(t, "asOf"))
+		return from, record.PrefixSuccessor(record.AppendVersionPrefix(nil, k))
+	case 2:
+		return []byte{record.SpaceMeta}, nil
+	default:
+		return m.rowKey(t), m.rowKey(t)
+	}
+}
+
+func (m *model) step(t *rapid.T) {
+	switch rapid.IntRange(0, 5).Draw(t, "step") {
+	case 0, 1:
+		m.revision++
+		m.set(t, record.AppendVersionKey(nil, modelKey(t), m.revision))
+	case 2:
+		m.set(t, m.rowKey(t))
+	case 3:
+		key := m.rowKey(t)
+		if err := m.overlay.Delete(key); err != nil {
+			t.Fatal(err)
+		}
+		_ = m.twin.Delete(key)
+	case 4:
+		m.compareRows(t)
+	default:
+		from, to := m.bounds(t)
+		m.compareScan(t, from, to, rapid.Bool().Draw(t, "reverse"))
+	}
+}
+
+func (m *model) set(t *rapid.T, key []byte) {
+	value := rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "value")
+	if err := m.overlay.Set(key, value); err != nil {
+		t.Fatal(err)
+	}
+	_ = m.twin.Set(key, value)
+}
+
+func (m *model) compareRows(t *rapid.T) {
+	key := m.rowKey(t)
+	got, found, err := m.overlay.Get(key)
+	want, exists, _ := m.twin.Get(key)
+	if err != nil || found != exists || !bytes.Equal(got, want) {
+		t.Fatalf("Get(%x) = %x, %v, %v; want %x, %v", key, got, found, err, want, exists)
+	}
+	from, to := m.bounds(t)
+	k, v, found, err := m.overlay.First(from, to)
+	wantK, wantV, exists, _ := m.twin.First(from, to)
+	if err != nil || found != exists || !bytes.Equal(k, wantK) || !bytes.Equal(v, wantV) {
+		t.Fatalf("First(%x, %x) = %x, %x, %v, %v; want %x, %x, %v", from, to, k, v, found, err, wantK, wantV, exists)
+	}
+}
+
+func (m *model) compareScan(t *rapid.T, from, to []byte, reverse bool) {
+	rows := func(r state.Reader) (all []string) {
+		it, err := r.Scan(from, to, reverse)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for it.Next() {
+			all = append(all, fmt.Sprintf("%x=%x", it.Key(), it.Value()))
+		}
+		if it.Next() {
+			t.Fatal("Next found a row after the end")
+		}
+		if err := it.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	got, want := fmt.Sprint(rows(m.overlay)), fmt.Sprint(rows(m.twin))
+	if got != want {
+		t.Fatalf("Scan(%x, %x, %v)\n got %s\nwant %s", from, to, reverse, got, want)
+	}
+}
+
+// Whatever is written, read or removed in whatever order, an overlay over cache and Pebble answers like one sorted
+// map; and the cache holds nothing that is not the newest version (I3).
+func TestOverlay_AnswersLikeTheTwin(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newModel(t)
+		for range rapid.IntRange(1, 6).Draw(rt, "batches") {
+			m.begin()
+			for range rapid.IntRange(0, 30).Draw(rt, "steps") {
+				m.step(rt)
+			}
+			m.commit(rt)
+			m.checkCache(rt)
+		}
+	})
+}
+
+func (m *model) checkCache(t *rapid.T) {
+	for _, name := range []string{"a", "a\x00", "b", "b/c", "d"} {
+		prefix := record.AppendVersionPrefix(nil, record.Key{Shard: 1, Tenant: 1, Kind: record.KindConfig, Name: name})
+		h := m.cache.get(prefix)
+		if h == nil {
+			continue
+		}
+		key, value, found, _ := m.twin.First(prefix, record.PrefixSuccessor(bytes.Clone(prefix)))
+		if !found || !bytes.Equal(h.key, key) || !bytes.Equal(h.value, value) {
+			t.Fatalf("the cache says %x=%x for %q; the newest is %x=%x (%v)", h.key, h.value, name, key, value, found)
+		}
+	}
+	for key, value := range m.fixed.rows {
+		if want, found, _ := m.twin.Get([]byte(key)); !found || !bytes.Equal(value, want) {
+			t.Fatalf("the kept row %x is %x; want %x (%v)", key, value, want, found)
+		}
+	}
+}
+
+// A scan may be deleted from while it runs, as range deletes and purges do.
+func TestOverlay_DeleteWhileScanning(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newModel(t)
+		for range 2 { // once in the base, once in the overlay
+			m.begin()
+			for range rapid.IntRange(0, 10).Draw(rt, "rows") {
+				m.revision++
+				m.set(rt, record.AppendVersionKey(nil, modelKey(rt), m.revision))
+			}
+			m.commit(rt)
+		}
+		m.begin()
+		m.revision++
+		m.set(rt, record.AppendVersionKey(nil, modelKey(rt), m.revision))
+		it, err := m.overlay.Scan([]byte{record.SpaceVersions}, []byte{record.SpaceVersions + 1}, false)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		removed := 0
+		for it.Next() {
+			removed++
+			if err := m.overlay.Delete(it.Key()); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		if err := it.Close(); err != nil || removed != m.twin.Len() {
+			rt.Fatalf("a scan saw %d of %d rows (%v)", removed, m.twin.Len(), err)
+		}
+		if _, _, found, _ := m.overlay.First([]byte{record.SpaceVersions}, nil); found {
+			rt.Fatal("a row is left")
+		}
+		m.commit(rt)
+	})
+}
