@@ -40,7 +40,11 @@ func (s *slot) run(ctx context.Context) {
 			s.g.free(nil)
 			continue
 		}
-		s.g.free(s.carry(ctx))
+		back, why := s.carry(ctx)
+		s.g.free(back)
+		if back != nil {
+			s.pause(ctx, why)
+		}
 	}
 }
 
@@ -92,7 +96,7 @@ func (s *slot) tryEncode(ops []*pending) error {
 
 // carry proposes the group until it is answered, or its time is over. It gives operations back when none of its
 // proposals reached the log, so that they can go with another group.
-func (s *slot) carry(ctx context.Context) (back []*pending) {
+func (s *slot) carry(ctx context.Context) (back []*pending, why refusal) {
 	s.live, s.open, s.unsure = nil, 0, false
 	s.late, s.ended = nil, nil
 	defer func() {
@@ -112,11 +116,10 @@ func (s *slot) carry(ctx context.Context) (back []*pending) {
 			if err != nil {
 				if refused == refusedForGood {
 					s.finish(answer{err: fault.Wrap(fault.Internal, err, "the log refused a group of writes")})
-					return nil
+					return nil, 0
 				}
 				if s.open == 0 && !s.unsure {
-					s.pause(ctx, refused)
-					return s.ops
+					return s.ops, refused
 				}
 			}
 		}
@@ -125,13 +128,12 @@ func (s *slot) carry(ctx context.Context) (back []*pending) {
 		case ok && r.kind == replyDone:
 			s.g.metrics.group(len(s.ops), time.Since(started))
 			s.answerAll(r.data)
-			return nil
+			return nil, 0
 		case ok:
 			s.open--
 			s.unsure = s.unsure || r.kind == replyUnknown
 			if s.open == 0 && !s.unsure {
-				s.pause(ctx, refusedNoLeader)
-				return s.ops
+				return s.ops, refusedNoLeader
 			}
 			again = s.open == 0
 			if again {
@@ -145,7 +147,7 @@ func (s *slot) carry(ctx context.Context) (back []*pending) {
 		}
 		if ctx.Err() != nil || !time.Now().Before(s.deadline) {
 			s.finish(answer{err: unknownOutcome(context.DeadlineExceeded)})
-			return nil
+			return nil, 0
 		}
 	}
 }
