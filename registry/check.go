@@ -88,9 +88,13 @@ func normalTTL(field string, c *pb.Check) error {
 		name string
 		set  bool
 	}{
-		{"path", c.GetPath() != ""}, {"port", c.GetPort() != 0}, {"host", c.GetHost() != ""},
-		{"interval", c.GetInterval() != nil}, {"timeout", c.GetTimeout() != nil},
-		{"rise", c.GetRise() > 1}, {"fall", c.GetFall() > 1},
+		{"path", c.GetPath() != ""},
+		{"port", c.GetPort() != 0},
+		{"host", c.GetHost() != ""},
+		{"interval", c.GetInterval() != nil},
+		{"timeout", c.GetTimeout() != nil},
+		{"rise", c.GetRise() > 1},
+		{"fall", c.GetFall() > 1},
 	} {
 		if f.set {
 			return fault.Field(field+"."+f.name, "belongs to checks that probe").

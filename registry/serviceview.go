@@ -198,11 +198,13 @@ func (i *InstanceView) withPart(check string, change func(*part)) *InstanceView 
 	if c.parts[at].check == nil && c.parts[at].status == nil {
 		c.parts = slices.Delete(c.parts, at, at+1)
 	}
-	c.settle()
+	if c.Instance != nil {
+		c.settle()
+	}
 	return &c
 }
 
-// settle derives what follows from the parts.
+// settle derives what follows from the parts of an instance that is there.
 func (i *InstanceView) settle() {
 	i.Checks, i.Status, i.Health = nil, nil, pb.Health_HEALTH_PASSING
 	for _, p := range i.parts {
