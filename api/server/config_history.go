@@ -119,7 +119,11 @@ func (s configService) txn(ctx context.Context, build func(v *registry.View) (re
 	if err != nil {
 		return record.Result{}, err
 	}
-	return s.s.cfg.Region.Propose(ctx, op)
+	res, err := s.s.cfg.Region.Propose(ctx, op)
+	if res.Status != record.StatusOK {
+		return res, registry.Outcome(op, res)
+	}
+	return res, err
 }
 
 // txnRequests lists what a transaction may touch, in either of its branches: a comparison reads.

@@ -31,9 +31,10 @@ func (s *Server) writeOf(ctx context.Context, c *call, o *pb.WriteOptions) regis
 // propose has the region apply an operation and judges the result.
 func (s *Server) propose(ctx context.Context, op record.Op) (record.Result, error) {
 	res, err := s.cfg.Region.Propose(ctx, op)
-	if err != nil {
+	if err != nil && res.Status == record.StatusOK {
 		return res, err
 	}
+	// What Apply refused, the registry says in its own words.
 	return res, registry.Outcome(op, res)
 }
 
