@@ -3,12 +3,27 @@ package dns
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/netip"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	"golang.org/x/sync/errgroup"
 
+	"supercluster/federation/plan"
+	"supercluster/internal/fault"
 	"supercluster/registry"
+)
+
+const (
+	defaultDomain = "sc.internal"
+	defaultRate   = 5000
+	maxAliases    = 16
+	maxTTL        = time.Hour
 )
 
 // Config is what a Server needs. View and Addr must be set.
@@ -35,19 +50,141 @@ type Config struct {
 	Meter         metric.Meter
 }
 
+func (c Config) withDefaults() Config {
+	if c.Domain == "" {
+		c.Domain = defaultDomain
+	}
+	if c.Tenant == "" {
+		c.Tenant = registry.DefaultTenant
+	}
+	if c.RatePerSource == 0 {
+		c.RatePerSource = defaultRate
+	}
+	c.TTL = min(max(c.TTL, 0), maxTTL)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Meter == nil {
+		c.Meter = noop.Meter{}
+	}
+	return c
+}
+
 // Server is a DNS server.
 type Server struct {
-	cfg Config
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	limiter *limiter
+	epoch   time.Time
+
+	mu       sync.Mutex
+	respond  *responder // nil before Listen
+	listener net.Listener
+	packets  []*net.UDPConn
 }
 
 // New makes a Server; it starts nothing.
-func New(cfg Config) *Server { return &Server{cfg: cfg} }
+func New(cfg Config) *Server {
+	cfg = cfg.withDefaults()
+	return &Server{
+		cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Meter),
+		limiter: newLimiter(cfg.RatePerSource), epoch: time.Now(),
+	}
+}
 
-// Listen opens the sockets, so that a port in use is found before anything runs. Run does it when nobody did.
-func (s *Server) Listen() error { return nil }
+// Listen checks the configuration and opens the sockets, so that a mistake or a port in use is found before anything
+// runs. Run does it when nobody did.
+func (s *Server) Listen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.respond != nil {
+		return nil
+	}
+	zones, err := s.zones()
+	if err != nil {
+		return err
+	}
+	s.listener, s.packets, err = listen(s.cfg.Addr)
+	if err != nil {
+		return err
+	}
+	s.respond = &responder{
+		view: s.cfg.View, tenant: s.cfg.Tenant, zones: zones, servers: s.nameServers(),
+		build: builder{
+			client: plan.Client{Region: s.cfg.Region, Zone: s.cfg.Zone}, ttl: uint32(s.cfg.TTL / time.Second),
+		},
+		cache: newCache(), metrics: s.metrics,
+	}
+	return nil
+}
 
-// Run answers until ctx ends.
-func (s *Server) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+// zones reads the domains; the longest comes first, so that a domain within another is served as itself.
+func (s *Server) zones() ([]zone, error) {
+	if len(s.cfg.Aliases) > maxAliases {
+		return nil, fault.Field("dns.aliases", "%d aliases, the limit is %d", len(s.cfg.Aliases), maxAliases)
+	}
+	domain, err := newZone("dns.domain", s.cfg.Domain)
+	if err != nil {
+		return nil, err
+	}
+	zones := []zone{domain}
+	for _, name := range s.cfg.Aliases {
+		z, err := newZone("dns.aliases", name)
+		if err != nil {
+			return nil, err
+		}
+		zones = append(zones, z)
+	}
+	slices.SortStableFunc(zones, func(a, b zone) int {
+		if a.depth != b.depth {
+			return b.depth - a.depth
+		}
+		return strings.Compare(a.wire, b.wire)
+	})
+	return slices.Compact(zones), nil
+}
+
+func (s *Server) nameServers() []netip.Addr {
+	if len(s.cfg.NameServers) > 0 {
+		return s.cfg.NameServers
+	}
+	at, err := netip.ParseAddrPort(s.listener.Addr().String())
+	if err != nil || at.Addr().IsUnspecified() {
+		return nil
+	}
+	return []netip.Addr{at.Addr().Unmap().WithZone("")}
+}
 
 // Addr is the address listened on, host:port; empty before Listen.
-func (s *Server) Addr() string { return "" }
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return ""
+	}
+	return s.listener.Addr().String()
+}
+
+// Run answers until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, conn := range s.packets {
+		g.Go(func() error { return s.serveUDP(ctx, conn) })
+	}
+	t := &tcpServer{Server: s, sources: map[[8]byte]int{}, open: map[net.Conn]struct{}{}}
+	g.Go(func() error { return t.serve(ctx) })
+	g.Go(func() error {
+		<-ctx.Done()
+		for _, conn := range s.packets {
+			_ = conn.Close()
+		}
+		_ = s.listener.Close()
+		t.closeAll()
+		return nil
+	})
+	return g.Wait()
+}

@@ -1,6 +1,32 @@
 // Package dns answers DNS queries for the services of a region.
 //
 // It owns the names, the wire format and the limits of the DNS listener. Which endpoints an answer holds is decided
-// by package federation/plan on the view at the time of the answer. It is authoritative for one domain and its
-// aliases, for one tenant, and never asks anybody else.
+// by package federation/plan, on the view at the time of the answer. It never asks anybody else, never reads the
+// machine's resolver settings, and serves one tenant.
+//
+// Names, below the domain (sc.internal) and each alias, in any case:
+//
+//	[<tag>.]<service>.service[.<namespace>.ns]              A, AAAA, SRV, TXT
+//	_<service>._tcp[.service][.<namespace>.ns]              the same, as RFC 2782 has it
+//	_<service>._<tag>[.service][.<namespace>.ns]            only instances with the tag
+//	_<port>._tcp.<service>.service[.<namespace>.ns]         a named port
+//	<8 or 32 hex digits>.addr                               A or AAAA: the address that the digits are
+//	ns                                                      A, AAAA: the server, as named by NS and SOA
+//
+// SRV records point to names under addr, so that every target resolves, whatever the id of its instance looks like,
+// and instances on one address share one target. TXT has the definition's metadata and the instances' metadata as
+// key=value, and their tags as tag=value, each once; texts over 200 bytes are left out, so that every record fits
+// into the smallest message. A name exists (NODATA, not NXDOMAIN) as long as its service does, healthy or not; a
+// tagged one as long as an instance has the tag. `global`, `ns` and `service` are reserved words: they name no
+// namespace.
+//
+// Invariants:
+//
+//	I1 an answer that is shortened has TC set, holds some of the records, and is never empty
+//	I2 no packet can make this package panic, recurse, or hold memory beyond its limits
+//	I3 a query for a foreign name, of type ANY, or for a transfer is refused; nothing is asked elsewhere
+//	I4 before the first view, and only then, the answer is SERVFAIL
+//	I5 a cached answer is used only while the service is as it was when the answer was made
+//
+// The API is safe for concurrent use; Run may be called once.
 package dns
