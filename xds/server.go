@@ -64,9 +64,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	watchdog.Go(func() { s.watchdog(ctx) })
 	return s.cfg.Views.Follow(ctx, func(v *registry.View, c registry.Changes) error {
-		if s.synced() {
-			s.publisher.apply(v, c)
-		}
+		s.publisher.apply(v, c)
 		return nil
 	})
 }

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
@@ -59,7 +61,7 @@ func (s *Server) serve(g grpc.ServerStream, delta bool) error {
 	defer s.remove(st)
 	s.running.Go(st.receive)
 	err := st.run()
-	if err != nil && fault.KindOf(err) != fault.Canceled {
+	if err != nil && status.Code(err) != codes.Canceled {
 		s.log.Info("xds: a stream ended", "client", st.name(), "address", st.address, "reason", err)
 	}
 	return toStatus(err)

@@ -1,0 +1,231 @@
+package xds
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"supercluster/xds/resources"
+)
+
+// envoyBinary finds the real Envoy, or skips with what to do. With SUPERCLUSTER_REQUIRE_CLIENTS=1 it must be there.
+func envoyBinary(t testing.TB) string {
+	t.Helper()
+	if bin := os.Getenv("ENVOY_BIN"); bin != "" {
+		return bin
+	}
+	if bin, err := exec.LookPath("envoy"); err == nil {
+		return bin
+	}
+	if bin, err := filepath.Abs("../.tools/bin/envoy"); err == nil {
+		if _, err := os.Stat(bin); err == nil {
+			return bin
+		}
+	}
+	const text = "NO ENVOY: tests with the real Envoy do not run; `make tools` gets it, or set ENVOY_BIN"
+	if os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") == "1" {
+		t.Fatal(text)
+	}
+	t.Skip(text)
+	return ""
+}
+
+// envoy is a running Envoy.
+type envoy struct {
+	t      testing.TB
+	listen string
+	admin  string
+	log    *syncBuffer
+	client *http.Client
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// runEnvoy starts an Envoy from our own bootstrap.
+func runEnvoy(t testing.TB, servers ...string) *envoy {
+	t.Helper()
+	bin := envoyBinary(t)
+	e := &envoy{
+		t: t, listen: fmt.Sprintf("127.0.0.1:%d", freePort(t)), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		log: &syncBuffer{}, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}},
+	}
+	t.Cleanup(e.client.CloseIdleConnections)
+	config, err := resources.EnvoyBootstrap(resources.EnvoyBootstrapOptions{
+		ID: "edge-1", Servers: servers, Region: "dc1", Zone: "a", Listen: e.listen, Admin: e.admin,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(path, config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, bin, "-c", path, "--concurrency", "1", "--use-dynamic-base-id", "-l", "warn")
+	cmd.Stdout, cmd.Stderr = e.log, e.log
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("Envoy said:\n%s", e.log)
+		}
+	})
+	return e
+}
+
+// get asks Envoy for a path under a host name and gives status and body; status 0: no answer.
+func (e *envoy) get(host, path string) (int, string) {
+	req, err := http.NewRequest(http.MethodGet, "http://"+e.listen+path, nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	req.Host = host
+	res, err := e.client.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return res.StatusCode, string(body)
+}
+
+// stat reads one of Envoy's counters.
+func (e *envoy) stat(name string) int {
+	res, err := e.client.Get("http://" + e.admin + "/stats?format=json&filter=" + url.QueryEscape("^"+strings.ReplaceAll(name, ".", `\.`)+"$"))
+	if err != nil {
+		return -1
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Stats []struct {
+			Name  string
+			Value int
+		}
+	}
+	if json.NewDecoder(res.Body).Decode(&answer) != nil || len(answer.Stats) == 0 {
+		return -1
+	}
+	return answer.Stats[0].Value
+}
+
+// backend answers with its name; it can be told to fail.
+type backend struct {
+	*httptest.Server
+	port int
+	hits atomic.Int64
+}
+
+func runBackend(t testing.TB, name string) *backend {
+	t.Helper()
+	b := &backend{}
+	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.hits.Add(1)
+		fmt.Fprintf(w, "%s %s", name, r.URL.Path)
+	}))
+	u, err := url.Parse(b.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.port, err = strconv.Atoi(u.Port()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+func TestEnvoy_FollowsTheRegistry(t *testing.T) {
+	envoyBinary(t)
+	r := newRegistry(t)
+	one, two := runBackend(t, "one"), runBackend(t, "two")
+	r.register(t, "web", one.port)
+	r.route(t, "shop", "shop.example", "/", "web")
+	s := start(t, r)
+	e := runEnvoy(t, s.address)
+
+	eventually(t, "the first answer", func() bool {
+		code, body := e.get("shop.example", "/a")
+		return code == 200 && body == "one /a"
+	})
+	r.register(t, "web", two.port)
+	eventually(t, "the second endpoint", func() bool {
+		_, body := e.get("shop.example:8080", "/b")
+		return body == "two /b"
+	})
+	r.deregister(t, "web", one.port)
+	eventually(t, "traffic to the second alone", func() bool {
+		before := one.hits.Load()
+		for range 10 {
+			e.get("shop.example", "/")
+		}
+		return one.hits.Load() == before
+	})
+	if code, _ := e.get("other.example", "/"); code != 404 {
+		t.Errorf("an unknown host: status %d", code)
+	}
+	r.deregister(t, "web", two.port)
+	eventually(t, "503 for a service that is gone", func() bool {
+		code, body := e.get("shop.example", "/")
+		return code == 503 && body == "no service web\n"
+	})
+	r.register(t, "web", one.port)
+	eventually(t, "the service is back", func() bool {
+		code, _ := e.get("shop.example", "/")
+		return code == 200
+	})
+	for _, p := range s.Proxies() {
+		t.Log(p)
+		for _, pt := range p.GetTypes() {
+			if pt.GetNacks() != 0 {
+				t.Errorf("%s: %s", pt.GetType(), pt.GetNack())
+			}
+		}
+	}
+}

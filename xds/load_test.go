@@ -1,0 +1,5 @@
+package xds
+
+const loadEnv = "XDS_TEST_LOAD"
+
+func runLoad(string) {}
