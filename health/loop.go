@@ -1,0 +1,385 @@
+package health
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/health/check"
+	"supercluster/registry"
+)
+
+// alivePeriod is how often the loop looks whether the set of live nodes changed.
+const alivePeriod = 200 * time.Millisecond
+
+// maxGap is the longest pause of the loop after which results and expiries are still believed.
+const maxGap = time.Second
+
+// change is a new view and what it changed.
+type change struct {
+	view    *registry.View
+	changes registry.Changes
+}
+
+// result is what became of a probe.
+type result struct {
+	job *job
+	out outcome
+}
+
+// loop is everything that only the loop's goroutine touches.
+type loop struct {
+	*Runner
+	ctx   context.Context
+	nodes *nodeSet
+	view  *registry.View
+	// known are the services as they were last applied.
+	known  map[registry.ServiceKey]*registry.ServiceView
+	jobs   map[registry.CheckKey]*job
+	agenda agenda
+	flying int // probes
+	links  int // connections kept between probes
+	// applied tells that a first view was applied.
+	applied bool
+	// last is when the loop last came round, paused when a pause of more than maxGap ended, and gap how long the
+	// pauses since the last turn of the wheel were.
+	last, paused, gap time.Duration
+	looked            time.Duration // when the live nodes were last asked for
+}
+
+func (r *Runner) newLoop(ctx context.Context) *loop {
+	now := r.now()
+	l := &loop{
+		Runner: r, ctx: ctx, view: r.cfg.Views.View(), last: now, looked: now,
+		known: map[registry.ServiceKey]*registry.ServiceView{}, jobs: map[registry.CheckKey]*job{},
+	}
+	l.nodes = newNodeSet(r.alive())
+	r.nodes.Store(l.nodes)
+	return l
+}
+
+// run comes round at least once each tick.
+func (l *loop) run() error {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		l.start(l.now())
+		if wait, ok := l.wait(); ok {
+			timer.Reset(wait)
+		} else {
+			timer.Stop()
+		}
+		select {
+		case <-l.ctx.Done():
+			l.stop()
+			return nil
+		case c := <-l.changes:
+			l.notice(l.now())
+			l.apply(c)
+		case res := <-l.results:
+			l.notice(l.now())
+			l.finish(res)
+		case done := <-l.writer.written:
+			l.wrote(done)
+		case <-timer.C:
+			l.notice(l.now())
+		case <-ticker.C:
+			now := l.now()
+			l.notice(now)
+			l.turn(now)
+		}
+	}
+}
+
+// notice measures how long the loop was away. Probes in flight over a pause may have missed their answers.
+func (l *loop) notice(now time.Duration) {
+	if gap := now - l.last; gap > maxGap {
+		l.paused, l.gap = now, max(l.gap, gap)
+		l.log.Warn("health: this process paused; failures seen over the pause do not count", "pause", gap)
+	}
+	l.last = now
+}
+
+// turn does what is done each tick: TTL checks, and whether nodes came or went.
+func (l *loop) turn(now time.Duration) {
+	changed, held := l.sessions.turn(now, l.gap)
+	l.gap = 0
+	l.writer.add(changed...)
+	if held > 0 {
+		l.metrics.held.Add(l.ctx, int64(held))
+		l.log.Warn("health: TTL checks that expired together are held for one more TTL", "checks", held)
+	}
+	if now-l.looked < alivePeriod {
+		return
+	}
+	l.looked = now
+	if names := l.alive(); !slices.Equal(names, l.nodes.names) {
+		l.log.Info("health: the live nodes of the region changed; checks move", "before", l.nodes.names, "now", names)
+		l.nodes = newNodeSet(names)
+		l.Runner.nodes.Store(l.nodes)
+		l.keepCouriers(names)
+		for _, sv := range l.known {
+			l.update(sv, sv, atOnce)
+		}
+	}
+}
+
+// apply brings the jobs and sessions in line with a view.
+func (l *loop) apply(c change) {
+	l.view = c.view
+	when := atOnce
+	if !l.applied {
+		l.applied, when = true, spread
+	}
+	if c.changes.All {
+		gone := map[registry.ServiceKey]struct{}{}
+		for k := range l.known {
+			gone[k] = struct{}{}
+		}
+		for sv := range c.view.AllServices() {
+			delete(gone, sv.Key)
+			l.update(l.known[sv.Key], sv, when)
+		}
+		for k := range gone {
+			l.update(l.known[k], nil, when)
+		}
+		return
+	}
+	for k := range c.changes.Services {
+		sv, ok := c.view.Service(k)
+		if !ok {
+			sv = nil
+		}
+		l.update(l.known[k], sv, when)
+	}
+}
+
+// timing says when checks that this update brings are first probed.
+type timing bool
+
+const (
+	atOnce timing = false // registered or taken over just now
+	spread timing = true  // this process started: over one interval, if their health is known
+)
+
+// update applies what changed between two states of a service; either may be nil. With the same state twice, it
+// applies a change of the live nodes.
+func (l *loop) update(before, now *registry.ServiceView, when timing) {
+	if before != nil {
+		for _, in := range before.Instances {
+			l.dropGone(in, now)
+		}
+	}
+	if now == nil || len(now.Instances) == 0 {
+		if before != nil {
+			delete(l.known, before.Key)
+		}
+		return
+	}
+	l.known[now.Key] = now
+	for _, in := range now.Instances {
+		if before != nil && before != now {
+			if old, ok := before.Instance(in.Key.ID); ok && old == in {
+				continue
+			}
+		}
+		for i, def := range in.Checks {
+			if def.GetType() == pb.CheckType_CHECK_TYPE_TTL {
+				l.updateSession(in, i)
+			} else {
+				l.updateJob(in, i, when)
+			}
+		}
+	}
+}
+
+// dropGone drops the checks of an instance that are not in a later state of its service.
+func (l *loop) dropGone(in *registry.InstanceView, now *registry.ServiceView) {
+	var next *registry.InstanceView
+	if now != nil {
+		next, _ = now.Instance(in.Key.ID)
+	}
+	if next == in {
+		return
+	}
+	for _, def := range in.Checks {
+		if next == nil || !slices.ContainsFunc(next.Checks, func(d *pb.Check) bool {
+			return d.GetId() == def.GetId() && (d.GetType() == pb.CheckType_CHECK_TYPE_TTL) == (def.GetType() == pb.CheckType_CHECK_TYPE_TTL)
+		}) {
+			l.drop(in.Key.Check(def.GetId()))
+		}
+	}
+}
+
+// drop forgets a check that is gone, or is another node's now.
+func (l *loop) drop(k registry.CheckKey) {
+	l.writer.forget(k)
+	if l.sessions.drop(k.Instance, k.ID) {
+		return
+	}
+	j, ok := l.jobs[k]
+	if !ok {
+		return
+	}
+	delete(l.jobs, k)
+	l.active.Add(-1)
+	l.agenda.remove(j)
+	j.dropped = true
+	l.unlink(j)
+}
+
+func (l *loop) mine(hash uint64, in *registry.InstanceView) bool {
+	return l.nodes.owner(hash) == l.cfg.Node && !in.Instance.GetDraining()
+}
+
+func (l *loop) updateSession(in *registry.InstanceView, i int) {
+	if l.mine(instanceHash(in.Key), in) {
+		l.sessions.put(l.now(), in, i)
+	} else {
+		l.drop(in.Key.Check(in.Checks[i].GetId()))
+	}
+}
+
+func (l *loop) updateJob(in *registry.InstanceView, i int, when timing) {
+	def := in.Checks[i]
+	key := in.Key.Check(def.GetId())
+	if !l.mine(checkHash(key), in) {
+		l.drop(key)
+		return
+	}
+	written := pb.Health_HEALTH_UNSPECIFIED
+	if in.Status[i] != nil {
+		written = in.Status[i].GetHealth()
+	}
+	to := targetOf(in, def, l.cfg.Damping)
+	if j, ok := l.jobs[key]; ok && j.created != created(in, def) {
+		// Removed and made again between two views: nothing is known of the new one.
+		l.drop(key)
+	}
+	if j, ok := l.jobs[key]; ok {
+		j.written = written
+		if j.to != to {
+			j.to, j.spread = to, true
+			j.stale = j.index < 0
+			l.unlink(j)
+			l.agenda.move(j, l.now())
+		}
+		return
+	}
+	j := &job{
+		key: key, created: created(in, def), to: to, state: check.Resume(in.Status[i]), written: written, spread: true,
+	}
+	l.jobs[key] = j
+	l.active.Add(1)
+	due := l.now()
+	if when == spread && written != pb.Health_HEALTH_UNSPECIFIED {
+		due += time.Duration(rand.Float64() * float64(to.every))
+		j.spread = false
+	}
+	l.agenda.add(j, due)
+}
+
+// start probes what is due, as far as probes in flight are free.
+func (l *loop) start(now time.Duration) {
+	for l.flying < l.cfg.MaxProbes {
+		j, ok := l.agenda.next(now)
+		if !ok {
+			return
+		}
+		l.metrics.delay.Record(l.ctx, (now - j.due).Seconds())
+		j.started, j.stale = now, false
+		link := j.link
+		if link != nil {
+			j.link = nil
+			l.links--
+		}
+		l.flying++
+		to := j.to
+		l.tasks.Go(func() {
+			// There is room in results for every probe in flight, so this never waits.
+			l.results <- result{job: j, out: l.probe(l.ctx, to, link)}
+		})
+	}
+}
+
+// wait tells how long the loop may sleep; false: until something happens.
+func (l *loop) wait() (time.Duration, bool) {
+	if len(l.agenda) == 0 || l.flying >= l.cfg.MaxProbes {
+		return 0, false
+	}
+	return max(l.agenda[0].due-l.now(), 0), true
+}
+
+// finish takes the result of a probe.
+func (l *loop) finish(res result) {
+	l.flying--
+	j, out := res.job, res.out
+	l.keep(j, out.link)
+	if j.dropped {
+		return
+	}
+	now := l.now()
+	l.agenda.add(j, j.after(now, rand.Float64()))
+	failing := out.health == pb.Health_HEALTH_CRITICAL
+	if l.ctx.Err() != nil || j.stale || (failing && j.started < l.paused) {
+		if j.stale {
+			l.agenda.move(j, now)
+		}
+		return
+	}
+	l.metrics.probed(l.ctx, j.to.kind, out.health)
+	next, changed := j.state.ObserveHealth(time.Now(), out.health, out.output, j.to.policy)
+	j.state = next
+	// Another node may have taken the check for its own for a moment and written last.
+	lost := j.written != next.Health && l.view.At().Data >= j.wrote && !l.writer.has(j.key)
+	if changed || lost {
+		l.writer.add(transition{key: j.key, state: next})
+	}
+}
+
+// wrote takes note of what the writer has written.
+func (l *loop) wrote(done []written) {
+	for _, w := range done {
+		if j, ok := l.jobs[w.key]; ok {
+			j.wrote = w.revision
+		}
+	}
+}
+
+// keep keeps a connection for the next probe, as long as there are not too many.
+func (l *loop) keep(j *job, link io.Closer) {
+	if link == nil {
+		return
+	}
+	if j.dropped || j.stale || l.links >= maxLinks || j.to.every > maxLinkAge || l.ctx.Err() != nil {
+		_ = link.Close()
+		return
+	}
+	j.link = link
+	l.links++
+}
+
+func (l *loop) unlink(j *job) {
+	if j.link != nil {
+		_ = j.link.Close()
+		j.link = nil
+		l.links--
+	}
+}
+
+// stop waits for the probes in flight, which end with the context, and closes what was kept.
+func (l *loop) stop() {
+	for ; l.flying > 0; l.flying-- {
+		if res := <-l.results; res.out.link != nil {
+			_ = res.out.link.Close()
+		}
+	}
+	for _, j := range l.jobs {
+		l.unlink(j)
+	}
+}
