@@ -184,7 +184,9 @@ func (r *registryOf) define(t failer, s *pb.Service) {
 }
 
 // everyone may do everything.
-func everyone(context.Context) access.Principal { return access.Principal{Name: "test", Role: access.RoleDev} }
+func everyone(context.Context) access.Principal {
+	return access.Principal{Name: "test", Role: access.RoleDev}
+}
 
 // running is a server on a port.
 type running struct {
