@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"sync"
+	"time"
+
+	"supercluster/internal/config"
+)
+
+// listeners are the TCP ports of a process, opened before anything runs.
+type listeners struct {
+	http, grpc, raft, probe, admin net.Listener
+}
+
+// open opens every port, or none.
+func (l *listeners) open(c config.Server) error {
+	for _, one := range []struct {
+		to              *net.Listener
+		key, flag, addr string
+	}{
+		{&l.http, "listen.http", "--http", c.Listen.HTTP},
+		{&l.grpc, "listen.grpc", "--grpc", c.Listen.GRPC},
+		{&l.raft, "listen.raft", "--raft", raftAddress(c)},
+		{&l.probe, "listen.probe", "--probe", c.Listen.Probe},
+		{&l.admin, "listen.admin", "--admin", c.Listen.Admin},
+	} {
+		var err error
+		if *one.to, err = net.Listen("tcp", one.addr); err != nil {
+			l.close()
+			return portFault(err, one.key, one.flag, one.addr)
+		}
+	}
+	return nil
+}
+
+// raftAddress is where the Raft port listens: as configured, else as the members name it.
+func raftAddress(c config.Server) string {
+	if c.Listen.Raft != "" {
+		return c.Listen.Raft
+	}
+	return c.Members[c.Node]
+}
+
+// close closes what is open; parts that ran have closed theirs already.
+func (l *listeners) close() {
+	for _, one := range []net.Listener{l.http, l.grpc, l.raft, l.probe, l.admin} {
+		if one != nil {
+			_ = one.Close()
+		}
+	}
+}
+
+// The probe listener answers every connection with one fixed line and closes it: what other regions measure.
+const (
+	probeAnswer  = "supercluster ok\n"
+	probeTimeout = time.Second
+	probeLimit   = 256 // connections at once
+)
+
+func serveProbe(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	slots := make(chan struct{}, probeLimit)
+	var answers sync.WaitGroup
+	defer answers.Wait()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return endOf(ctx, err)
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			_ = conn.Close()
+			continue
+		}
+		answers.Go(func() {
+			defer func() { <-slots }()
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(probeTimeout))
+			_, _ = io.WriteString(conn, probeAnswer)
+		})
+	}
+}
+
+// serveAdmin serves pprof. Its address is loopback, which the configuration checks.
+func serveAdmin(ctx context.Context, l net.Listener) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
+	defer stop()
+	return endOf(ctx, s.Serve(l))
+}
+
+// endOf hides the error of a listener that was closed on purpose.
+func endOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
