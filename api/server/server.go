@@ -38,6 +38,8 @@ type Config struct {
 	Version    string
 	Dev        bool
 
+	// ServerOptions are further options of the gRPC server, for services registered from outside.
+	ServerOptions []grpc.ServerOption
 	// TLS is the listeners' TLS, nil for plain TCP.
 	TLS *tls.Config
 	// Hosts are further names under which HTTP may be called, beside loopback names and the address listened on.
@@ -129,7 +131,7 @@ func New(cfg Config) (*Server, error) {
 	if s.metrics, err = newCallMetrics(cfg.Meter); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "the API's metrics cannot be made")
 	}
-	s.grpc = grpc.NewServer(serverOptions(cfg.TLS)...)
+	s.grpc = grpc.NewServer(append(serverOptions(cfg.TLS), cfg.ServerOptions...)...)
 	s.registerServices()
 	if s.http, err = s.newHTTP(); err != nil {
 		return nil, err
