@@ -42,30 +42,39 @@ func (c *leaderCell) get() (Leader, <-chan struct{}) {
 // Leader says who leads, and gives a channel that is closed when that changes.
 func (n *Node) Leader() (Leader, <-chan struct{}) { return n.leader.get() }
 
-// handOver makes another member leader before this node stops, so that writes go on without an election.
+// Leadership is handed over within handOverTime; one attempt is given up after transferTime, about when Raft does.
+const (
+	handOverTime = 1200 * time.Millisecond
+	transferTime = 250 * time.Millisecond
+)
+
+// handOver makes another member leader before this node stops, so that writes go on without an election. A member
+// may be unable just now, while it applies what it has; then it is asked again.
 func (n *Node) handOver() {
-	self := n.cfg.Folder.Replica()
-	ids := n.cfg.Folder.Members()
-	for _, name := range n.cfg.Alive() {
-		leader, _ := n.leader.get()
-		if leader.Replica != self {
-			return
+	for until := time.Now().Add(handOverTime); time.Now().Before(until); {
+		others := 0
+		for _, name := range n.cfg.Alive() {
+			target := n.cfg.Folder.Members()[name]
+			if leader, _ := n.leader.get(); leader.Replica != n.cfg.Folder.Replica() {
+				return
+			}
+			if target == n.cfg.Folder.Replica() {
+				continue
+			}
+			others++
+			if err := n.host.RequestLeaderTransfer(shard, target); err != nil {
+				n.cfg.Log.Debug("leadership could not be handed over", "to", name, "error", err)
+			}
+			if n.ledByOther(transferTime) {
+				n.cfg.Log.Info("leadership handed over", "to", name)
+				return
+			}
 		}
-		if ids[name] == self {
-			continue
-		}
-		if err := n.host.RequestLeaderTransfer(shard, ids[name]); err != nil {
-			n.cfg.Log.Warn("leadership could not be handed over", "to", name, "error", err)
-			continue
-		}
-		if n.ledByOther(transferTime) {
-			n.cfg.Log.Info("leadership handed over", "to", name)
+		if others == 0 {
 			return
 		}
 	}
 }
-
-const transferTime = 500 * time.Millisecond
 
 func (n *Node) ledByOther(within time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), within)

@@ -25,8 +25,8 @@ func routeRaftLog(log *slog.Logger) {
 	})
 }
 
-// raftLog is one of Dragonboat's loggers. What Dragonboat tells is detail to an operator, so it is one level lower
-// here.
+// raftLog is one of Dragonboat's loggers. What Dragonboat tells is detail to an operator: it warns of every vote and
+// of every connection that it tries again, so its levels are lowered here.
 type raftLog struct{ name string }
 
 // SetLevel does nothing: the level is the process's.
@@ -35,14 +35,14 @@ func (raftLog) SetLevel(logger.LogLevel) {}
 // Debugf is dropped unless debugging is on.
 func (l raftLog) Debugf(format string, args ...any) { l.write(slog.LevelDebug-4, format, args) }
 
-// Infof is debugging to us.
-func (l raftLog) Infof(format string, args ...any) { l.write(slog.LevelDebug, format, args) }
+// Infof is fine debugging to us.
+func (l raftLog) Infof(format string, args ...any) { l.write(slog.LevelDebug-2, format, args) }
 
-// Warningf is information to us: Dragonboat warns of every connection that it tries again.
-func (l raftLog) Warningf(format string, args ...any) { l.write(slog.LevelInfo, format, args) }
+// Warningf is debugging to us.
+func (l raftLog) Warningf(format string, args ...any) { l.write(slog.LevelDebug, format, args) }
 
-// Errorf is a warning to us.
-func (l raftLog) Errorf(format string, args ...any) { l.write(slog.LevelWarn, format, args) }
+// Errorf is information to us: mostly a connection that failed, of which region/wire tells.
+func (l raftLog) Errorf(format string, args ...any) { l.write(slog.LevelInfo, format, args) }
 
 // Panicf must not return.
 func (l raftLog) Panicf(format string, args ...any) {

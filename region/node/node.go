@@ -121,9 +121,12 @@ func (n *Node) Run(ctx context.Context) error {
 	return n.close()
 }
 
+// drainTime is how long writes on their way may take while this node stops.
+const drainTime = 500 * time.Millisecond
+
 // leave ends this node's part in the group without hurting the writes of others.
 func (n *Node) leave() {
-	draining, cancel := context.WithTimeout(context.Background(), transferTime)
+	draining, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	n.grouper.drain(draining)
 	n.handOver()
