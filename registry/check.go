@@ -58,9 +58,6 @@ func normalChecks(field string, in []*pb.Check) ([]*pb.Check, error) {
 
 // normalCheck checks one check and fills in its defaults.
 func normalCheck(field string, in *pb.Check) (*pb.Check, error) {
-	if in == nil {
-		return nil, fault.Field(field, "is missing")
-	}
 	out := &pb.Check{
 		Id: in.GetId(), Type: in.GetType(), Path: in.GetPath(), Port: in.GetPort(), Host: in.GetHost(),
 		Interval: in.GetInterval(), Timeout: in.GetTimeout(), Rise: in.GetRise(), Fall: in.GetFall(), Ttl: in.GetTtl(),
