@@ -17,6 +17,9 @@ type codec struct{ proto encoding.CodecV2 }
 
 func newCodec() codec { return codec{proto: encoding.GetCodecV2(proto.Name)} }
 
+// Codec is the codec of ServerOptions, for a server that puts one of its own around it.
+func Codec() encoding.CodecV2 { return newCodec() }
+
 // Name is that of the protobuf codec: the bytes on the wire are protobuf.
 func (c codec) Name() string { return proto.Name }
 
