@@ -26,6 +26,7 @@ type call struct {
 	started   time.Time
 	// http is the HTTP request behind the call, nil for gRPC.
 	http *httpCall
+	in   envelope
 }
 
 // httpCall is what of an HTTP request matters to the chain.

@@ -11,7 +11,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"supercluster/api/status"
@@ -22,7 +21,7 @@ import (
 // serveUnary is the chain of a unary call, the same for gRPC and HTTP: recover, request id, log and metrics,
 // authenticate, authorize, quota, decode and validate, deadline, handler. It is one function and not a stack of
 // interceptors because each of those would cost every call its own closures.
-func (s *Server) serveUnary(ctx context.Context, u *unaryMethod, decode func(any) error, h *httpCall) (resp any, err error) {
+func (s *Server) serveUnary(ctx context.Context, u *unaryMethod, decode func(*envelope) error, h *httpCall) (resp any, err error) {
 	c := &call{row: u.row, http: h, started: time.Now()}
 	c.takeRequestID(ctx)
 	ctx, span := s.startSpan(ctx, c)
@@ -47,10 +46,11 @@ func (s *Server) serveUnary(ctx context.Context, u *unaryMethod, decode func(any
 		}
 	}
 	return u.call(u.impl, ctx, func(req any) error {
-		if err := decode(req); err != nil {
-			return malformed(err)
+		c.in.msg = req
+		if err := decode(&c.in); err != nil {
+			return err
 		}
-		return s.check(c.row, req)
+		return s.check(c.row, &c.in)
 	}, nil)
 }
 
@@ -88,26 +88,19 @@ func decide(c *call, r access.Request) error {
 	return fault.New(fault.Denied, "%s is not allowed for %q: %s", what, c.principal.Name, d.Reason)
 }
 
-// check bounds and validates a decoded request.
-func (s *Server) check(r *row, req any) error {
-	msg, ok := req.(proto.Message)
-	if !ok {
-		return nil
+// check judges a request that came off the wire: its size, its bytes, and the rules of its message.
+func (s *Server) check(r *row, in *envelope) error {
+	if in.size > r.maxBytes {
+		return fault.New(fault.TooLarge, "the request has %d bytes, the limit of %s is %d", in.size, r.method, r.maxBytes)
 	}
-	if size := proto.Size(msg); size > r.maxBytes {
-		return fault.New(fault.TooLarge, "the request has %d bytes, the limit of %s is %d", size, r.method, r.maxBytes)
+	if in.err != nil {
+		return fault.Wrap(fault.Invalid, in.err, "the request cannot be decoded: %v", in.err).
+			WithHint("strings must be valid UTF-8, and the message that of the method")
 	}
-	return s.validate(msg)
-}
-
-// malformed turns what the codec says about bytes that do not decode into Invalid; gRPC would call it internal.
-func malformed(err error) error {
-	if _, ok := fault.As(err); ok {
-		return err
+	if msg, ok := in.msg.(proto.Message); ok {
+		return s.validate(msg)
 	}
-	st, _ := grpcstatus.FromError(err)
-	return fault.Wrap(fault.Invalid, err, "the request cannot be decoded: %s", st.Message()).
-		WithHint("strings must be valid UTF-8, and the message of the method's type")
+	return nil
 }
 
 // finish logs, counts and converts the end of a call.
@@ -209,8 +202,9 @@ type checkedStream struct {
 func (c *checkedStream) Context() context.Context { return c.ctx }
 
 func (c *checkedStream) RecvMsg(m any) error {
-	if err := c.ServerStream.RecvMsg(m); err != nil {
+	in := envelope{msg: m}
+	if err := c.ServerStream.RecvMsg(&in); err != nil {
 		return err
 	}
-	return c.s.check(c.row, m)
+	return c.s.check(c.row, &in)
 }

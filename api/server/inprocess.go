@@ -39,8 +39,9 @@ func (p inProcess) Invoke(ctx context.Context, method string, args, reply any, _
 	if err := applyConditions(in, h.header); err != nil {
 		return p.s.finish(ctx, &call{row: u.row, http: h, requestID: h.requestID}, nil, err)
 	}
-	resp, err := p.s.serveUnary(ctx, u, func(req any) error {
-		proto.Merge(req.(proto.Message), in)
+	resp, err := p.s.serveUnary(ctx, u, func(e *envelope) error {
+		e.size = proto.Size(in)
+		proto.Merge(e.msg.(proto.Message), in)
 		return nil
 	}, h)
 	if err != nil {

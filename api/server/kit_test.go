@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/api/status"
 	"supercluster/registry/access"
 )
@@ -27,4 +28,18 @@ func eventually(t testing.TB, cond func() bool) {
 		}
 	}
 	t.Fatal("it did not happen within 10 s")
+}
+
+// panicking is a Heartbeats with a bug.
+type panicking struct{}
+
+func (panicking) Heartbeat(context.Context, []*pb.HeartbeatTarget) ([]uint32, error) {
+	panic("secret")
+}
+
+// unknownSecond is a Heartbeats that knows the first target alone.
+type unknownSecond struct{}
+
+func (unknownSecond) Heartbeat(context.Context, []*pb.HeartbeatTarget) ([]uint32, error) {
+	return []uint32{1}, nil
 }

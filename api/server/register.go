@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,7 +30,7 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		wrapped.Methods[i] = grpc.MethodDesc{
 			MethodName: m.MethodName,
 			Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-				return s.serveUnary(ctx, u, decode, nil)
+				return s.serveUnary(ctx, u, func(e *envelope) error { return decode(e) }, nil)
 			},
 		}
 	}
@@ -73,7 +72,7 @@ const (
 	windowSize       = 1 << 20
 )
 
-func serverOptions(tlsConfig *tls.Config) []grpc.ServerOption {
+func serverOptions(cfg Config) []grpc.ServerOption {
 	opts := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeaderList),
@@ -85,8 +84,9 @@ func serverOptions(tlsConfig *tls.Config) []grpc.ServerOption {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 	}
-	if tlsConfig != nil {
-		opts = append(opts, grpc.Creds(credentials.NewTLS(tlsConfig)))
+	if cfg.TLS != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg.TLS)))
 	}
-	return opts
+	opts = append(opts, cfg.ServerOptions...)
+	return append(opts, grpc.ForceServerCodecV2(newCodec(cfg.Codec)))
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
@@ -38,8 +39,10 @@ type Config struct {
 	Version    string
 	Dev        bool
 
-	// ServerOptions are further options of the gRPC server, for services registered from outside.
+	// ServerOptions are further options of the gRPC server, for services registered from outside, and Codec is their
+	// codec, which the server puts its own around; nil: protobuf.
 	ServerOptions []grpc.ServerOption
+	Codec         encoding.CodecV2
 	// TLS is the listeners' TLS, nil for plain TCP.
 	TLS *tls.Config
 	// Hosts are further names under which HTTP may be called, beside loopback names and the address listened on.
@@ -131,7 +134,7 @@ func New(cfg Config) (*Server, error) {
 	if s.metrics, err = newCallMetrics(cfg.Meter); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "the API's metrics cannot be made")
 	}
-	s.grpc = grpc.NewServer(append(serverOptions(cfg.TLS), cfg.ServerOptions...)...)
+	s.grpc = grpc.NewServer(serverOptions(cfg)...)
 	s.registerServices()
 	if s.http, err = s.newHTTP(); err != nil {
 		return nil, err

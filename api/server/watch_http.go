@@ -110,7 +110,9 @@ func (n *ndjson) writeError(err error, id string) {
 }
 
 func (n *ndjson) RecvMsg(m any) error {
-	proto.Merge(m.(proto.Message), n.req)
+	in := m.(*envelope)
+	in.size = proto.Size(n.req)
+	proto.Merge(in.msg.(proto.Message), n.req)
 	return nil
 }
 
