@@ -148,7 +148,7 @@ func (p *process) makeAPI() (err error) {
 	p.api, err = server.New(server.Config{
 		Region: p.region, Views: p.live, Proxies: p.xds, Heartbeats: p.health,
 		Principal: p.principal(), NotReady: p.notReady, RegionName: c.Region, Node: c.Node, Version: p.version, Dev: p.dev,
-		TLS: p.serverTLS(), Hosts: hosts(c), Metrics: t.Metrics(), ServerOptions: xds.ServerOptions(),
+		TLS: p.serverTLS(), Hosts: hosts(c), Metrics: t.Metrics(), ServerOptions: xds.ServerOptions(), Codec: xds.Codec(),
 		Limits: server.Limits{
 			ReadRate: float64(c.Limits.ReadRate), WriteRate: float64(c.Limits.WriteRate), OpenRate: float64(c.Limits.OpenRate),
 			Watches: c.Limits.Watches,

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	pb "supercluster/api/gen/supercluster/v1"
+)
+
+func (a *App) lookupCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "lookup SERVICE", Short: "Show what a client of this place would get for a service, and why",
+		Example: "  supercluster lookup web\n  supercluster lookup web --zone a --tag v1 -o json", Args: args(1, 1),
+	}
+	var q pb.LookupRequest
+	f := cmd.Flags()
+	f.StringVar(&q.Port, "port-name", "", "named port; empty is the default port")
+	f.StringVar(&q.Tag, "tag", "", "only instances with this tag")
+	f.StringVar(&q.Zone, "zone", "", "zone of the client")
+	watch := watchFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, args[0], func(ctx context.Context, c *client) (uint64, error) {
+			q.Tenant, q.Namespace, q.Service = c.tenant, c.namespace, args[0]
+			r, err := c.registry.Lookup(ctx, &q)
+			if err != nil {
+				return 0, err
+			}
+			return r.GetHeader().GetRevision(), a.print(r, func(t *table) { lookupTable(t, r) })
+		})
+	}
+	return cmd
+}
+
+func lookupTable(t *table, r *pb.LookupResponse) {
+	t.header = []string{"PRIORITY", "INSTANCE", "ADDRESS", "WEIGHT", "HEALTH", "REGION", "ZONE", "EXCLUDED"}
+	row := func(e *pb.Endpoint, priority, why string) {
+		health := healthText(e.GetHealth())
+		if e.GetDraining() {
+			health = "draining"
+		}
+		t.add(priority, e.GetInstance(), hostPort(e.GetAddress(), e.GetPort()), utoa(e.GetWeight()), health, e.GetRegion(), orDash(e.GetZone()), why)
+	}
+	for _, e := range r.GetEndpoints() {
+		row(e, utoa(e.GetPriority()), "")
+	}
+	for _, x := range r.GetExcluded() {
+		row(x.GetEndpoint(), "-", x.GetReason())
+	}
+	t.note("")
+	t.note("rule: %s", r.GetRule())
+	h := r.GetHeader()
+	t.note("from %s/%s at revision %d, age %s", h.GetRegion(), h.GetNode(), h.GetRevision(), ageText(h.GetAge()))
+}

@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/api/status"
+	"supercluster/internal/fault"
+)
+
+// pollEvery is how often --watch asks for what has no events.
+const pollEvery = time.Second
+
+// view is what an `ls` or `get` shows. It gives the revision that the answer shows.
+type view func(ctx context.Context, c *client) (revision uint64, err error)
+
+// watchFlag adds --watch to a command.
+func watchFlag(cmd *cobra.Command) *bool {
+	return cmd.Flags().BoolP("watch", "w", false, "show it again at every change, until interrupted")
+}
+
+// show shows a view once, or with watch again whenever records of its kind change.
+func (a *App) show(cmd *cobra.Command, watch bool, kind pb.Kind, prefix string, v view) error {
+	if !watch {
+		return a.call(cmd, func(ctx context.Context, c *client) error {
+			_, err := v(ctx, c)
+			return err
+		})
+	}
+	return a.connect(func(c *client) error {
+		r := &redraw{app: a, view: v}
+		revision, err := r.draw(cmd.Context(), c)
+		if err != nil {
+			return err
+		}
+		request := &pb.WatchRequest{Tenant: c.tenant, Namespace: c.namespace, Kind: kind, Prefix: prefix, FromRevision: revision + 1}
+		return follow(cmd.Context(), c, request, func(w *pb.WatchResponse) error {
+			if len(w.GetEvents()) == 0 {
+				return nil
+			}
+			_, err := r.draw(cmd.Context(), c)
+			return err
+		})
+	})
+}
+
+// poll is show for what has no events.
+func (a *App) poll(cmd *cobra.Command, watch bool, v view) error {
+	if !watch {
+		return a.show(cmd, false, 0, "", v)
+	}
+	return a.connect(func(c *client) error {
+		r := &redraw{app: a, view: v}
+		for {
+			if _, err := r.draw(cmd.Context(), c); err != nil {
+				return err
+			}
+			if !sleep(cmd.Context(), pollEvery) {
+				return cmd.Context().Err()
+			}
+		}
+	})
+}
+
+// redraw prints a view again when it looks different.
+type redraw struct {
+	app  *App
+	view view
+	last []byte
+}
+
+func (r *redraw) draw(ctx context.Context, c *client) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.app.flags.timeout)
+	defer cancel()
+	out := r.app.Out
+	var now bytes.Buffer
+	r.app.Out = &now
+	revision, err := r.view(ctx, c)
+	r.app.Out = out
+	if err != nil || bytes.Equal(now.Bytes(), r.last) {
+		return revision, err
+	}
+	if r.app.flags.output == outputTable && r.last != nil {
+		if r.app.terminal {
+			fmt.Fprint(out, "\x1b[H\x1b[2J")
+		} else {
+			fmt.Fprintln(out)
+		}
+	}
+	r.last = bytes.Clone(now.Bytes())
+	_, err = out.Write(r.last)
+	return revision, writeError(err)
+}
+
+// follow calls fn with every answer of a watch. When the stream ends because a server went away it goes on with
+// the next one, from where it stood.
+func follow(ctx context.Context, c *client, request *pb.WatchRequest, fn func(*pb.WatchResponse) error) error {
+	pause := firstPause
+	for {
+		err := followOnce(ctx, c, request, fn, func() { pause = firstPause })
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		switch fault.KindOf(err) {
+		case fault.Unavailable, fault.SlowConsumer, fault.Busy:
+		default:
+			return err
+		}
+		if request.FromRevision == 0 || pause > 8*time.Second {
+			return err // nothing was seen yet, or nobody came back for a while
+		}
+		c.pool.at = (c.pool.at + 1) % len(c.pool.conns)
+		if !sleep(ctx, jitter(pause)) {
+			return ctx.Err()
+		}
+		pause *= 2
+	}
+}
+
+func followOnce(ctx context.Context, c *client, request *pb.WatchRequest, fn func(*pb.WatchResponse) error, alive func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := c.watches.Watch(ctx, request)
+	if err != nil {
+		return status.FromGRPC(err)
+	}
+	for {
+		w, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return fault.New(fault.Unavailable, "the server ended the stream")
+		}
+		if err != nil {
+			return c.pool.explain(err, false)
+		}
+		alive()
+		if err := fn(w); err != nil {
+			return err
+		}
+		if w.GetRevision() > 0 {
+			request.FromRevision = w.GetRevision() + 1
+		}
+	}
+}
+
+// watchCommand makes a command that prints the events of kinds as they happen.
+func (a *App) watchCommand(use, short, example string, kinds []pb.Kind, prefix func(args []string) string) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: args(0, 1)}
+	from := cmd.Flags().Uint64("from-revision", 0, "first revision wanted; 0 starts after the newest")
+	progress := cmd.Flags().Bool("progress", false, "also show progress marks")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.connect(func(c *client) error {
+			request := &pb.WatchRequest{Tenant: c.tenant, Namespace: c.namespace, Prefix: prefix(args), FromRevision: *from}
+			if len(kinds) == 1 {
+				request.Kind = kinds[0]
+			}
+			return follow(cmd.Context(), c, request, func(w *pb.WatchResponse) error {
+				return a.printEvents(w, kinds, *progress)
+			})
+		})
+	}
+	return cmd
+}
+
+func (a *App) printEvents(w *pb.WatchResponse, kinds []pb.Kind, progress bool) error {
+	events := w.Events[:0]
+	for _, e := range w.Events {
+		for _, k := range kinds {
+			if e.GetKind() == k {
+				events = append(events, e)
+			}
+		}
+	}
+	w.Events = events
+	if len(events) == 0 && (!progress || !w.GetProgress()) {
+		return nil
+	}
+	if a.flags.output != outputTable {
+		return a.printLine(w)
+	}
+	for _, e := range events {
+		_, err := fmt.Fprintf(a.Out, "%d  %-6s  %-12s  %s%s\n", w.GetRevision(), eventText(e), kindText(e.GetKind()), e.GetName(), eventDetail(e))
+		if err != nil {
+			return writeError(err)
+		}
+	}
+	if len(events) == 0 {
+		_, err := fmt.Fprintf(a.Out, "%d  progress\n", w.GetRevision())
+		return writeError(err)
+	}
+	return nil
+}
+
+func eventText(e *pb.Event) string {
+	if e.GetType() == pb.Event_TYPE_DELETE {
+		return "delete"
+	}
+	return "put"
+}
+
+// eventDetail is what of a value stands in a line.
+func eventDetail(e *pb.Event) string {
+	switch v := e.GetValue().(type) {
+	case *pb.Event_Instance:
+		return fmt.Sprintf("  %s:%d", v.Instance.GetAddress(), v.Instance.GetPort())
+	case *pb.Event_CheckStatus:
+		return fmt.Sprintf("  %s  %s", healthText(v.CheckStatus.GetHealth()), v.CheckStatus.GetOutput())
+	case *pb.Event_Route:
+		return "  to " + v.Route.GetService()
+	case *pb.Event_Config:
+		return fmt.Sprintf("  %s, %d bytes", formatText(v.Config.GetFormat()), len(v.Config.GetValue()))
+	default:
+		return ""
+	}
+}

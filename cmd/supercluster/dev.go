@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"supercluster/internal/config"
+	"supercluster/internal/fault"
+)
+
+// devKeys are the keys that dev has flags for; the rest has one sensible value on a desk.
+var devKeys = []string{
+	"data-dir", "listen.http", "listen.grpc", "listen.dns", "listen.raft", "listen.federation", "listen.probe", "listen.admin",
+	"dns.domain", "dns.aliases", "log.level", "log.format", "otlp.endpoint", "health.allow-link-local",
+}
+
+func devCommand(began time.Time) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a region of one node on this machine, for development",
+		Long: `Run region "dc1" with node "n1" in one process on loopback. Its data is in a temporary folder that is removed at
+the end, unless --data-dir names one. Everybody who reaches its ports may do everything. It prints "ready in N ms",
+counted from the start of the process, when it serves; Ctrl-C ends it.
+
+The federation port is reserved: nothing is opened there yet.`,
+		Example: "  supercluster dev\n  supercluster dev --data-dir ./data --port-offset 100",
+		Args:    cobra.NoArgs,
+	}
+	keyFlags(cmd, false, devKeys...)
+	offset := cmd.Flags().Int("port-offset", 0, "add this to every default port")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runDev(cmd, began, *offset) }
+	return noClientFlags(cmd)
+}
+
+func runDev(cmd *cobra.Command, began time.Time, offset int) error {
+	c, err := devConfig(givenFlags(cmd), offset)
+	if err != nil {
+		return err
+	}
+	temporary := c.DataDir == ""
+	if temporary {
+		if c.DataDir, err = os.MkdirTemp("", "supercluster-dev-"); err != nil {
+			return fault.Wrap(fault.Invalid, err, "cannot make a temporary folder")
+		}
+		defer os.RemoveAll(c.DataDir)
+	}
+	return serve(cmd.Context(), start{
+		config: c, dev: true, version: version, logs: cmd.ErrOrStderr(),
+		ready: func() { printReady(cmd.OutOrStdout(), c, temporary, time.Since(began)) },
+	})
+}
+
+// devConfig is the configuration of dev: the defaults of a server, shifted, and what flags say.
+func devConfig(flags map[string][]string, offset int) (config.Server, error) {
+	defaults := config.Default()
+	given := map[string][]string{"region": {"dc1"}, "node": {"n1"}, "log-level": {"warn"}}
+	for flag, addr := range map[string]string{
+		"http": defaults.Listen.HTTP, "grpc": defaults.Listen.GRPC, "dns": defaults.Listen.DNS, "raft": "127.0.0.1:8300",
+		"federation": defaults.Listen.Federation, "probe": defaults.Listen.Probe, "admin": defaults.Listen.Admin,
+	} {
+		given[flag] = []string{shift(addr, offset)}
+	}
+	for flag, values := range flags {
+		given[flag] = values
+	}
+	given["member"] = []string{"n1=" + given["raft"][0]}
+	c, _, err := config.Load(config.Sources{Flags: given})
+	if err != nil {
+		return c, err
+	}
+	folder := c.DataDir
+	if folder == "" {
+		c.DataDir = "temporary" // made once all else is right
+	}
+	err = c.Check()
+	c.DataDir = folder
+	if err != nil {
+		return c, err
+	}
+	for _, l := range c.Listeners() {
+		if !config.Loopback(l.Addr) {
+			return c, fault.Field("--"+l.Flag, "%s is not a loopback address: dev lets everybody do everything", l.Addr).
+				WithHint("`supercluster server` runs a node for others")
+		}
+	}
+	return c, nil
+}
+
+// shift adds an offset to the port of an address.
+func shift(addr string, offset int) string {
+	host, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(port) // defaults are well-formed
+	return net.JoinHostPort(host, strconv.Itoa(n+offset))
+}
+
+func printReady(w io.Writer, c config.Server, temporary bool, took time.Duration) {
+	kept := "kept"
+	if temporary {
+		kept = "temporary, removed at the end"
+	}
+	cli := "supercluster"
+	if c.Listen.GRPC != config.Default().Listen.GRPC {
+		cli += " --server " + c.Listen.GRPC
+	}
+	fmt.Fprintf(w, `supercluster dev: region %s, node %s. For development: everybody who reaches it may do everything.
+
+  HTTP   http://%s   (API, /metrics, /healthz, /readyz, /openapi.yaml)
+  gRPC   %s   (API, xDS)
+  DNS    %s   (*.service.%s)
+  Raft   %s
+  Probe  %s
+  Admin  http://%s/debug/pprof/
+  data   %s (%s)
+
+  export SUPERCLUSTER_SERVER=%s
+
+Next:
+  %[13]s service register web --address 127.0.0.1 --port 9001 --check http:/healthz
+  %[13]s route put shop --host shop.example --prefix / --service web
+  %[13]s lookup web
+
+ready in %[14]d ms
+`, c.Region, c.Node, c.Listen.HTTP, c.Listen.GRPC, c.Listen.DNS, c.DNS.Domain, c.Listen.Raft, c.Listen.Probe, c.Listen.Admin,
+		c.DataDir, kept, c.Listen.GRPC, cli, took.Milliseconds())
+}

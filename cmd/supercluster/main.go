@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"supercluster/cmd/supercluster/cli"
+	"supercluster/internal/config"
+	"supercluster/internal/fault"
+	"supercluster/internal/lifecycle"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	began := processStart(time.Now())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, began, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main with its surroundings as arguments.
+func run(ctx context.Context, began time.Time, args []string, in io.Reader, out, errOut io.Writer) int {
+	app := &cli.App{In: in, Out: out, Err: errOut, Getenv: os.Getenv, Version: version}
+	root := cli.New(app)
+	cli.AddRun(root, devCommand(began), serverCommand())
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var stuck *lifecycle.StuckError
+	if errors.As(err, &stuck) {
+		// What hangs is worth more than a quiet exit.
+		_ = pprof.Lookup("goroutine").WriteTo(errOut, 2)
+	}
+	if ctx.Err() != nil && fault.Is(err, fault.Canceled) {
+		return 130
+	}
+	return cli.Report(errOut, err)
+}
+
+// keyFlags adds a flag for each key of the configuration that is in names (all for none).
+func keyFlags(cmd *cobra.Command, persistent bool, keys ...string) {
+	flags := cmd.Flags()
+	if persistent {
+		flags = cmd.PersistentFlags()
+	}
+	for _, f := range config.Fields() {
+		if len(keys) > 0 && !slices.Contains(keys, f.Key) {
+			continue
+		}
+		usage := strings.TrimSuffix(lower(f.Doc), ".")
+		if f.List() {
+			flags.StringArray(f.Flag, nil, usage)
+			continue
+		}
+		flags.String(f.Flag, "", usage+defaultText(f))
+	}
+}
+
+func defaultText(f config.Field) string {
+	if f.Default() == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (default %s)", f.Default())
+}
+
+// lower begins a sentence as the help of a flag does, unless its first word is a name.
+func lower(s string) string {
+	word, _, _ := strings.Cut(s, " ")
+	if strings.ToUpper(word) == word || strings.ContainsAny(word[1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ/") {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
+}
+
+// givenFlags are the values of the flags that were given.
+func givenFlags(cmd *cobra.Command) map[string][]string {
+	given := map[string][]string{}
+	for _, f := range config.Fields() {
+		flag := cmd.Flag(f.Flag)
+		if flag == nil || !flag.Changed {
+			continue
+		}
+		if values, ok := flag.Value.(interface{ GetSlice() []string }); ok {
+			given[f.Flag] = values.GetSlice()
+			continue
+		}
+		given[f.Flag] = []string{flag.Value.String()}
+	}
+	return given
+}
+
+// noClientFlags refuses flags that only client verbs read, and hides them from the help.
+func noClientFlags(cmd *cobra.Command) *cobra.Command {
+	cmd.SetUsageTemplate(strings.Replace(cmd.UsageTemplate(), "{{if .HasAvailableInheritedFlags}}", "{{if false}}", 1))
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range cli.ClientFlags() {
+			if f := cmd.InheritedFlags().Lookup(name); f != nil && f.Changed {
+				return fault.New(fault.Invalid, "--%s is a flag of client verbs", name).WithHint("see `%s --help`", cmd.CommandPath())
+			}
+		}
+		return nil
+	}
+	return cmd
+}

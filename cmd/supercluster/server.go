@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"supercluster/internal/config"
+	"supercluster/internal/fault"
+	"supercluster/internal/tlsfiles"
+)
+
+func serverCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run a node of a region",
+		Long: `Run a node of a region. Values come from the defaults, then the file of --config (YAML or JSON), then the
+environment (SUPERCLUSTER_*), then flags; docs/configuration.md lists the keys.
+
+The first start of a node needs --bootstrap. It is refused on a folder that was used, and when a member answers that
+the region exists already; without it an empty folder is refused, since a node that lost its disk must not vote again
+under its old name.
+
+Without TLS files a server binds loopback only. With them every TCP listener but DNS, probe and admin takes only
+clients with a certificate of tls.client-ca. The federation port is reserved: nothing is opened there yet.`,
+		Example: "  supercluster server --config n1.yaml --bootstrap   # the first start\n  supercluster server --config n1.yaml               # every later one",
+		Args:    cobra.NoArgs,
+	}
+	keyFlags(cmd, true)
+	file := cmd.PersistentFlags().String("config", "", "configuration file, YAML or JSON")
+	bootstrap := cmd.Flags().Bool("bootstrap", false, "allow the first start, on an empty folder")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := loadConfig(cmd, *file)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		return serve(cmd.Context(), start{
+			config: c, bootstrap: *bootstrap, version: version, logs: cmd.ErrOrStderr(),
+			ready: func() {
+				fmt.Fprintf(cmd.OutOrStdout(), "region %s, node %s: ready in %d ms\n", c.Region, c.Node, time.Since(began).Milliseconds())
+			},
+		})
+	}
+	cmd.AddCommand(validateCommand(file), configCommand(file))
+	return noClientFlags(cmd)
+}
+
+func validateCommand(file *string) *cobra.Command {
+	return noClientFlags(&cobra.Command{
+		Use: "validate", Short: "Say what is wrong with the configuration; start nothing",
+		Example: "  supercluster server validate --config n1.yaml", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := loadConfig(cmd, *file)
+			if err != nil {
+				return err
+			}
+			if !c.TLS.Empty() {
+				if _, err := tlsfiles.Load(tlsfiles.Files{Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.ClientCA}, time.Now()); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "the configuration of node %s in region %s is valid\n", c.Node, c.Region)
+			return nil
+		},
+	})
+}
+
+func configCommand(file *string) *cobra.Command {
+	return noClientFlags(&cobra.Command{
+		Use: "config", Short: "Print the effective configuration, every key with its value",
+		Example: "  supercluster server config --config n1.yaml", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, warnings, err := config.Load(sources(cmd, *file))
+			if err != nil {
+				return err
+			}
+			warn(cmd, warnings)
+			text, err := c.Print()
+			if err != nil {
+				return fault.Wrap(fault.Internal, err, "the configuration cannot be printed")
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
+		},
+	})
+}
+
+func sources(cmd *cobra.Command, file string) config.Sources {
+	return config.Sources{File: file, Env: os.Environ(), Flags: givenFlags(cmd)}
+}
+
+// loadConfig reads the configuration and demands that it is complete.
+func loadConfig(cmd *cobra.Command, file string) (config.Server, error) {
+	c, warnings, err := config.Load(sources(cmd, file))
+	if err != nil {
+		return c, err
+	}
+	warn(cmd, warnings)
+	return c, c.Check()
+}
+
+func warn(cmd *cobra.Command, warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", w)
+	}
+}
