@@ -16,9 +16,9 @@ import (
 const (
 	// maxDepth bounds nesting, so that no value can exhaust a stack here or in a client.
 	maxDepth = 100
-	// maxNodes and maxCanonical bound what aliases may make of a small text.
-	maxNodes     = 1_000_000
-	maxCanonical = 8 << 20
+	// extraNodes and extraBytes are what aliases may add to what a text of its length can hold without them.
+	extraNodes = 100_000
+	extraBytes = 1 << 20
 )
 
 // Digest checks a value against its format and gives the SHA-256 of its canonical form, in lower-case hex. Two

@@ -24,18 +24,16 @@ func parseTOML(b []byte) (node, error) {
 		}
 		return node{}, err
 	}
-	return tomlNode(document, 0)
+	return tomlNode(document)
 }
 
-func tomlNode(v any, depth int) (node, error) {
-	if depth > maxDepth {
-		return node{}, fmt.Errorf("nested deeper than %d", maxDepth)
-	}
+// tomlNode recurses over what the parser made; tomlDepth and the parser have bounded that.
+func tomlNode(v any) (node, error) {
 	switch v := v.(type) {
 	case map[string]any:
 		var e entries
 		for _, key := range sortedKeys(v) {
-			value, err := tomlNode(v[key], depth+1)
+			value, err := tomlNode(v[key])
 			if err != nil {
 				return node{}, err
 			}
@@ -45,7 +43,7 @@ func tomlNode(v any, depth int) (node, error) {
 	case []any:
 		n := node{kind: listNode}
 		for _, item := range v {
-			value, err := tomlNode(item, depth+1)
+			value, err := tomlNode(item)
 			if err != nil {
 				return node{}, err
 			}

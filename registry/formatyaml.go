@@ -17,7 +17,8 @@ import (
 // parseYAML reads a stream of YAML documents, with aliases and merge keys expanded within bounds.
 func parseYAML(b []byte) (node, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(b))
-	p := &yamlParser{nodes: maxNodes, bytes: maxCanonical}
+	// Without aliases a value takes a byte at least, and a byte becomes six at most, when it is escaped.
+	p := &yamlParser{nodes: len(b) + extraNodes, bytes: 8*len(b) + extraBytes}
 	documents := node{kind: listNode}
 	for {
 		var doc yaml.Node
@@ -63,13 +64,13 @@ func (p *yamlParser) spend(y *yaml.Node, text string) error {
 	p.nodes--
 	p.bytes -= len(text) + 1
 	if p.nodes < 0 || p.bytes < 0 {
-		return yamlFail(y, "its aliases make it too large: the limits are %d values and %d bytes", maxNodes, maxCanonical)
+		return yamlFail(y, "its aliases make it too large: they may add %d values and %d bytes", extraNodes, extraBytes)
 	}
 	return nil
 }
 
 func (p *yamlParser) value(y *yaml.Node, depth int) (node, error) {
-	if depth > maxDepth {
+	if depth >= maxDepth && y.Kind != yaml.ScalarNode {
 		return node{}, yamlFail(y, "nested deeper than %d, or an alias of itself", maxDepth)
 	}
 	switch y.Kind {
@@ -155,7 +156,7 @@ func (p *yamlParser) mapping(y *yaml.Node, depth int) (node, error) {
 
 // merge adds the fields of a map, or of each of a list of maps, that are not there yet.
 func (p *yamlParser) merge(e *entries, y *yaml.Node, depth int) error {
-	if depth > maxDepth {
+	if depth >= maxDepth {
 		return yamlFail(y, "nested deeper than %d, or an alias of itself", maxDepth)
 	}
 	if err := p.spend(y, ""); err != nil {
