@@ -94,7 +94,7 @@ func runLoad(mode string) {
 func (l *load) client(i int, ready chan<- struct{}, arrivals chan<- arrival) error {
 	conn, err := grpc.NewClient(l.Address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{})), grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
-		grpc.WithInitialWindowSize(4<<20), grpc.WithInitialConnWindowSize(4<<20))
+		grpc.WithStaticStreamWindowSize(4<<20), grpc.WithStaticConnWindowSize(4<<20))
 	if err != nil {
 		return err
 	}

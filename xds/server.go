@@ -157,6 +157,10 @@ const (
 	keepaliveMinimum = 5 * time.Second
 	readBuffer       = 8 << 10
 	writeBuffer      = 16 << 10
+
+	// Fixed windows: to measure them, gRPC would answer every acknowledgement of a client with a ping.
+	streamWindow = 256 << 10
+	connWindow   = 1 << 20
 )
 
 // ServerOptions are what a gRPC server needs to carry these streams well: a codec that sends pre-encoded bytes
@@ -169,5 +173,7 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinimum, PermitWithoutStream: true}),
 		grpc.ReadBufferSize(readBuffer),
 		grpc.WriteBufferSize(writeBuffer),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
 	}
 }
