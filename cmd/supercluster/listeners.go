@@ -13,9 +13,29 @@ import (
 	"supercluster/internal/config"
 )
 
-// listeners are the TCP ports of a process, opened before anything runs.
+// listeners are the TCP ports of a process, opened before anything runs, so that one in use is found at once.
+//
+// Those of the API are closed again until it serves: who connects to a node that is still starting is refused and
+// goes to another one, instead of waiting in a queue that nobody reads.
 type listeners struct {
 	http, grpc, raft, probe, admin net.Listener
+}
+
+// release closes the ports of the API until reopen.
+func (l *listeners) release() error { return errors.Join(l.http.Close(), l.grpc.Close()) }
+
+// reopen opens the ports of the API where they were.
+func (l *listeners) reopen(ctx context.Context) (err error) {
+	for _, one := range []struct {
+		at        *net.Listener
+		key, flag string
+	}{{&l.http, "listen.http", "--http"}, {&l.grpc, "listen.grpc", "--grpc"}} {
+		addr := (*one.at).Addr().String()
+		if *one.at, err = new(net.ListenConfig).Listen(ctx, "tcp", addr); err != nil {
+			return portFault(err, one.key, one.flag, addr)
+		}
+	}
+	return nil
 }
 
 // open opens every port, or none.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -49,6 +50,8 @@ type process struct {
 	xds    *xds.Server
 	api    *server.Server
 	dns    *dns.Server
+	// serving is closed when the ports of the API are open.
+	serving chan struct{}
 }
 
 // serve runs a server until ctx ends or a part fails.
@@ -73,11 +76,15 @@ func (p *process) parts() []lifecycle.Part {
 		{Name: "health", Run: p.health.Run},
 		{Name: "dns", Run: p.dns.Run},
 		{Name: "xds", Run: p.xds.Run},
-		{Name: "api", Run: p.runAPI},
+		{Name: "api", Run: p.runAPI, Ready: p.serving},
 	}
 }
 
 func (p *process) runAPI(ctx context.Context) error {
+	if err := p.listeners.reopen(ctx); err != nil {
+		return err
+	}
+	close(p.serving)
 	return p.api.Run(ctx, p.listeners.grpc, p.listeners.http)
 }
 
@@ -85,7 +92,7 @@ func (p *process) runAPI(ctx context.Context) error {
 // anything runs.
 func assemble(s start) (p *process, err error) {
 	c := s.config
-	p = &process{start: s}
+	p = &process{start: s, serving: make(chan struct{})}
 	p.telemetry, err = telemetry.New(telemetry.Config{
 		Level: c.Log.Level, Format: c.Log.Format, Output: s.logs, Endpoint: c.OTLP.Endpoint,
 		Version: s.version, Region: c.Region, Node: c.Node,
@@ -102,7 +109,7 @@ func assemble(s start) (p *process, err error) {
 	if err := p.listeners.open(c); err != nil {
 		return nil, err
 	}
-	if err := p.makeParts(); err != nil {
+	if err := errors.Join(p.makeParts(), p.listeners.release()); err != nil {
 		p.listeners.close()
 		return nil, err
 	}
