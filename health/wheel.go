@@ -11,6 +11,9 @@ import (
 // heard of meanwhile moves on to the slot of its new deadline. So a session costs one visit for each TTL, however
 // often it is heard of.
 
+// writtenAgain is the output of a transition that repeats a lost one: what the lost one said is not kept.
+const writtenAgain = "written again: the store showed something else"
+
 // link puts a session into the slot of a deadline, or into the last one of this turn if that is further away.
 func (s *sessions) link(i uint32, deadline time.Duration) {
 	x := s.at(i)
@@ -74,19 +77,18 @@ func (s *sessions) visit(now time.Duration, changed *[]transition) (silent []uin
 			x := s.at(i)
 			next := x.next
 			deadline := time.Duration(x.seen.Load()) + x.life()
-			critical := pb.Health(x.health) == pb.Health_HEALTH_CRITICAL
-			switch {
-			case deadline > now:
-				s.link(i, deadline)
-			case critical:
-				s.link(i, now+x.life())
-			default:
+			if deadline <= now && pb.Health(x.health) != pb.Health_HEALTH_CRITICAL {
 				silent = append(silent, i)
+				i = next
+				continue
 			}
+			if deadline <= now {
+				deadline = now + x.life()
+			}
+			s.link(i, deadline)
 			if x.lost() {
-				*changed = append(*changed, s.become(x, check.State{
-					Health: pb.Health(x.health), Since: time.Now(), Output: "written again: the store showed something else",
-				}))
+				again := check.State{Health: pb.Health(x.health), Since: time.Now(), Output: writtenAgain}
+				*changed = append(*changed, s.become(x, again))
 			}
 			i = next
 		}
