@@ -138,7 +138,7 @@ func (m *model) runOp(op *record.TxnOp) (a record.TxnOpResult, events []record.E
 		}
 	case record.TxnRange:
 		res := m.readRange(op.Range, m.revision)
-		a = record.TxnOpResult{Records: res.Records, Count: res.Count, More: res.More}
+		a = record.TxnOpResult(res)
 	}
 	return a, events
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/tidwall/btree"
@@ -29,6 +30,7 @@ type overlay struct {
 	stale   [][]byte             // prefixes of which the cache may hold a wrong version after this Update
 	ordered *btree.BTreeG[int32] // writes by key; nil until an ordered read
 	sought  []byte               // what a probe of ordered looks for
+	sorted  []int32              // writes in key order, made for the batch
 	seed    maphash.Seed
 	arena   arena
 }
@@ -198,9 +200,14 @@ func (o *overlay) size() int {
 	return size
 }
 
-// fill puts the writes into a batch.
+// fill puts the writes into a batch, in key order: Pebble then finds the place of each near that of the one before.
 func (o *overlay) fill(batch *pebble.Batch) error {
+	o.sorted = o.sorted[:0]
 	for i := range o.writes {
+		o.sorted = append(o.sorted, int32(i))
+	}
+	slices.SortFunc(o.sorted, func(a, b int32) int { return bytes.Compare(o.writes[a].key, o.writes[b].key) })
+	for _, i := range o.sorted {
 		w := &o.writes[i]
 		var err error
 		if w.deleted {
