@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -74,18 +73,15 @@ func (s *Server) admit(ctx context.Context, c *call) error {
 // decide asks the decision function.
 func decide(c *call, r access.Request) error {
 	d := access.Decide(c.principal, r)
-	if d.Allow {
+	switch {
+	case d.Allow:
 		return nil
-	}
-	what := string(r.Verb) + " " + r.Kind
-	if r.Name != "" {
-		what += " " + fmt.Sprintf("%q", r.Name)
-	}
-	if c.principal.Role == access.RoleAnonymous {
-		return fault.New(fault.Unauthenticated, "%s: the caller is not known", what).
+	case c.principal.Role == access.RoleAnonymous:
+		return fault.New(fault.Unauthenticated, "the caller is not known: %s", d.Reason).
 			WithHint("use a client certificate whose name is listed among operators, readers or proxies")
+	default:
+		return fault.New(fault.Denied, "%q is refused: %s", c.principal.Name, d.Reason)
 	}
-	return fault.New(fault.Denied, "%s is not allowed for %q: %s", what, c.principal.Name, d.Reason)
 }
 
 // check judges a request that came off the wire: its size, its bytes, and the rules of its message.

@@ -85,6 +85,9 @@ func decodeFault(err error) error {
 	if strings.Contains(text, "request body too large") {
 		return bodyTooLarge()
 	}
+	if err, ok := parameterFault(text); ok {
+		return err
+	}
 	if f, ok := fault.As(status.FromGRPC(err)); ok && f.Kind == fault.Invalid {
 		// protojson varies its spacing on purpose; a message for people should not.
 		text = strings.ReplaceAll(strings.TrimPrefix(text, "proto:\u00a0"), "\u00a0", " ")
@@ -123,10 +126,24 @@ type strictQuery struct{ runtime.DefaultQueryParser }
 func (q strictQuery) Parse(msg proto.Message, values url.Values, filter *utilities.DoubleArray) error {
 	for key := range values {
 		if !hasField(msg.ProtoReflect().Descriptor(), key) {
-			return fault.Field(key, "there is no such query parameter").WithHint("parameters are described at /openapi.yaml")
+			return unknownParameter(key)
 		}
 	}
 	return q.DefaultQueryParser.Parse(msg, values, filter)
+}
+
+// The gateway passes on only the text of what a query parser says, so the parameter's name is read back from it.
+const unknownPrefix = "there is no query parameter "
+
+func unknownParameter(name string) error { return errors.New(unknownPrefix + name) }
+
+// parameterFault gives the field of an unknownParameter.
+func parameterFault(text string) (*fault.Error, bool) {
+	name, ok := strings.CutPrefix(text, unknownPrefix)
+	if !ok {
+		return nil, false
+	}
+	return fault.Field(name, "there is no such query parameter").WithHint("parameters are described at /openapi.yaml"), true
 }
 
 // hasField reports whether a dotted path names a field of a message.

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -27,7 +26,8 @@ type harness struct {
 	region *fakeRegion
 	views  *fakeViews
 	conn   *grpc.ClientConn
-	http   *httptest.Server
+	url    string
+	client *http.Client
 
 	tenants  pb.TenantServiceClient
 	registry pb.RegistryServiceClient
@@ -81,7 +81,7 @@ func (h *harness) serve(t testing.TB) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx, lis, web) }()
-	h.http = &httptest.Server{URL: "http://" + web.Addr().String()}
+	h.url, h.client = "http://"+web.Addr().String(), &http.Client{Transport: &http.Transport{}}
 	h.conn, err = grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func (h *harness) serve(t testing.TB) {
 		if err := h.conn.Close(); err != nil {
 			t.Error(err)
 		}
-		http.DefaultClient.CloseIdleConnections()
+		h.client.CloseIdleConnections()
 		cancel()
 		select {
 		case err := <-done:

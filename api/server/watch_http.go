@@ -28,10 +28,11 @@ func (s *Server) watchHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	req := &pb.WatchRequest{}
 	if err := (strictQuery{}).Parse(req, r.URL.Query(), &utilities.DoubleArray{}); err != nil {
-		if _, ok := fault.As(err); !ok {
-			err = fault.Wrap(fault.Invalid, err, "a query parameter cannot be read: %v", err)
+		e, ok := parameterFault(err.Error())
+		if !ok {
+			e = fault.Wrap(fault.Invalid, err, "a query parameter cannot be read: %v", err)
 		}
-		writeError(w, r, err, h.requestID)
+		writeError(w, r, e, h.requestID)
 		return
 	}
 	out := &ndjson{w: w, control: http.NewResponseController(w), ctx: ctx, req: req, timeout: s.cfg.Limits.SendTimeout}
