@@ -20,7 +20,18 @@ func (s *session) next(now time.Time) (*response, time.Time) {
 	}
 	s.world.mu.RLock()
 	defer s.world.mu.RUnlock()
-	var again time.Time
+	for {
+		r, again, idle := s.pass(now)
+		if r != nil || idle {
+			return r, again
+		}
+	}
+}
+
+// pass looks at every type once. It is not idle when it dropped marks that came to nothing: others may have waited
+// for those.
+func (s *session) pass(now time.Time) (r *response, again time.Time, idle bool) {
+	idle = true
 	for t := range s.watches {
 		w := &s.watches[t]
 		if w.pending || !w.requested {
@@ -32,11 +43,12 @@ func (s *session) next(now time.Time) (*response, time.Time) {
 		}
 		if upserts || removals {
 			if r := s.compose(w, upserts, removals, now); r != nil {
-				return r, time.Time{}
+				return r, time.Time{}, true
 			}
+			idle = false
 		}
 	}
-	return nil, again
+	return nil, again, idle
 }
 
 // due tells what of a watch may be sent now: clusters, then endpoints, then what refers to them, and removals
@@ -96,7 +108,7 @@ func (s *session) removalsDue(w *watch, now time.Time) (bool, time.Time) {
 			}
 			continue
 		}
-		if !other.covered(w.goneSeq) {
+		if !other.covered(w.goneSeq) || !other.gone.empty() {
 			return false, time.Time{}
 		}
 	}

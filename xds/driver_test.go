@@ -105,6 +105,8 @@ type answer struct {
 	nonce   string
 	version string
 	bodies  map[string]proto.Message
+	// versions are those of the resources; the delta protocol has them
+	versions map[string]string
 }
 
 // String is one line: type, names, removed names after a dash.
@@ -158,7 +160,7 @@ func (d *driver) decodeDelta(b []byte) *answer {
 	}
 	a := &answer{
 		url: m.GetTypeUrl(), nonce: m.GetNonce(), version: m.GetSystemVersionInfo(),
-		removed: m.GetRemovedResources(), bodies: map[string]proto.Message{},
+		removed: m.GetRemovedResources(), bodies: map[string]proto.Message{}, versions: map[string]string{},
 	}
 	for _, r := range m.GetResources() {
 		a.names = append(a.names, r.GetName())
@@ -167,6 +169,7 @@ func (d *driver) decodeDelta(b []byte) *answer {
 			d.t.Fatalf("resource %v: %v", r, err)
 		}
 		a.bodies[r.GetName()] = body
+		a.versions[r.GetName()] = r.GetVersion()
 	}
 	return a
 }
