@@ -19,7 +19,7 @@ demo: build tools ## a region, three backends and Envoy: kill, return and drain,
 
 build: ## build bin/supercluster
 	@mkdir -p bin
-	go build -trimpath -ldflags "-s -w -X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)" -o bin/supercluster ./cmd/supercluster
+	go build -ldflags "-s -w -X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)" -o bin/supercluster ./cmd/supercluster
 
 test: tools build ## run every test, with the race detector where it pays
 	tools/test.sh
