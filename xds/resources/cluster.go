@@ -40,7 +40,7 @@ func EnvoyCluster(c ir.Cluster) (*Resource, error) {
 		UpdateMergeWindow: durationpb.New(0),
 	}
 	// Half of the endpoints always stay, so that a service of one instance is never ejected as a whole.
-	m.OutlierDetection = &clusterv3.OutlierDetection{MaxEjectionPercent: wrapperspb.UInt32(50)}
+	m.OutlierDetection = outlierDetection()
 	m.CircuitBreakers = &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
 		MaxConnections:     wrapperspb.UInt32(maxRequests),
 		MaxPendingRequests: wrapperspb.UInt32(maxRequests),
@@ -108,4 +108,15 @@ func pack(m proto.Message) (*anypb.Any, error) {
 	packed := &anypb.Any{}
 	err := anypb.MarshalFrom(packed, m, proto.MarshalOptions{Deterministic: true})
 	return packed, err
+}
+
+// outlierDetection takes out an endpoint that fails before the control plane's checks have noticed. It lets it back in
+// soon: Envoy's default of 30 s, looked at every 10 s, would keep an endpoint out long after its checks pass again.
+func outlierDetection() *clusterv3.OutlierDetection {
+	return &clusterv3.OutlierDetection{
+		MaxEjectionPercent: wrapperspb.UInt32(50),
+		Interval:           durationpb.New(time.Second),
+		BaseEjectionTime:   durationpb.New(2 * time.Second),
+		MaxEjectionTime:    durationpb.New(10 * time.Second),
+	}
 }
