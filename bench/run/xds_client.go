@@ -37,7 +37,7 @@ type applied struct {
 }
 
 func (c *xdsClient) node() *corev3.Node {
-	metadata, _ := structpb.NewStruct(map[string]any{"sc.role": "edge"})
+	metadata, _ := structpb.NewStruct(map[string]any{"sc.role": "sidecar", "sc.listen": "127.0.0.1:1"})
 	return &corev3.Node{Id: fmt.Sprintf("bench-%d", c.id), Cluster: "bench", Metadata: metadata, UserAgentName: "bench"}
 }
 

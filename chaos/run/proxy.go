@@ -146,7 +146,7 @@ func (p *proxy) stream(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	metadata, err := structpb.NewStruct(map[string]any{"sc.role": "edge"})
+	metadata, err := structpb.NewStruct(map[string]any{"sc.role": "edge", "sc.listen": "127.0.0.1:1"})
 	if err != nil {
 		return err
 	}
