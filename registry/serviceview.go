@@ -206,7 +206,8 @@ func (i *InstanceView) withPart(check string, change func(*part)) *InstanceView 
 
 // settle derives what follows from the parts of an instance that is there.
 func (i *InstanceView) settle() {
-	i.Checks, i.Status, i.Health = nil, nil, pb.Health_HEALTH_PASSING
+	i.Health = pb.Health_HEALTH_PASSING
+	i.Checks, i.Status = make([]*pb.Check, 0, len(i.parts)), make([]*pb.CheckStatus, 0, len(i.parts))
 	for _, p := range i.parts {
 		if p.check == nil {
 			continue

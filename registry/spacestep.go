@@ -12,6 +12,21 @@ type spaceStep struct {
 	*space
 	steps map[string]*serviceStep
 	order []*serviceStep // as they were touched
+
+	// What the step has a copy of; services and index it always has.
+	ownsOrphans, ownsRoutes bool
+}
+
+func (p *spaceStep) ownOrphans() {
+	if !p.ownsOrphans {
+		p.orphans, p.ownsOrphans = p.orphans.Copy(), true
+	}
+}
+
+func (p *spaceStep) ownRoutes() {
+	if !p.ownsRoutes {
+		p.routes, p.ownsRoutes = p.routes.Copy(), true
+	}
 }
 
 // space gives the step's copy of a namespace, made at its first use.
@@ -22,7 +37,7 @@ func (s *step) space(id spaceID) *spaceStep {
 	c := &space{id: id}
 	if old, ok := s.next.spaces.Get(id.packed()); ok {
 		*c = *old
-		c.services, c.orphans, c.routes = old.services.Copy(), old.orphans.Copy(), old.routes.Copy()
+		c.services = old.services.Copy()
 		c.index = index{old.index.keys.Copy()}
 	} else {
 		c.services = &btree.Map[string, *ServiceView]{}
@@ -151,12 +166,14 @@ func (p *spaceStep) rekey(key NamespaceKey) {
 	for _, name := range names {
 		p.rekeyService(name)
 	}
+	p.ownOrphans()
 	for _, name := range p.orphans.Keys() {
 		i, _ := p.orphans.Get(name)
 		c := *i
 		c.Key.Service.Tenant, c.Key.Service.Namespace = key.Tenant, key.Namespace
 		p.orphans.Set(name, &c)
 	}
+	p.ownRoutes()
 	for _, name := range p.routes.Keys() {
 		old, _ := p.routes.Get(name)
 		c := *old

@@ -13,18 +13,41 @@ type step struct {
 	spaces  map[uint64]*spaceStep
 	order   []*spaceStep // as they were touched
 	changes Changes
+
+	// What the step has a copy of; most steps need neither.
+	ownsSystem, ownsUndecodable bool
 }
 
 // begin starts a step from a view. Copying a map takes constant time: its nodes are copied when written.
 func begin(v *View) *step {
 	next := *v
-	next.tenants = v.tenants.Copy()
-	next.tenantNames = v.tenantNames.Copy()
-	next.namespaces = v.namespaces.Copy()
 	next.spaces = v.spaces.Copy()
-	next.nodes = v.nodes.Copy()
-	next.undecodable = v.undecodable.Copy()
 	return &step{next: &next, spaces: map[uint64]*spaceStep{}}
+}
+
+// ownSystem copies the maps of tenants, namespaces and nodes before the first write to one of them.
+func (s *step) ownSystem() {
+	if s.ownsSystem {
+		return
+	}
+	s.ownsSystem = true
+	v := s.next
+	v.tenants, v.tenantNames, v.namespaces, v.nodes = v.tenants.Copy(), v.tenantNames.Copy(), v.namespaces.Copy(), v.nodes.Copy()
+}
+
+// mark notes whether a record is kept out of the view.
+func (s *step) mark(k record.Key, bad bool) {
+	if !bad && s.next.undecodable.Len() == 0 {
+		return
+	}
+	if !s.ownsUndecodable {
+		s.next.undecodable, s.ownsUndecodable = s.next.undecodable.Copy(), true
+	}
+	if bad {
+		s.next.undecodable.Set(packed(k), struct{}{})
+	} else {
+		s.next.undecodable.Delete(packed(k))
+	}
 }
 
 // finish ends the step; it must not be used afterwards.
@@ -57,14 +80,11 @@ func (s *step) put(r *record.Record) {
 	if !concerns(r.Key) {
 		return
 	}
-	if !s.set(r) {
+	ok := s.set(r)
+	if !ok {
 		s.remove(r.Key, r.ModifyRevision)
-		s.next.undecodable.Set(packed(r.Key), struct{}{})
-		return
 	}
-	if s.next.undecodable.Len() > 0 {
-		s.next.undecodable.Delete(packed(r.Key))
-	}
+	s.mark(r.Key, !ok)
 }
 
 // packed gives a key as a map key.
@@ -80,6 +100,9 @@ func packed(k record.Key) string {
 
 // set takes a record in; false: it cannot be decoded, and nothing changed.
 func (s *step) set(r *record.Record) bool {
+	if r.Key.Shard == record.ShardSystem {
+		s.ownSystem()
+	}
 	switch r.Key.Kind {
 	case record.KindTenant:
 		return s.setTenant(r)
@@ -113,8 +136,9 @@ func (s *step) remove(k record.Key, revision uint64) {
 	if !concerns(k) {
 		return
 	}
-	if s.next.undecodable.Len() > 0 {
-		s.next.undecodable.Delete(packed(k))
+	s.mark(k, false)
+	if k.Shard == record.ShardSystem {
+		s.ownSystem()
 	}
 	switch k.Kind {
 	case record.KindTenant:
@@ -151,6 +175,7 @@ func (s *step) removeIn(p *spaceStep, k record.Key, revision uint64) {
 			s.changePart(p, service, id, check, revision, func(x *part) { x.status = nil })
 		}
 	case record.KindRoute:
+		p.ownRoutes()
 		if _, was := p.routes.Delete(k.Name); was {
 			s.changes.routes(p.key)
 		}
@@ -173,6 +198,7 @@ func (s *step) setRoute(p *spaceStep, r *record.Record) bool {
 	if !ok {
 		return false
 	}
+	p.ownRoutes()
 	p.routes.Set(r.Key.Name, rv)
 	s.changes.routes(p.key)
 	return true
@@ -239,11 +265,12 @@ func (s *step) changePart(p *spaceStep, service, id, check string, revision uint
 // setSlot puts what there is of an instance where it belongs: into its service, among the orphans, or nowhere.
 func (s *step) setSlot(p *spaceStep, service, id string, revision uint64, now *InstanceView) {
 	was, _ := p.slot(service, id)
-	name := InstanceName(service, id)
 	if now.Instance == nil && len(now.parts) > 0 {
-		p.orphans.Set(name, now)
+		p.ownOrphans()
+		p.orphans.Set(InstanceName(service, id), now)
 	} else if p.orphans.Len() > 0 {
-		p.orphans.Delete(name)
+		p.ownOrphans()
+		p.orphans.Delete(InstanceName(service, id))
 	}
 	was, now = present(was), present(now)
 	if was == nil && now == nil {
