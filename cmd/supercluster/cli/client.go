@@ -29,6 +29,7 @@ const (
 	unreachableRounds = 3
 	firstPause        = 50 * time.Millisecond
 	longestPause      = time.Second
+	tlsHint           = "--ca names the server's CA, --cert and --key a certificate that it accepts"
 )
 
 // client is a connection to a region and the place that its requests are about.
@@ -58,7 +59,7 @@ func (a *App) dial() (*client, error) {
 		}
 		creds = credentials.NewTLS(config)
 	}
-	p := &pool{secure: !s.tls.Empty()}
+	p := &pool{secure: !s.tls.Empty(), certificate: s.tls.Cert != ""}
 	for _, server := range s.servers {
 		if _, _, err := net.SplitHostPort(server); err != nil {
 			p.close()
@@ -98,7 +99,8 @@ type pool struct {
 	servers []string
 	conns   []*grpc.ClientConn
 	at      int
-	secure  bool
+	// secure: with TLS; certificate: with one of our own.
+	secure, certificate bool
 }
 
 func (p *pool) close() {
@@ -173,21 +175,22 @@ func (p *pool) explain(err error, write bool) error {
 	}
 	switch {
 	case strings.Contains(text, "tls: ") || strings.Contains(text, "x509: "):
-		_, why, _ := strings.Cut(text, "handshake failed: ")
-		if why == "" {
+		_, why, found := strings.Cut(text, "handshake failed: ")
+		if !found {
 			why = text
 		}
-		return fault.New(fault.Unauthenticated, "TLS with %s failed: %s", server, strings.TrimSuffix(why, `"`)).
-			WithHint("--ca names the server's CA, --cert and --key a certificate that it accepts")
-	case !p.secure && strings.Contains(text, "server preface"):
-		return fault.New(fault.Unauthenticated, "%s does not talk plain gRPC", server).
-			WithHint("does it want TLS? then --ca, --cert and --key are needed")
+		return fault.New(fault.Unauthenticated, "TLS with %s failed: %s", server, strings.TrimSuffix(why, `"`)).WithHint(tlsHint)
 	case strings.Contains(text, "dialing"):
 		_, why, _ := strings.Cut(text, "dialing: ")
 		return &fault.Error{
 			Kind: fault.Unavailable, Message: "cannot reach " + server + ": " + strings.TrimSuffix(why, `"`),
 			Hint: "`supercluster dev` starts a server; --server or SUPERCLUSTER_SERVER names another",
 		}
+	case strings.Contains(text, "server preface") && !p.secure:
+		return fault.New(fault.Unauthenticated, "%s does not talk plain gRPC", server).WithHint("does it want TLS? then %s", tlsHint)
+	case p.secure && !p.certificate:
+		// The server refuses after the handshake, so that its reason may or may not arrive before the end.
+		return fault.New(fault.Unauthenticated, "TLS with %s failed: the server closed the connection", server).WithHint(tlsHint)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	grpcstatus "google.golang.org/grpc/status"
 
 	"supercluster/api/status"
 	"supercluster/internal/fault"
@@ -42,7 +43,7 @@ func errorText(err error) string {
 	}
 	before, _, _ := strings.Cut(err.Error(), e.Error())
 	text := before + e.Text()
-	if _, overWire := e.Err.(interface{ GRPCStatus() any }); e.Err != nil && !overWire && !fromServer(e) {
+	if _, overWire := grpcstatus.FromError(e.Err); e.Err != nil && !overWire {
 		text += ": " + e.Err.Error()
 	}
 	return text

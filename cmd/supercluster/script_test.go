@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"supercluster/internal/procs"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"supercluster": main})
+}
+
+// TestScripts runs the scripts of testdata/script against the real binary. Further commands:
+//
+//	dev [ARG...]              start a dev server on free ports; sets SUPERCLUSTER_SERVER, HTTP, DNS, ADMIN, PROBE
+//	serve CONFIG [ARG...]     start a server with a configuration file and wait until it is ready
+//	stop                      end the server that was started last, gently; its exit code must be 0
+//	kill                      end it as a power failure does
+//	backend NAME              start an HTTP server that is healthy; sets $NAME to its port
+//	eventually REGEXP CMD...  run supercluster until its output matches
+//	watch FILE CMD...         run supercluster in the background with its output in FILE
+//	waitfor FILE REGEXP       wait until the file matches
+//	fetch URL                 print an HTTP answer: status line, then body
+//	resolve NAME              print the addresses that DNS has for a name
+//	ports N                   set P1..PN to free ports
+//	certs                     write ca.pem and NAME.pem, NAME.key for node, ops, reader, proxy and nobody
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata/script",
+		Setup: setup,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"dev": cmdDev, "serve": cmdServe, "stop": cmdStop, "kill": cmdKill, "backend": cmdBackend, "eventually": cmdEventually,
+			"watch": cmdWatch, "fetch": cmdFetch, "resolve": cmdResolve, "ports": cmdPorts, "certs": cmdCerts,
+			"waitfor": cmdWaitFor,
+		},
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+type stateKey struct{}
+
+// state is what a script started.
+type state struct {
+	mu    sync.Mutex
+	procs []*proc
+}
+
+// proc is a running supercluster.
+type proc struct {
+	cmd  *exec.Cmd
+	out  *lockedBuffer
+	done chan struct{}
+	err  error
+}
+
+func setup(env *testscript.Env) error {
+	s := &state{}
+	env.Values[stateKey{}] = s
+	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "xdg"))
+	env.Setenv("TMPDIR", env.WorkDir)
+	env.Defer(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, p := range s.procs {
+			_ = p.cmd.Process.Kill()
+			<-p.done
+		}
+	})
+	return nil
+}
+
+// lockedBuffer is written by a process while a script reads it.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func launch(ts *testscript.TestScript, out io.Writer, args ...string) *proc {
+	path, err := exec.LookPath("supercluster")
+	ts.Check(err)
+	p := &proc{cmd: exec.Command(path, args...), out: &lockedBuffer{}, done: make(chan struct{})}
+	p.cmd.Dir = ts.Getenv("WORK")
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_CONFIG_HOME", "SUPERCLUSTER_SERVER"} {
+		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
+	}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	if out != nil {
+		p.cmd.Stdout = out
+	}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	ts.Check(p.cmd.Start())
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	s := ts.Value(stateKey{}).(*state)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.procs = append(s.procs, p)
+	return p
+}
+
+// await waits for a text in the output of a process.
+func await(ts *testscript.TestScript, p *proc, text string) {
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(p.out.String(), text); time.Sleep(5 * time.Millisecond) {
+		select {
+		case <-p.done:
+			ts.Fatalf("ended before it said %q: %v\n%s", text, p.err, p.out.String())
+		default:
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("did not say %q in time\n%s", text, p.out.String())
+		}
+	}
+}
+
+func cmdDev(ts *testscript.TestScript, _ bool, args []string) {
+	ports, err := procs.FreePorts(7)
+	ts.Check(err)
+	flags := []string{"dev"}
+	for i, name := range []string{"http", "grpc", "dns", "raft", "probe", "admin", "federation"} {
+		addr := "127.0.0.1:" + strconv.Itoa(ports[i])
+		flags = append(flags, "--"+name, addr)
+		ts.Setenv(strings.ToUpper(name), addr)
+	}
+	ts.Setenv("SUPERCLUSTER_SERVER", ts.Getenv("GRPC"))
+	p := launch(ts, nil, append(flags, args...)...)
+	await(ts, p, "ready in ")
+	ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte(p.out.String()), 0o600))
+}
+
+func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
+	p := launch(ts, nil, append([]string{"server", "--config"}, args...)...)
+	await(ts, p, "ready in ")
+}
+
+func last(ts *testscript.TestScript) *proc {
+	s := ts.Value(stateKey{}).(*state)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.procs) == 0 {
+		ts.Fatalf("nothing was started")
+	}
+	return s.procs[len(s.procs)-1]
+}
+
+func cmdStop(ts *testscript.TestScript, _ bool, _ []string) {
+	p := last(ts)
+	ts.Check(p.cmd.Process.Signal(os.Interrupt))
+	select {
+	case <-p.done:
+	case <-time.After(20 * time.Second):
+		ts.Fatalf("does not stop\n%s", p.out.String())
+	}
+	if p.err != nil {
+		ts.Fatalf("ended with %v\n%s", p.err, p.out.String())
+	}
+}
+
+func cmdKill(ts *testscript.TestScript, _ bool, _ []string) {
+	p := last(ts)
+	ts.Check(p.cmd.Process.Kill())
+	<-p.done
+}
+
+func cmdBackend(ts *testscript.TestScript, _ bool, args []string) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello") }))
+	ts.Defer(s.Close)
+	ts.Setenv(args[0], s.URL[strings.LastIndex(s.URL, ":")+1:])
+}
+
+func cmdEventually(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	end := time.Now().Add(15 * time.Second)
+	for {
+		p := launch(ts, nil, args[1:]...)
+		<-p.done
+		if want.MatchString(p.out.String()) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("never matched %q; the last output:\n%s", args[0], p.out.String())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func cmdWatch(ts *testscript.TestScript, _ bool, args []string) {
+	file, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Defer(func() { file.Close() })
+	launch(ts, file, args[1:]...)
+}
+
+func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	for end := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		data, err := os.ReadFile(ts.MkAbs(args[0]))
+		ts.Check(err)
+		if want.Match(data) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s never matched %q:\n%s", args[0], args[1], data)
+		}
+	}
+}
+
+func cmdFetch(ts *testscript.TestScript, _ bool, args []string) {
+	r, err := http.Get(args[0])
+	ts.Check(err)
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s\n%s", r.Status, body)
+}
+
+func cmdResolve(ts *testscript.TestScript, _ bool, args []string) {
+	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, ts.Getenv("DNS"))
+	}}
+	addrs, err := r.LookupHost(context.Background(), args[0])
+	ts.Check(err)
+	fmt.Fprintln(ts.Stdout(), strings.Join(addrs, "\n"))
+}
+
+func cmdPorts(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ports, err := procs.FreePorts(n)
+	ts.Check(err)
+	for i, p := range ports {
+		ts.Setenv(fmt.Sprintf("P%d", i+1), strconv.Itoa(p))
+	}
+}
