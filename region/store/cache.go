@@ -15,7 +15,7 @@ import (
 const cacheShards = 16
 
 // headOverhead is what a cached row costs beside its bytes: map cells, structs, and the decoded record.
-const headOverhead = 400
+const headOverhead = 450
 
 // head is the newest version row of a record. It never changes; a newer version is another head.
 type head struct {
@@ -50,7 +50,7 @@ func (h *head) record(k record.Key) (*record.Record, error) {
 // prefix is the row's key without its revision.
 func (h *head) prefix() []byte { return h.key[:len(h.key)-8] }
 
-func (h *head) size() int64 { return int64(2*len(h.key)+2*len(h.value)) + headOverhead }
+func (h *head) size() int64 { return int64(2*len(h.key)+len(h.value)) + headOverhead }
 
 // cache keeps the newest versions of records, bounded in bytes. What was not asked for while half of the cache filled
 // up is dropped: each shard has two generations, and a row found in the old one moves to the young one.

@@ -158,7 +158,8 @@ func (s *Store) load(db *pebble.DB, r io.Reader, stop <-chan struct{}) error {
 	return err
 }
 
-// replace switches to a database that build made.
+// replace switches to a database that build made. The old one is removed when its last reader is done; if the process
+// ends before, by the next Open.
 func (s *Store) replace(c current) error {
 	c.created = true
 	d, err := s.openDatabase(c)
@@ -170,13 +171,12 @@ func (s *Store) replace(c current) error {
 		d.release()
 		return err
 	}
-	if s.live == d {
-		old.obsolete.Store(true)
-		old.release()
-	}
+	old.obsolete.Store(true)
+	old.release()
 	return nil
 }
 
+// swap makes CURRENT name a database, then shows it.
 func (s *Store) swap(c current, d *database) error {
 	summary, err := summarize(d)
 	if err != nil {
@@ -192,5 +192,6 @@ func (s *Store) swap(c current, d *database) error {
 	if err := s.folder.step("recover publish"); err != nil {
 		return err
 	}
-	return s.adopt(c, d)
+	s.show(c, d, summary)
+	return nil
 }

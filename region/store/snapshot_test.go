@@ -158,7 +158,11 @@ func TestRecover_ReadersKeepTheStateTheyRead(t *testing.T) {
 				}
 				return nil
 			}
-			return follower.RecoverFromSnapshot(bytes.NewReader(stream), nil)
+			if err := follower.RecoverFromSnapshot(bytes.NewReader(stream), nil); err != nil {
+				return err
+			}
+			_, err := follower.folder.fs.Stat("state/db-000001")
+			return err // it has a reader: us
 		}
 		return nil
 	})

@@ -37,8 +37,8 @@ type Config struct {
 	// need it. 0 is 256 MiB.
 	DiskMargin uint64
 
-	// Fatal is called once, before Update returns the error that stops this replica. The process must end: it
-	// prints the error's text, which says what to do.
+	// Fatal is called once, before the call that stops this replica returns its error to Dragonboat, which then ends
+	// the process. It should print the error's text, which says what to do.
 	Fatal func(error)
 	Log   *slog.Logger
 	Meter metric.Meter
@@ -139,30 +139,27 @@ func (s *Store) Open(stop <-chan struct{}) (uint64, error) {
 	if err != nil {
 		return 0, s.fail(err)
 	}
-	if err := s.adopt(c, d); err != nil {
+	summary, err := s.settle(&c, d)
+	if err != nil {
 		d.release()
 		return 0, s.fail(err)
 	}
-	return s.view.Load().Applied, nil
+	s.show(c, d, summary)
+	return summary.AppliedIndex, nil
 }
 
-// adopt makes an opened database the state: the folder names no other one, and readers see it.
-func (s *Store) adopt(c current, d *database) error {
+// settle leaves an opened database as the only one of the folder.
+func (s *Store) settle(c *current, d *database) (state.Summary, error) {
 	if !c.created {
 		c.created = true
-		if err := s.folder.switchTo(c); err != nil {
-			return err
+		if err := s.folder.switchTo(*c); err != nil {
+			return state.Summary{}, err
 		}
 	}
-	if err := s.folder.clean(c); err != nil {
-		return err
+	if err := s.folder.clean(*c); err != nil {
+		return state.Summary{}, err
 	}
-	summary, err := summarize(d)
-	if err != nil {
-		return err
-	}
-	s.show(c, d, summary)
-	return nil
+	return summarize(d)
 }
 
 // show publishes a database. Readers may see the state jump, never go back.

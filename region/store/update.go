@@ -13,8 +13,11 @@ import (
 	"supercluster/region/state"
 )
 
-// eventOverhead is what an event in the ring costs beside its value.
-const eventOverhead = 200
+// commitOverhead and eventOverhead are what a commit and an event in the ring cost beside the bytes of their entry.
+const (
+	commitOverhead = 150
+	eventOverhead  = 300
+)
 
 // Update implements statemachine.IOnDiskStateMachine: it applies entries and commits them as one batch, without
 // waiting for the disk, for the log has them until Sync. The new state is visible to readers and followers before it
@@ -102,7 +105,7 @@ func (b *batch) add(commits []record.Commit, size int) {
 		b.events += len(commits[i].Events)
 		b.bytes += int64(len(commits[i].Events)) * eventOverhead
 	}
-	b.bytes += int64(size)
+	b.bytes += int64(size) + int64(len(commits))*commitOverhead
 }
 
 // commit makes the overlay's writes durable in order with earlier ones, then visible: caches, readers, followers.
