@@ -197,7 +197,7 @@ func TestDecodeEntry_StopsOnWhatItCannotJudge(t *testing.T) {
 	}{
 		{"nothing", func() []byte { return nil }, fault.Corrupt},
 		{"bad magic", change(0, 'x'), fault.Corrupt},
-		{"flipped bit", change(headSize+6, good[headSize+6]^1), fault.Corrupt},
+		{"flipped bit", change(headSize+8, good[headSize+8]^1), fault.Corrupt},
 		{"cut", func() []byte { return good[:len(good)-1] }, fault.Corrupt},
 		{"unknown format", func() []byte { return reseal(change(3, 2)()) }, fault.Unsupported},
 		{"too new a level", func() []byte { return reseal(change(4, 2)()) }, fault.Unsupported},
@@ -213,5 +213,20 @@ func TestDecodeEntry_StopsOnWhatItCannotJudge(t *testing.T) {
 				t.Errorf("error %v; want %v with an instruction", err, tt.kind)
 			}
 		})
+	}
+}
+
+// A count never asks for more memory than the bytes that follow could fill.
+func TestDecoders_BoundWhatTheyAllocate(t *testing.T) {
+	huge := []byte{0xff, 0xff, 0xff, 0xff, 0x7f}
+	if _, err := record.DecodeResults(append([]byte{1}, huge...)); !fault.Is(err, fault.Corrupt) {
+		t.Errorf("results: %v", err)
+	}
+	if _, err := record.DecodeTransaction(append([]byte{1, 0, 0, 0, 0}, huge...)); !fault.Is(err, fault.Corrupt) {
+		t.Errorf("transaction: %v", err)
+	}
+	one := record.AppendResults(nil, []record.Result{{Txn: &record.TxnResult{}}})
+	if _, err := record.DecodeResults(append(one[:len(one)-1], huge...)); !fault.Is(err, fault.Corrupt) {
+		t.Errorf("answers: %v", err)
 	}
 }

@@ -60,6 +60,19 @@ func TestSnapshot_EveryDamageIsSeen(t *testing.T) {
 	}
 }
 
+// No row of a damaged block is handed out.
+func TestSnapshot_DamageIsSeenBeforeTheRows(t *testing.T) {
+	bad := writeRows(t, 3)
+	bad[100] ^= 1 // inside the first value
+	err := record.ReadSnapshot(bytes.NewReader(bad), func(key, _ []byte) error {
+		t.Errorf("row %x was handed out", key)
+		return nil
+	})
+	if !fault.Is(err, fault.Corrupt) {
+		t.Error(err)
+	}
+}
+
 func TestSnapshot_PassesOnForeignErrors(t *testing.T) {
 	broken := errors.New("broken pipe")
 	if err := record.ReadSnapshot(io.MultiReader(bytes.NewReader(writeRows(t, 3)[:40]), failing{broken}), ignore); !errors.Is(err, broken) {

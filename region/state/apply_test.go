@@ -48,6 +48,20 @@ func TestTxn_ManyChanges(t *testing.T) {
 	}
 }
 
+// A scope beyond this region's belongs to another one, which alone writes it.
+func TestTxn_ScopeOfAnotherRegion(t *testing.T) {
+	w := newRegion(t)
+	foreign := key("instance:i")
+	foreign.Scope = 2
+	rng := record.Range{Shard: 1, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: 2}
+	for _, op := range []record.TxnOp{
+		{Type: record.TxnPut, Key: foreign}, {Type: record.TxnDelete, Key: foreign}, {Type: record.TxnDeleteRange, Range: rng},
+	} {
+		checkStatuses(t, w.ops(t, record.Op{Type: record.OpTxn, Txn: &record.Txn{Shard: 1, Then: []record.TxnOp{op}}}).Results,
+			record.StatusDenied)
+	}
+}
+
 // A group that comes again answers what it answered, but for what was read and why it was refused.
 func TestWindow_AnswersEveryKindOfOperation(t *testing.T) {
 	w := newRegion(t)
