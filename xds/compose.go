@@ -250,14 +250,23 @@ func (s *session) fullContent(w *watch, upserts, removals bool) (content, bool) 
 		}
 	}
 	if !removals {
-		w.gone.list = distinct(w.gone.list)
-		for _, e := range w.gone.list {
-			if e.res != nil && s.lost(w, e) {
-				c.entries = append(c.entries, e)
-			}
-		}
+		c.entries = append(c.entries, s.ghosts(w)...)
 	}
 	return c, true
+}
+
+// ghosts are the entries that are gone but must be said once more. A name that came and went twice has two: the
+// newer counts.
+func (s *session) ghosts(w *watch) []*entry {
+	w.gone.list = distinct(w.gone.list)
+	var ghosts []*entry
+	for _, e := range slices.Backward(w.gone.list) {
+		said := func(o *entry) bool { return o.name == e.name }
+		if e.res != nil && s.lost(w, e) && !slices.ContainsFunc(ghosts, said) {
+			ghosts = append(ghosts, e)
+		}
+	}
+	return ghosts
 }
 
 // changedEntries is what a state-of-the-world response of endpoints or routes holds: only what is new. There is

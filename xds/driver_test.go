@@ -63,7 +63,8 @@ type driver struct {
 	s     *session
 	delta bool
 	seed  maphash.Seed
-	nonce [resources.Types]string
+	nonce [resources.Types]string   // of the last response received
+	said  [resources.Types]string   // of the last response answered
 	names [resources.Types][]string // what the client wants, in the state of the world
 }
 
@@ -268,7 +269,7 @@ func (d *driver) trySend(t resources.Type, options ...deltaOption) error {
 func (d *driver) want(t resources.Type, names ...string) {
 	d.t.Helper()
 	d.names[t] = names
-	d.sotw(&discoveryv3.DiscoveryRequest{TypeUrl: t.URL(), ResourceNames: names, ResponseNonce: d.nonce[t]})
+	d.sotw(&discoveryv3.DiscoveryRequest{TypeUrl: t.URL(), ResourceNames: names, ResponseNonce: d.said[t]})
 }
 
 // sotw sends a request through the decoder that the server uses.
@@ -304,6 +305,7 @@ func (d *driver) nack(t resources.Type) {
 
 func (d *driver) reply(t resources.Type, failure *statuspb.Status) {
 	d.t.Helper()
+	d.said[t] = d.nonce[t]
 	if d.delta {
 		d.send(t, nonce(d.nonce[t]), func(r *discoveryv3.DeltaDiscoveryRequest) { r.ErrorDetail = failure })
 		return
