@@ -106,7 +106,7 @@ type TxnOp struct {
 	// IgnoreValue and IgnoreLease keep the current ones; the record must exist.
 	IgnoreValue bool
 	IgnoreLease bool
-	// Previous asks for the record before a put or delete in the result.
+	// Previous asks for the record before a put or delete in the result. Of a range delete it asks for all of them.
 	Previous bool
 }
 
@@ -119,7 +119,8 @@ type Range struct {
 	Scope     uint32
 	From      string
 	To        string
-	// Limit bounds the records answered; 0 is no limit (of a DeleteRange and inside a transaction: 10,000).
+	// Limit bounds the records answered, or deleted by a DeleteRange; 0 is no limit. Inside a transaction a range of over
+	// 10,000 records without a limit is refused.
 	Limit int
 	// KeysOnly leaves values out. CountOnly answers the count alone.
 	KeysOnly  bool
@@ -197,7 +198,7 @@ type Identity struct {
 // Status is how Apply judged an operation. Numbers are stored in the dedupe tables: never reused.
 type Status uint8
 
-// The statuses.
+// The statuses. At most 64: they share a byte with two marks.
 const (
 	StatusOK                 Status = 0
 	StatusInvalid            Status = 1 // malformed, or a key changes twice
@@ -209,7 +210,9 @@ const (
 	StatusFuture             Status = 7
 	StatusNoSpace            Status = 8
 	StatusIdempotencyExpired Status = 9
-	StatusStale              Status = 10 // an old term, sequence or boot: no effect
+	// StatusStale is an old term or tick: no effect. Of a whole group it means an old boot, or one so late that it is no
+	// longer known whether it ran: the outcome is unknown.
+	StatusStale              Status = 10
 	StatusQuota              Status = 11
 	StatusDenied             Status = 12 // a reserved or foreign record
 )

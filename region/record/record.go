@@ -124,7 +124,8 @@ const (
 type Event struct {
 	Type   EventType
 	Record Record
-	// Previous is the modify revision of the version before, 0 when there was none.
+	// Previous is the modify revision of the row before, 0 when there was none. A tombstone is a row: a record is new when
+	// its version is 1, not when Previous is 0.
 	Previous uint64
 }
 
