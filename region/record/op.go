@@ -212,9 +212,9 @@ const (
 	StatusIdempotencyExpired Status = 9
 	// StatusStale is an old term or tick: no effect. Of a whole group it means an old boot, or one so late that it is no
 	// longer known whether it ran: the outcome is unknown.
-	StatusStale              Status = 10
-	StatusQuota              Status = 11
-	StatusDenied             Status = 12 // a reserved or foreign record
+	StatusStale  Status = 10
+	StatusQuota  Status = 11
+	StatusDenied Status = 12 // a reserved or foreign record
 )
 
 // Result is the answer of one operation.
