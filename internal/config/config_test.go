@@ -294,7 +294,7 @@ func TestDocs(t *testing.T) {
 func TestNearest(t *testing.T) {
 	known := []string{"node", "region", "listen.http", "listen.grpc", "tls"}
 	for name, want := range map[string]string{
-		"nood": "node", "regoin": "region", "listen.htp": "listen.http", "tsl": "tls", "zebra": "", "": "",
+		"nood": "node", "regoin": "region", "listen.htp": "listen.http", "tsl": "tls", "is": "", "zebra": "", "": "",
 	} {
 		if got := Nearest(name, known); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)

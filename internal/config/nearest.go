@@ -4,7 +4,8 @@ package config
 func Nearest(name string, known []string) string {
 	best, limit := "", max(2, len(name)/3)
 	for _, k := range known {
-		if d := distance(name, k); d <= limit && (best == "" || d < limit) {
+		// Half of a short name is another name.
+		if d := distance(name, k); d <= min(limit, len(k)/2) && (best == "" || d < limit) {
 			best, limit = k, d
 		}
 	}

@@ -59,9 +59,7 @@ func (a *App) configPutCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(r, func(t *table) {
-				t.note("%s: revision %d, version %d", args[0], r.GetHeader().GetRevision(), r.GetConfig().GetMeta().GetVersion())
-			})
+			return a.print(r, func(t *table) { t.note("%s: revision %d", args[0], r.GetHeader().GetRevision()) })
 		})
 	}
 	return cmd
