@@ -1,0 +1,36 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// The demo passes its own checks. Its backends are the demo's program, so it is built first.
+func TestDemo(t *testing.T) {
+	binary := os.Getenv("SUPERCLUSTER_BINARY")
+	envoy := findEnvoy("../../.tools/bin/envoy")
+	if binary == "" || envoy == "" {
+		if os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") != "" {
+			t.Fatal("the server or Envoy is missing: run `make test`")
+		}
+		t.Skip("SKIP: the server or Envoy is missing: run `make test`")
+	}
+	program := filepath.Join(t.TempDir(), "demo")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build the demo: %v: %s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, "-binary", binary, "-envoy", envoy)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("the demo failed: %v\n%s", err, out.String())
+	}
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+)
+
+// A short run of what `make chaos` does in full: real processes, the leader killed under a recorded history.
+func TestKillLeader(t *testing.T) {
+	binary := os.Getenv("SUPERCLUSTER_BINARY")
+	if binary == "" {
+		if os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") != "" {
+			t.Fatal("SUPERCLUSTER_BINARY names no server: run `make test`")
+		}
+		t.Skip("SKIP: SUPERCLUSTER_BINARY names no server: run `make test`")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	envoy := findEnvoy("")
+	if envoy == "" {
+		envoy = findEnvoy("../../.tools/bin/envoy")
+	}
+	r := &runner{options: options{binary: binary, envoy: envoy, kills: 3, writers: 8}}
+	if err := r.run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if r.failed > 0 || r.passed == 0 {
+		t.Errorf("%d checks passed, %d failed", r.passed, r.failed)
+	}
+}
