@@ -102,7 +102,8 @@ func TestDigest_Refuses(t *testing.T) {
 	for c := 'b'; c <= 'i'; c++ {
 		lists += fmt.Sprintf("%c: &%c [%s*%c]\n", c, c, strings.Repeat(fmt.Sprintf("*%c,", c-1), 20), c-1)
 	}
-	lists += "z: {<<: *i}\n"
+	// Merging goes through lists without a value for each: it must cost too.
+	listMerges := strings.Join(strings.SplitAfter(lists, "\n")[:4], "") + "z: [" + strings.Repeat("{<<: *d},", 100) + "]\n"
 	tests := []struct {
 		name   string
 		format pb.Format
@@ -137,6 +138,7 @@ func TestDigest_Refuses(t *testing.T) {
 		{"YAML laughs", yamlFormat, laughs, "its aliases make it too large"},
 		{"YAML merge laughs", yamlFormat, merges, "its aliases make it too large"},
 		{"YAML empty laughs", yamlFormat, lists, "its aliases make it too large"},
+		{"YAML merges of lists", yamlFormat, listMerges, "its aliases make it too large"},
 		{"YAML long laugh", yamlFormat, "a: &a " + strings.Repeat("x", 100000) + "\nb: [" + strings.Repeat("*a,", 100) + "]", "its aliases make it too large"},
 		{"YAML deep", yamlFormat, deep("[", "", "]", 101), "nested deeper than 100"},
 		{"YAML very deep", yamlFormat, deep("[", "", "]", 500000), "exceeded max depth"},

@@ -233,13 +233,17 @@ func TestView_IgnoresWhatItDoesNotKnow(t *testing.T) {
 
 func TestView_SkipsWhatItShows(t *testing.T) {
 	s := newStore(t)
-	s.register(t, web("a"))
-	op, _ := DeregisterOp(s.view, ServiceOf("", "", "web").Instance("a"), Write{})
-	out := s.apply(t, op)
-	after, _ := s.view.Next(out.Commits)
-	again, c := after.Next(out.Commits)
-	if !c.IsEmpty() || again.At() != after.At() {
-		t.Errorf("a commit twice: %+v at %+v", c, again.At())
+	op, _, err := RegisterOp(s.view, web("a"), Write{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registered := s.apply(t, op).Commits
+	s.view, _ = s.view.Next(registered)
+	op, _ = DeregisterOp(s.view, ServiceOf("", "", "web").Instance("a"), Write{})
+	s.must(t, op)
+	again, c := s.view.Next(registered)
+	if !c.IsEmpty() || again.At() != s.view.At() || again.InstanceCount() != 0 {
+		t.Errorf("an old commit brought %d instances back: %+v at %+v", again.InstanceCount(), c, again.At())
 	}
 }
 

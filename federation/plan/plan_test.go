@@ -1,0 +1,300 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/region/record"
+	"supercluster/registry"
+)
+
+const (
+	passing  = pb.Health_HEALTH_PASSING
+	warning  = pb.Health_HEALTH_WARNING
+	down     = pb.Health_HEALTH_CRITICAL
+	unknown  = pb.Health_HEALTH_UNSPECIFIED
+)
+
+// instance is one instance of the service web; it has a check where health says so.
+type instance struct {
+	id, address, zone string
+	port, weight      uint32
+	admin             uint32 // the named port
+	tags              []string
+	health            *pb.Health // nil: no check; unknown: not checked yet
+	draining          bool
+	output            string
+}
+
+func health(h pb.Health) *pb.Health { return &h }
+
+// view builds a view with the service web. Weight 0 and others go in as they are: the planner must stand them.
+func view(t interface{ Fatal(...any) }, definition *pb.Service, all ...instance) *registry.View {
+	var records []record.Record
+	add := func(k record.Key, m proto.Message, flags uint64) {
+		value, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, record.Record{
+			Key: k, Value: value, CreateRevision: 2, ModifyRevision: uint64(len(records) + 2), Version: 1,
+			Attributes: record.Attributes{Flags: flags},
+		})
+	}
+	data := func(kind record.Kind, scope uint32, name string) record.Key {
+		return record.Key{Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: kind, Scope: scope, Name: name}
+	}
+	add(record.Key{Kind: record.KindTenant, Name: "default"}, &pb.Tenant{}, 1)
+	add(record.Key{Tenant: 1, Kind: record.KindNamespace, Name: "default"}, &pb.Namespace{}, 1)
+	if definition != nil {
+		add(data(record.KindService, record.ScopePlaced, "web"), definition, 0)
+	}
+	for _, i := range all {
+		p := &pb.Instance{
+			Address: i.address, Port: i.port, Zone: i.zone, Weight: i.weight, Tags: i.tags, Draining: i.draining,
+		}
+		if i.admin != 0 {
+			p.Ports = map[string]uint32{"admin": i.admin}
+		}
+		add(data(record.KindInstance, record.ScopeRegion, "web/"+i.id), p, 0)
+		if i.health == nil {
+			continue
+		}
+		name := "web/" + i.id + "/http"
+		add(data(record.KindCheck, record.ScopeRegion, name), &pb.Check{Type: pb.CheckType_CHECK_TYPE_HTTP}, 0)
+		if *i.health != unknown {
+			add(data(record.KindCheckStatus, record.ScopeRegion, name), &pb.CheckStatus{Health: *i.health, Output: i.output}, 0)
+		}
+	}
+	return registry.Build("dc1", record.Positions{System: 9, Data: 9}, slices.Values(records))
+}
+
+var web = registry.ServiceOf("", "", "web")
+
+// text writes a plan down for comparison.
+func text(p Plan) string {
+	var b strings.Builder
+	endpoint := func(e Endpoint) string { return fmt.Sprintf("%s=%v*%d", e.Instance, e.Addr, e.Weight) }
+	for _, tier := range p.Tiers {
+		fmt.Fprintf(&b, "tier %d\n", tier.Priority)
+		for _, l := range tier.Localities {
+			fmt.Fprintf(&b, "  %s/%s*%d:", l.Region, l.Zone, l.Weight)
+			for _, e := range l.Endpoints {
+				b.WriteString(" " + endpoint(e))
+			}
+			b.WriteByte('\n')
+		}
+	}
+	for _, e := range p.Draining {
+		fmt.Fprintf(&b, "draining %s\n", endpoint(e))
+	}
+	for _, x := range p.Excluded {
+		fmt.Fprintf(&b, "excluded %s: %s\n", x.Endpoint.Instance, x.Reason)
+	}
+	return b.String() + p.Rule + "\n"
+}
+
+func TestFor(t *testing.T) {
+	all := []instance{
+		{id: "a", address: "10.0.0.1", port: 80, zone: "z2", weight: 100},
+		{id: "b", address: "10.0.0.2", port: 80, zone: "z1", weight: 50, health: health(passing), tags: []string{"v1"}},
+		{id: "c", address: "10.0.0.3", port: 80, zone: "z1", weight: 100, health: health(warning), admin: 9000},
+		{id: "d", address: "10.0.0.4", port: 80, health: health(down), output: "connection refused"},
+		{id: "e", address: "10.0.0.5", port: 80, health: health(unknown)},
+		{id: "f", address: "10.0.0.6", port: 80, draining: true, weight: 100},
+		{id: "g", address: "10.0.0.2", port: 80, weight: 100},
+		{id: "h", address: "10.0.0.3", port: 80, weight: 100, draining: true},
+		{id: "i", address: "10.0.0.7", port: 80, weight: 100, draining: true, health: health(down)},
+	}
+	const excluded = "excluded d: check \"http\" is critical: connection refused\n" +
+		"excluded e: check \"http\": not checked yet\n" +
+		"excluded g: instance \"b\" has the same address\n" +
+		"excluded h: instance \"c\" has the same address\n" +
+		"excluded i: check \"http\" is critical\n"
+	tests := []struct {
+		name   string
+		client Client
+		query  Query
+		want   string
+	}{
+		{
+			"no zone", Client{}, Query{},
+			"tier 0\n  dc1/z1*150: b=10.0.0.2:80*50 c=10.0.0.3:80*100\n  dc1/z2*100: a=10.0.0.1:80*100\n" +
+				"draining f=10.0.0.6:80*100\n" + excluded + "local: 3 of 9 instances in region \"dc1\"\n",
+		},
+		{
+			"own zone first", Client{Region: "dc1", Zone: "z2"}, Query{},
+			"tier 0\n  dc1/z2*100: a=10.0.0.1:80*100\n  dc1/z1*150: b=10.0.0.2:80*50 c=10.0.0.3:80*100\n" +
+				"draining f=10.0.0.6:80*100\n" + excluded + "local: 3 of 9 instances in region \"dc1\"\n",
+		},
+		{
+			"a zone of that name elsewhere", Client{Region: "dc2", Zone: "z2"}, Query{},
+			"tier 0\n  dc1/z1*150: b=10.0.0.2:80*50 c=10.0.0.3:80*100\n  dc1/z2*100: a=10.0.0.1:80*100\n" +
+				"draining f=10.0.0.6:80*100\n" + excluded + "local: 3 of 9 instances in region \"dc1\"\n",
+		},
+		{
+			"tag", Client{}, Query{Tag: "v1"},
+			"tier 0\n  dc1/z1*50: b=10.0.0.2:80*50\n" + strings.Join([]string{
+				"excluded a: it does not have the tag \"v1\"", "excluded c: it does not have the tag \"v1\"",
+				"excluded d: it does not have the tag \"v1\"", "excluded e: it does not have the tag \"v1\"",
+				"excluded f: it does not have the tag \"v1\"", "excluded g: it does not have the tag \"v1\"",
+				"excluded h: it does not have the tag \"v1\"", "excluded i: it does not have the tag \"v1\"",
+			}, "\n") + "\nlocal: 1 of 9 instances in region \"dc1\"\n",
+		},
+		{
+			"port", Client{}, Query{Port: "admin"},
+			"tier 0\n  dc1/z1*100: c=10.0.0.3:9000*100\n" + strings.Join([]string{
+				"excluded a: it has no port \"admin\"", "excluded b: it has no port \"admin\"", "excluded d: it has no port \"admin\"",
+				"excluded e: it has no port \"admin\"", "excluded f: it has no port \"admin\"", "excluded g: it has no port \"admin\"",
+				"excluded h: it has no port \"admin\"", "excluded i: it has no port \"admin\"",
+			}, "\n") + "\nlocal: 1 of 9 instances in region \"dc1\"\n",
+		},
+	}
+	v := view(t, nil, all...)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.query.Service = web
+			p, ok := For(v, tt.client, tt.query)
+			if got := text(p); !ok || got != tt.want {
+				t.Errorf("got\n%swant\n%s", got, tt.want)
+			}
+			if p.Query != tt.query || p.Protocol != pb.Protocol_PROTOCOL_HTTP || p.Revision == 0 {
+				t.Errorf("plan of %+v, protocol %v, revision %d", p.Query, p.Protocol, p.Revision)
+			}
+		})
+	}
+}
+
+func TestFor_NothingThere(t *testing.T) {
+	v := view(t, &pb.Service{Protocol: pb.Protocol_PROTOCOL_GRPC, Ports: []*pb.Port{{Name: "admin", Protocol: pb.Protocol_PROTOCOL_TCP}}})
+	p, ok := For(v, Client{}, Query{Service: web})
+	if !ok || p.Tiers != nil || p.Protocol != pb.Protocol_PROTOCOL_GRPC || p.Rule != `local: the service has no instance in region "dc1"` {
+		t.Errorf("%v %+v", ok, p)
+	}
+	if p, ok = For(v, Client{}, Query{Service: web, Port: "admin"}); !ok || p.Protocol != pb.Protocol_PROTOCOL_TCP {
+		t.Errorf("named port: %v %+v", ok, p)
+	}
+	if _, ok = For(v, Client{}, Query{Service: web, Port: "other"}); ok {
+		t.Error("a port that nobody has")
+	}
+	if _, ok = For(v, Client{}, Query{Service: registry.ServiceOf("", "", "db")}); ok {
+		t.Error("a service that does not exist")
+	}
+	sick := view(t, nil, instance{id: "a", address: "10.0.0.1", port: 80, health: health(down)})
+	p, ok = For(sick, Client{}, Query{Service: web})
+	if !ok || len(p.Tiers) != 0 || p.Rule != `local: none of 1 instances in region "dc1" is healthy and stays` {
+		t.Errorf("%v %+v", ok, p)
+	}
+}
+
+// TestFor_Properties checks the invariants of the package over random services.
+func TestFor_Properties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var all []instance
+		for n := range rapid.IntRange(0, 12).Draw(t, "instances") {
+			i := instance{
+				id:      fmt.Sprintf("i%02d", n),
+				address: fmt.Sprintf("10.0.0.%d", rapid.IntRange(1, 6).Draw(t, "address")),
+				port:    uint32(rapid.IntRange(80, 81).Draw(t, "port")),
+				zone:    rapid.SampledFrom([]string{"", "z1", "z2", "z3"}).Draw(t, "zone"),
+				weight:  rapid.SampledFrom([]uint32{0, 1, 100, 65535}).Draw(t, "weight"),
+				admin:   rapid.SampledFrom([]uint32{0, 9000}).Draw(t, "admin"),
+				tags:    rapid.SampledFrom([][]string{nil, {"v1"}}).Draw(t, "tags"),
+				health:  rapid.SampledFrom([]*pb.Health{nil, health(passing), health(warning), health(down), health(unknown)}).Draw(t, "health"),
+			}
+			i.draining = rapid.Bool().Draw(t, "draining")
+			all = append(all, i)
+		}
+		v := view(t, &pb.Service{}, all...)
+		c := Client{Region: "dc1", Zone: rapid.SampledFrom([]string{"", "z1", "z9"}).Draw(t, "client zone")}
+		q := Query{
+			Service: web, Tag: rapid.SampledFrom([]string{"", "v1"}).Draw(t, "tag"),
+			Port: rapid.SampledFrom([]string{"", "admin"}).Draw(t, "port name"),
+		}
+		p, ok := For(v, c, q)
+		if !ok {
+			if q.Port == "" || slices.ContainsFunc(all, func(i instance) bool { return i.admin != 0 }) {
+				t.Fatalf("no plan for %+v", q)
+			}
+			return
+		}
+		requireInvariants(t, p, all, c)
+		if again, _ := For(v, c, q); !reflect.DeepEqual(p, again) {
+			t.Fatalf("two plans:\n%s%s", text(p), text(again))
+		}
+	})
+}
+
+func requireInvariants(t *rapid.T, p Plan, all []instance, c Client) {
+	place := map[string]int{}
+	serving := map[netip.AddrPort]string{}
+	for _, tier := range p.Tiers {
+		if len(tier.Localities) == 0 {
+			t.Fatalf("an empty tier:\n%s", text(p))
+		}
+		for n, l := range tier.Localities {
+			sum := uint32(0)
+			for _, e := range l.Endpoints {
+				place[e.Instance]++
+				sum += e.Weight
+				if e.Weight < 1 || e.Draining || (e.Health != passing && e.Health != warning) || e.Zone != l.Zone || e.Addr.Port() == 0 {
+					t.Fatalf("endpoint %+v in the tiers", e)
+				}
+				if other, twice := serving[e.Addr]; twice {
+					t.Fatalf("%s and %s are both %v", other, e.Instance, e.Addr)
+				}
+				serving[e.Addr] = e.Instance
+			}
+			if sum != l.Weight || len(l.Endpoints) == 0 || (n > 0 && l.Zone == c.Zone) {
+				t.Fatalf("locality %+v at %d", l, n)
+			}
+		}
+	}
+	for _, e := range p.Draining {
+		place[e.Instance]++
+		if !e.Draining || serving[e.Addr] != "" {
+			t.Fatalf("endpoint %+v among the draining", e)
+		}
+	}
+	for _, x := range p.Excluded {
+		place[x.Endpoint.Instance]++
+		if x.Reason == "" {
+			t.Fatalf("%+v is excluded without a reason", x)
+		}
+	}
+	for _, i := range all {
+		if place[i.id] != 1 {
+			t.Fatalf("instance %s occurs %d times:\n%s", i.id, place[i.id], text(p))
+		}
+	}
+	if len(place) != len(all) {
+		t.Fatalf("%d instances in a plan of %d", len(place), len(all))
+	}
+	for _, i := range all { // whoever is healthy and stays serves, unless another serves its address
+		plain := p.Query.Port == "" && p.Query.Tag == "" && !i.draining && (i.health == nil || *i.health == passing || *i.health == warning)
+		addr := netip.AddrPortFrom(netip.MustParseAddr(i.address), uint16(i.port))
+		if plain && serving[addr] == "" {
+			t.Fatalf("nobody serves the address of %s:\n%s", i.id, text(p))
+		}
+	}
+}
+
+func BenchmarkFor(b *testing.B) {
+	var all []instance
+	for n := range 100 {
+		all = append(all, instance{id: fmt.Sprintf("i%02d", n), address: fmt.Sprintf("10.0.0.%d", n+1), port: 80, zone: fmt.Sprint(n % 3)})
+	}
+	v := view(b, nil, all...)
+	b.ReportAllocs()
+	for b.Loop() {
+		For(v, Client{Zone: "1"}, Query{Service: web})
+	}
+}
