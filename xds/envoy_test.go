@@ -84,9 +84,14 @@ func freePort(t testing.TB) int {
 // runEnvoy starts an Envoy from our own bootstrap.
 func runEnvoy(t testing.TB, servers ...string) *envoy {
 	t.Helper()
+	return runEnvoyOn(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), servers...)
+}
+
+func runEnvoyOn(t testing.TB, listen string, servers ...string) *envoy {
+	t.Helper()
 	bin := envoyBinary(t)
 	e := &envoy{
-		t: t, listen: fmt.Sprintf("127.0.0.1:%d", freePort(t)), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		t: t, listen: listen, admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
 		log: &syncBuffer{}, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}},
 	}
 	t.Cleanup(e.client.CloseIdleConnections)
@@ -227,5 +232,190 @@ func TestEnvoy_FollowsTheRegistry(t *testing.T) {
 				t.Errorf("%s: %s", pt.GetType(), pt.GetNack())
 			}
 		}
+	}
+}
+
+// acknowledged waits until every client has acknowledged all it was sent.
+func (s *running) acknowledged(t testing.TB) {
+	t.Helper()
+	eventually(t, "everything is acknowledged", func() bool {
+		for _, st := range s.snapshot() {
+			if !st.session.Load().oldest().IsZero() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// pressure is steady load on an Envoy.
+type pressure struct {
+	sent   atomic.Int64
+	failed atomic.Int64
+	stop   func()
+	mu     sync.Mutex
+	first  string // what the first failure said
+}
+
+func (e *envoy) press(host string, workers int) *pressure {
+	p := &pressure{}
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				code, body := e.get(host, "/")
+				p.sent.Add(1)
+				if code != http.StatusOK {
+					p.failed.Add(1)
+					p.mu.Lock()
+					if p.first == "" {
+						p.first = fmt.Sprintf("%d %s", code, body)
+					}
+					p.mu.Unlock()
+				}
+			}
+		})
+	}
+	p.stop = sync.OnceFunc(func() { close(done); all.Wait() })
+	e.t.Cleanup(p.stop)
+	return p
+}
+
+// fleet are backends that stop and start on their ports.
+type fleet struct {
+	t       testing.TB
+	servers map[int]*http.Server
+}
+
+func (f *fleet) up(port int) int {
+	f.t.Helper()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	port = l.Addr().(*net.TCPAddr).Port
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(2 * time.Millisecond) // requests that overlap with leaves
+		fmt.Fprint(w, port)
+	})}
+	f.servers[port] = srv
+	go func() { _ = srv.Serve(l) }()
+	return port
+}
+
+// leave is how a program goes: it ends what it has, then stops.
+func (f *fleet) leave(port int) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := f.servers[port].Shutdown(ctx); err != nil {
+		f.t.Fatalf("shutdown: %v", err)
+	}
+	delete(f.servers, port)
+}
+
+func TestEnvoy_GracefulLeavesFailNoRequest(t *testing.T) {
+	envoyBinary(t)
+	r := newRegistry(t)
+	f := &fleet{t: t, servers: map[int]*http.Server{}}
+	t.Cleanup(func() {
+		for _, srv := range f.servers {
+			srv.Close()
+		}
+	})
+	var ports []int
+	for range 3 {
+		port := f.up(0)
+		ports = append(ports, port)
+		r.register(t, "web", port)
+	}
+	r.route(t, "shop", "shop.example", "/", "web")
+	s := start(t, r)
+	e := runEnvoy(t, s.address)
+	eventually(t, "the first answer", func() bool { code, _ := e.get("shop.example", "/"); return code == 200 })
+	p := e.press("shop.example", 4)
+	for i := range 40 {
+		port := ports[i%len(ports)]
+		r.register(t, "web", port, draining)
+		time.Sleep(20 * time.Millisecond)
+		s.acknowledged(t)
+		r.deregister(t, "web", port)
+		time.Sleep(10 * time.Millisecond)
+		s.acknowledged(t)
+		f.leave(port)
+		f.up(port)
+		r.register(t, "web", port)
+		time.Sleep(10 * time.Millisecond)
+	}
+	p.stop()
+	t.Logf("%d requests, %d failed", p.sent.Load(), p.failed.Load())
+	if p.failed.Load() > 0 || p.sent.Load() < 500 {
+		t.Errorf("%d of %d requests failed; the first: %s", p.failed.Load(), p.sent.Load(), p.first)
+	}
+}
+
+// A listener that Envoy cannot open is rejected: it is shown, not sent again, and the rest goes on.
+func TestEnvoy_Rejection(t *testing.T) {
+	envoyBinary(t)
+	r := newRegistry(t)
+	r.register(t, "web", runBackend(t, "one").port)
+	r.route(t, "shop", "shop.example", "/", "web")
+	s := start(t, r)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	runEnvoyOn(t, taken.Addr().String(), s.address)
+	nacked := func() string {
+		for _, p := range s.Proxies() {
+			for _, pt := range p.GetTypes() {
+				if pt.GetType() == "listener" && pt.GetNacks() > 0 {
+					return fmt.Sprint(pt.GetNacks(), " ", pt.GetNack())
+				}
+			}
+		}
+		return ""
+	}
+	eventually(t, "the rejection", func() bool { return nacked() != "" })
+	if text := nacked(); !strings.Contains(text, "cannot bind") {
+		t.Errorf("shown as %q", text)
+	}
+	before := s.stats.responses.Load()
+	r.register(t, "web", freePort(t))
+	eventually(t, "endpoints still flow", func() bool { return s.stats.responses.Load() > before })
+	s.acknowledged(t)
+	if text := nacked(); !strings.HasPrefix(text, "1 ") {
+		t.Errorf("rejected more than once: %q", text)
+	}
+}
+
+// An Envoy whose server dies goes to another, keeps its configuration and fails no request.
+func TestEnvoy_ServerIsLost(t *testing.T) {
+	envoyBinary(t)
+	r := newRegistry(t)
+	one, two := runBackend(t, "one"), runBackend(t, "two")
+	r.register(t, "web", one.port)
+	r.route(t, "shop", "shop.example", "/", "web")
+	servers := []*running{start(t, r), start(t, r)}
+	e := runEnvoy(t, servers[0].address, servers[1].address)
+	eventually(t, "the first answer", func() bool { code, _ := e.get("shop.example", "/"); return code == 200 })
+	p := e.press("shop.example", 2)
+	if len(servers[0].Proxies()) == 0 {
+		servers[0], servers[1] = servers[1], servers[0]
+	}
+	servers[0].stop()
+	eventually(t, "it is at the other server", func() bool { return len(servers[1].Proxies()) == 1 })
+	r.register(t, "web", two.port)
+	eventually(t, "and hears of changes there", func() bool { return two.hits.Load() > 0 })
+	p.stop()
+	if p.failed.Load() > 0 || p.sent.Load() == 0 {
+		t.Errorf("%d of %d requests failed; the first: %s", p.failed.Load(), p.sent.Load(), p.first)
 	}
 }

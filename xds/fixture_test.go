@@ -37,16 +37,22 @@ type failer interface {
 
 // registryOf is a registry in memory that streams its changes as registry/live does.
 type registryOf struct {
-	mu       sync.Mutex
-	view     *registry.View
-	pending  registry.Changes
-	revision uint64
-	changed  chan struct{}
+	mu        sync.Mutex
+	view      *registry.View
+	revision  uint64
+	pending   registry.Changes // for tests that follow by hand
+	followers map[*follower]struct{}
+}
+
+// follower is one server that follows: what changed since it last looked.
+type follower struct {
+	changes registry.Changes
+	signal  chan struct{}
 }
 
 func newRegistry(t failer) *registryOf {
 	t.Helper()
-	r := &registryOf{view: registry.Empty("dc1"), changed: make(chan struct{}, 1)}
+	r := &registryOf{view: registry.Empty("dc1"), followers: map[*follower]struct{}{}}
 	r.addTenant(t, "default", 1)
 	r.addNamespace(t, 1, "default", 1)
 	return r
@@ -87,9 +93,12 @@ func (r *registryOf) commit(events ...record.Event) {
 	}})
 	r.view = next
 	r.pending.Merge(c)
-	select {
-	case r.changed <- struct{}{}:
-	default:
+	for f := range r.followers {
+		f.changes.Merge(c)
+		select {
+		case f.signal <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -121,21 +130,27 @@ func (r *registryOf) View() *registry.View {
 }
 
 func (r *registryOf) Follow(ctx context.Context, fn func(*registry.View, registry.Changes) error) error {
-	all := true
+	f := &follower{changes: registry.Changes{All: true}, signal: make(chan struct{}, 1)}
+	r.mu.Lock()
+	r.followers[f] = struct{}{}
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.followers, f)
+	}()
 	for {
 		r.mu.Lock()
-		v, c := r.view, r.pending
-		r.pending = registry.Changes{}
+		v, c := r.view, f.changes
+		f.changes = registry.Changes{}
 		r.mu.Unlock()
-		c.All = c.All || all
-		all = false
 		if err := fn(v, c); err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-r.changed:
+		case <-f.signal:
 		}
 	}
 }

@@ -138,7 +138,7 @@ func TestIdentify_GRPCByUserAgent(t *testing.T) {
 // A client that never reads costs its memory until the deadline, then it is ended; others do not notice.
 func TestStream_AClientThatNeverReadsIsEnded(t *testing.T) {
 	r := shop(t)
-	for n := range 300 { // more than fits in the windows
+	for n := range 700 { // more than fits in the windows
 		r.register(t, serviceName(n), 9000)
 	}
 	s := start(t, r, func(c *Config) { c.Limits.Send = 300 * time.Millisecond })
@@ -153,7 +153,7 @@ func TestStream_AClientThatNeverReadsIsEnded(t *testing.T) {
 		f[resources.MetadataRole] = structpb.NewStringValue("sidecar")
 	})
 	var names []string
-	for n := range 300 {
+	for n := range 700 {
 		names = append(names, serviceName(n))
 	}
 	for _, req := range []*discoveryv3.DeltaDiscoveryRequest{

@@ -95,11 +95,17 @@ func (a *assignment) add(ep plan.Endpoint, health corev3.HealthStatus) {
 	if a.seen[ep.Addr] {
 		return
 	}
-	priority := uint32(0)
-	if n := len(a.localities); n > 0 {
-		priority = a.localities[n-1].Priority
+	a.put(a.group(ep.Region, ep.Zone, a.priorityOf(ep.Region)), ep, health)
+}
+
+// priorityOf is where a region stands; one that no tier has is used first, since nothing else is known of it.
+func (a *assignment) priorityOf(region string) uint32 {
+	for _, group := range a.localities {
+		if group.Locality.Region == region {
+			return group.Priority
+		}
 	}
-	a.put(a.group(ep.Region, ep.Zone, priority), ep, health)
+	return 0
 }
 
 // put adds an endpoint unless its address is there already: no client accepts one twice.
