@@ -89,6 +89,9 @@ func TestCourier_Batches(t *testing.T) {
 					t.Errorf("caller %d: %v, %v, want %s", i, unknown, err, want)
 				}
 			})
+			if i == 0 {
+				synctest.Wait() // its message is on its way
+			}
 		}
 		wg.Wait()
 		if took := time.Since(start); took != 200*time.Millisecond {

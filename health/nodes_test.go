@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,7 +207,9 @@ func TestNodes_Disagree(t *testing.T) {
 		n1, n2, n3 := r.node("n1"), r.node("n2"), r.node("n3")
 		// n1 knows n1 and n2, n2 knows n2 and n3, n3 knows only itself: it takes every check for its own.
 		n1.cfg.Alive = func() []string { return []string{"n2"} }
-		n2.cfg.Alive = func() []string { return []string{"n3"} }
+		var other atomic.Value
+		other.Store("n3")
+		n2.cfg.Alive = func() []string { return []string{other.Load().(string)} }
 		n3.cfg.Alive = func() []string { return []string{"n3"} }
 		for _, n := range r.nodes {
 			t.Cleanup(run(t, n))
@@ -222,7 +225,7 @@ func TestNodes_Disagree(t *testing.T) {
 			t.Errorf("the owner did not hear: %v", got)
 		}
 		// A circle of nodes ends after two hops.
-		n2.cfg.Alive = func() []string { return []string{"n1"} }
+		other.Store("n1")
 		time.Sleep(time.Second)
 		r.calls = 0
 		if unknown, err := n1.Heartbeat(t.Context(), target); err != nil || unknown != nil {

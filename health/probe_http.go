@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -89,6 +90,9 @@ func exchange(ctx context.Context, t target, l *httpLink, request []byte) (out o
 	stop := context.AfterFunc(ctx, func() { _ = l.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	fail := func(err error) outcome {
+		if !time.Now().Before(deadline) {
+			err = os.ErrDeadlineExceeded // what was read until then is not to blame
+		}
 		return failed("HTTP GET http://%v%s: %s", t.addr, t.path, reason(ctx, t, err))
 	}
 	l.limit.N = maxHTTPHead + maxHTTPBody

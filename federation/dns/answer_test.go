@@ -205,6 +205,7 @@ func TestAnswers(t *testing.T) {
 		{"web.service.example.org.", mdns.TypeA, refused, nil, nil},
 		{"internal.", mdns.TypeA, refused, nil, nil},
 		{"xsc.internal.", mdns.TypeA, refused, nil, nil},
+		{`x\002sc.internal.`, mdns.TypeA, refused, nil, nil},
 		{".", mdns.TypeNS, refused, nil, nil},
 		{"web.service.sc.internal.", mdns.TypeANY, refused, nil, nil},
 		{"sc.internal.", mdns.TypeAXFR, refused, nil, nil},

@@ -69,21 +69,33 @@ func TestServer_UDPAndTCP(t *testing.T) {
 }
 
 func TestServer_AnswersFromTheAddressAsked(t *testing.T) {
-	cfg := exampleConfig(t)
-	cfg.Addr = "0.0.0.0:0"
-	s := serve(t, cfg)
-	_, port, err := net.SplitHostPort(s.Addr())
-	if err != nil {
-		t.Fatal(err)
+	for _, listen := range []string{"0.0.0.0:0", ":0"} {
+		cfg := exampleConfig(t)
+		cfg.Addr = listen
+		s := serve(t, cfg)
+		_, port, err := net.SplitHostPort(s.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, host := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
+			if host == "::1" && (listen != ":0" || !hasIPv6()) {
+				continue
+			}
+			// A connected socket takes packets from the address it asked only.
+			got, err := mdns.Exchange(question("web.service.sc.internal.", mdns.TypeA), net.JoinHostPort(host, port))
+			if err != nil || len(got.Answer) != 2 {
+				t.Errorf("listening on %s, asked at %s: %v, %v", listen, host, got, err)
+			}
+		}
 	}
-	// A connected socket takes packets from the address it asked only.
-	got, err := mdns.Exchange(question("web.service.sc.internal.", mdns.TypeA), net.JoinHostPort("127.0.0.2", port))
-	if err != nil {
-		t.Fatal(err)
+}
+
+func hasIPv6() bool {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err == nil {
+		_ = l.Close()
 	}
-	if len(got.Answer) != 2 {
-		t.Errorf("%v", got)
-	}
+	return err == nil
 }
 
 func TestServer_TruncatedThenTCP(t *testing.T) {
