@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
@@ -177,4 +180,42 @@ func benchWire(b *testing.B, g *grpc.Server) {
 	_ = conn.Close()
 	g.Stop()
 	<-done
+}
+
+// BenchmarkGateway is one GET through the HTTP handler: into this process, and over a gRPC connection instead.
+func BenchmarkGateway(b *testing.B) {
+	get := func(b *testing.B, h http.Handler) {
+		b.ReportAllocs()
+		for b.Loop() {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest("GET", "/api/v1/config/bench/key-000001?read.consistency=CONSISTENCY_LOCAL", nil)
+			r.Host = "localhost"
+			h.ServeHTTP(w, r)
+			if w.Code != http.StatusOK {
+				b.Fatal(w.Body)
+			}
+		}
+	}
+	s := benchServer(b)
+	b.Run("in-process", func(b *testing.B) { get(b, s.HTTP()) })
+	b.Run("over-a-connection", func(b *testing.B) {
+		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.grpc.Serve(lis) }()
+		conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		mux := runtime.NewServeMux()
+		if err := pb.RegisterConfigServiceHandler(b.Context(), mux, conn); err != nil {
+			b.Fatal(err)
+		}
+		get(b, mux)
+		_ = conn.Close()
+		s.grpc.Stop()
+		<-done
+	})
 }
