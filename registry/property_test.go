@@ -67,7 +67,9 @@ var (
 	someChecks     = []string{"http", "tcp", "alive"}
 )
 
-func pick(t *rapid.T, what string, from []string) string { return rapid.SampledFrom(from).Draw(t, what) }
+func pick(t *rapid.T, what string, from []string) string {
+	return rapid.SampledFrom(from).Draw(t, what)
+}
 
 func (h *history) step(t *rapid.T) {
 	v := h.view
@@ -199,9 +201,16 @@ func (h *history) requireNamespace(t *rapid.T, tenant, namespace string) int {
 		all = append(all, s.Instances...)
 	}
 	for _, f := range []Filter{
-		{}, {Tag: "v1"}, {Zone: "z1"}, {Health: pb.Health_HEALTH_CRITICAL}, {Service: "web"},
-		{Service: "web", Tag: "v1"}, {Service: "db", Zone: "z2"}, {Service: "api", Health: pb.Health_HEALTH_PASSING},
-		{Tag: "v2", Zone: "z1", Health: pb.Health_HEALTH_PASSING}, {Service: "none"},
+		{},
+		{Tag: "v1"},
+		{Zone: "z1"},
+		{Health: pb.Health_HEALTH_CRITICAL},
+		{Service: "web"},
+		{Service: "web", Tag: "v1"},
+		{Service: "db", Zone: "z2"},
+		{Service: "api", Health: pb.Health_HEALTH_PASSING},
+		{Tag: "v2", Zone: "z1", Health: pb.Health_HEALTH_PASSING},
+		{Service: "none"},
 	} {
 		want := slices.DeleteFunc(slices.Clone(all), func(i *InstanceView) bool { return !f.Selects(i) })
 		if got := slices.Collect(h.view.Instances(tenant, namespace, f)); !slices.Equal(got, want) {
@@ -354,4 +363,3 @@ func FuzzView(f *testing.F) {
 		}
 	})
 }
-

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	passing  = pb.Health_HEALTH_PASSING
-	warning  = pb.Health_HEALTH_WARNING
-	down     = pb.Health_HEALTH_CRITICAL
-	unknown  = pb.Health_HEALTH_UNSPECIFIED
+	passing = pb.Health_HEALTH_PASSING
+	warning = pb.Health_HEALTH_WARNING
+	down    = pb.Health_HEALTH_CRITICAL
+	unknown = pb.Health_HEALTH_UNSPECIFIED
 )
 
 // instance is one instance of the service web; it has a check where health says so.
@@ -126,22 +126,30 @@ func TestFor(t *testing.T) {
 		want   string
 	}{
 		{
-			"no zone", Client{}, Query{},
+			"no zone",
+			Client{},
+			Query{},
 			"tier 0\n  dc1/z1*150: b=10.0.0.2:80*50 c=10.0.0.3:80*100\n  dc1/z2*100: a=10.0.0.1:80*100\n" +
 				"draining f=10.0.0.6:80*100\n" + excluded + "local: 3 of 9 instances in region \"dc1\"\n",
 		},
 		{
-			"own zone first", Client{Region: "dc1", Zone: "z2"}, Query{},
+			"own zone first",
+			Client{Region: "dc1", Zone: "z2"},
+			Query{},
 			"tier 0\n  dc1/z2*100: a=10.0.0.1:80*100\n  dc1/z1*150: b=10.0.0.2:80*50 c=10.0.0.3:80*100\n" +
 				"draining f=10.0.0.6:80*100\n" + excluded + "local: 3 of 9 instances in region \"dc1\"\n",
 		},
 		{
-			"a zone of that name elsewhere", Client{Region: "dc2", Zone: "z2"}, Query{},
+			"a zone of that name elsewhere",
+			Client{Region: "dc2", Zone: "z2"},
+			Query{},
 			"tier 0\n  dc1/z1*150: b=10.0.0.2:80*50 c=10.0.0.3:80*100\n  dc1/z2*100: a=10.0.0.1:80*100\n" +
 				"draining f=10.0.0.6:80*100\n" + excluded + "local: 3 of 9 instances in region \"dc1\"\n",
 		},
 		{
-			"tag", Client{}, Query{Tag: "v1"},
+			"tag",
+			Client{},
+			Query{Tag: "v1"},
 			"tier 0\n  dc1/z1*50: b=10.0.0.2:80*50\n" + strings.Join([]string{
 				"excluded a: it does not have the tag \"v1\"", "excluded c: it does not have the tag \"v1\"",
 				"excluded d: it does not have the tag \"v1\"", "excluded e: it does not have the tag \"v1\"",
@@ -150,7 +158,9 @@ func TestFor(t *testing.T) {
 			}, "\n") + "\nlocal: 1 of 9 instances in region \"dc1\"\n",
 		},
 		{
-			"port", Client{}, Query{Port: "admin"},
+			"port",
+			Client{},
+			Query{Port: "admin"},
 			"tier 0\n  dc1/z1*100: c=10.0.0.3:9000*100\n" + strings.Join([]string{
 				"excluded a: it has no port \"admin\"", "excluded b: it has no port \"admin\"", "excluded d: it has no port \"admin\"",
 				"excluded e: it has no port \"admin\"", "excluded f: it has no port \"admin\"", "excluded g: it has no port \"admin\"",

@@ -164,6 +164,9 @@ func (r *Runner) Follow(ctx context.Context, fn func(v *registry.View, c registr
 			return nil
 		}
 		v, c := r.take(f)
+		if c.IsEmpty() {
+			continue // the call before took it along, between the wake-up and its look
+		}
 		if err := fn(v, c); err != nil {
 			return err
 		}
