@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"supercluster/internal/procs"
+)
+
+// TestDev_LeavesNothingBehind runs dev in this process: after it ended no goroutine and no folder of it is left.
+func TestDev_LeavesNothingBehind(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	t.Setenv("TMPDIR", t.TempDir())
+	ports, err := procs.FreePorts(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"dev"}
+	for i, name := range []string{"http", "grpc", "dns", "raft", "probe", "admin", "federation"} {
+		args = append(args, "--"+name, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[i])))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &untilReady{ready: make(chan struct{})}
+	var logs lockedBuffer
+	code := make(chan int, 1)
+	go func() { code <- run(ctx, time.Now(), args, strings.NewReader(""), out, &logs) }()
+	select {
+	case <-out.ready:
+	case c := <-code:
+		t.Fatalf("dev ended with %d: %s", c, logs.String())
+	case <-time.After(30 * time.Second):
+		t.Fatalf("dev is not ready: %s", logs.String())
+	}
+	cancel()
+	if c := <-code; c != 0 {
+		t.Errorf("exit code %d: %s", c, logs.String())
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("the temporary folder holds %v (%v)", left, err)
+	}
+}
+
+// untilReady closes a channel when dev says that it is ready.
+type untilReady struct {
+	once  sync.Once
+	ready chan struct{}
+}
+
+func (u *untilReady) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "\nready in ") {
+		u.once.Do(func() { close(u.ready) })
+	}
+	return len(p), nil
+}
+
+// TestProbe_AnswersAndIsBounded connects more often than the probe listener serves at once.
+func TestProbe_AnswersAndIsBounded(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- serveProbe(ctx, l) }()
+	for range 2 * probeLimit {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil || string(answer) != probeAnswer {
+			t.Fatalf("the probe answered %q (%v)", answer, err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProcessStart_IsBeforeNow(t *testing.T) {
+	now := time.Now()
+	start := processStart(now)
+	if age := now.Sub(start); age < 0 || age > time.Minute {
+		t.Errorf("the process started %v ago", age)
+	}
+}
+
+func TestShift(t *testing.T) {
+	if got := shift("127.0.0.1:8500", 100); got != "127.0.0.1:8600" {
+		t.Errorf("shift = %s", got)
+	}
+	if got := shift("[::1]:8500", -1); got != "[::1]:8499" {
+		t.Errorf("shift = %s", got)
+	}
+}
