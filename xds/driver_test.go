@@ -3,6 +3,7 @@ package xds
 import (
 	"fmt"
 	"hash/maphash"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -13,8 +14,6 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
-
-	"log/slog"
 
 	"supercluster/registry"
 	"supercluster/xds/ir"
@@ -298,6 +297,7 @@ func (d *driver) trySotW(req *discoveryv3.DiscoveryRequest) error {
 
 // ack acknowledges the last response of a type, nack rejects it.
 func (d *driver) ack(t resources.Type) { d.t.Helper(); d.reply(t, nil) }
+
 func (d *driver) nack(t resources.Type) {
 	d.t.Helper()
 	d.reply(t, &statuspb.Status{Code: 13, Message: "no good"})

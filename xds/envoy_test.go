@@ -3,7 +3,6 @@ package xds
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -140,25 +139,6 @@ func (e *envoy) get(host, path string) (int, string) {
 		return 0, err.Error()
 	}
 	return res.StatusCode, string(body)
-}
-
-// stat reads one of Envoy's counters.
-func (e *envoy) stat(name string) int {
-	res, err := e.client.Get("http://" + e.admin + "/stats?format=json&filter=" + url.QueryEscape("^"+strings.ReplaceAll(name, ".", `\.`)+"$"))
-	if err != nil {
-		return -1
-	}
-	defer res.Body.Close()
-	var answer struct {
-		Stats []struct {
-			Name  string
-			Value int
-		}
-	}
-	if json.NewDecoder(res.Body).Decode(&answer) != nil || len(answer.Stats) == 0 {
-		return -1
-	}
-	return answer.Stats[0].Value
 }
 
 // backend answers with its name; it can be told to fail.

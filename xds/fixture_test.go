@@ -168,10 +168,6 @@ func (r *registryOf) register(t failer, service string, port int, edit ...func(*
 
 func draining(in *pb.Instance) { in.Draining = true }
 
-func inNamespace(ns string) func(*pb.Instance) {
-	return func(in *pb.Instance) { in.Namespace = ns }
-}
-
 func (r *registryOf) deregister(t failer, service string, port int) {
 	t.Helper()
 	op, err := registry.DeregisterOp(r.View(), registry.ServiceOf("", "", service).Instance(fmt.Sprint(port)), registry.Write{})
