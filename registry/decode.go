@@ -94,7 +94,7 @@ func decodeInstance(r *record.Record, in NamespaceKey, region string) (*Instance
 		return nil, false
 	}
 	p.Tenant, p.Namespace, p.Service, p.Id, p.Region = in.Tenant, in.Namespace, service, id, region
-	p.Checks, p.Meta, p.CheckStatus, p.Health = nil, nil, nil, pb.Health_HEALTH_UNSPECIFIED
+	p.Checks, p.Meta, p.CheckStatus, p.Health, p.DrainUntil = nil, nil, nil, pb.Health_HEALTH_UNSPECIFIED, nil
 	if p.Weight == 0 {
 		p.Weight = DefaultWeight
 	}

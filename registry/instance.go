@@ -82,7 +82,8 @@ func registerOps(space spaceID, in *pb.Instance) ([]record.TxnOp, error) {
 func normalInstance(in *pb.Instance, k NamespaceKey) (*pb.Instance, error) {
 	out := proto.CloneOf(in)
 	out.Tenant, out.Namespace = k.Tenant, k.Namespace
-	out.Meta, out.Health, out.CheckStatus, out.Region = nil, pb.Health_HEALTH_UNSPECIFIED, nil, ""
+	// What only answers have.
+	out.Meta, out.Health, out.CheckStatus, out.Region, out.DrainUntil = nil, pb.Health_HEALTH_UNSPECIFIED, nil, "", nil
 	if err := unreservedLabel("instance.service", in.GetService()); err != nil {
 		return nil, err
 	}

@@ -233,6 +233,9 @@ func TestDrain(t *testing.T) {
 	if !marked.Instance.GetDraining() || !marked.DrainUntil.Equal(until) || len(marked.Checks) != 1 {
 		t.Fatalf("after the mark: %+v", marked)
 	}
+	if got := marked.Answer(testRegion).GetDrainUntil(); !got.AsTime().Equal(until) {
+		t.Errorf("the answer says %v", got)
+	}
 	if sv, _ := s.view.Service(k.Service); sv.Counts.Draining != 1 {
 		t.Errorf("counts %+v", sv.Counts)
 	}

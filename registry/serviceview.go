@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 )
@@ -170,6 +171,9 @@ func (i *InstanceView) Answer(region string) *pb.Instance {
 	out.Region = region
 	out.Health = i.Health
 	out.Meta = i.Meta.Answer(region)
+	if !i.DrainUntil.IsZero() {
+		out.DrainUntil = timestamppb.New(i.DrainUntil)
+	}
 	for n, c := range i.Checks {
 		out.Checks = append(out.Checks, proto.CloneOf(c))
 		status := i.Status[n]

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/internal/fault"
@@ -111,7 +112,7 @@ func TestRegisterOp_Defaults(t *testing.T) {
 	s := newStore(t)
 	out := s.register(t, &pb.Instance{
 		Service: "web", Address: "2001:DB8::1", Port: 8080, Tags: []string{"b", "a", "b"},
-		Health: pb.Health_HEALTH_CRITICAL, Meta: &pb.Meta{Version: 9}, Region: "elsewhere",
+		Health: pb.Health_HEALTH_CRITICAL, Meta: &pb.Meta{Version: 9}, Region: "elsewhere", DrainUntil: timestamppb.Now(),
 		Checks: []*pb.Check{
 			{Type: pb.CheckType_CHECK_TYPE_TTL},
 			{Type: pb.CheckType_CHECK_TYPE_HTTP},
