@@ -20,7 +20,7 @@ type Sources struct {
 }
 
 // clientEnv are the variables of the command line's client verbs: they are no keys of a server.
-var clientEnv = []string{"SERVER", "CONTEXT", "TENANT", "NAMESPACE", "CA", "CERT", "KEY", "TIMEOUT", "OUTPUT"}
+var clientEnv = []string{"SERVER", "CONTEXT", "TENANT", "NAMESPACE", "CA", "CERT", "KEY"}
 
 // Load reads the sources in their order. Warnings name variables that look like keys but are none.
 func Load(src Sources) (s Server, warnings []string, err error) {

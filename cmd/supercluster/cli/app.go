@@ -50,7 +50,7 @@ servers, separated by commas, are tried in turn.
 		Example: `  supercluster dev
   supercluster service register web --address 127.0.0.1 --port 9001 --check http:/healthz
   supercluster lookup web`,
-		SilenceUsage: true, SilenceErrors: true,
+		Version: a.Version, SilenceUsage: true, SilenceErrors: true,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

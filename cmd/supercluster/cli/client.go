@@ -114,23 +114,41 @@ func (p *pool) close() {
 func (p *pool) Invoke(ctx context.Context, method string, request, reply any, opts ...grpc.CallOption) error {
 	_, write := request.(interface{ GetOptions() *pb.WriteOptions })
 	pause := firstPause
+	var unknown error // of an attempt that may have been applied
 	for failures := 1; ; failures++ {
 		err := p.conns[p.at].Invoke(ctx, method, request, reply, opts...)
 		if err == nil {
 			return nil
 		}
 		err = p.explain(err, write)
+		if fault.Is(err, fault.OutcomeUnknown) {
+			unknown = err
+		}
 		if !p.again(ctx, err, failures) {
-			return err
+			return giveUp(err, unknown)
 		}
 		p.at = (p.at + 1) % len(p.conns)
 		if failures%len(p.conns) != 0 {
 			continue // the next server may answer at once
 		}
 		if !sleep(ctx, jitter(pause)) {
-			return err
+			return giveUp(err, unknown)
 		}
 		pause = min(2*pause, longestPause)
+	}
+}
+
+// giveUp is the error of the last attempt, unless that one only says that nothing was done this time while an
+// earlier one may have been applied.
+func giveUp(err, unknown error) error {
+	if unknown == nil {
+		return err
+	}
+	switch fault.KindOf(err) {
+	case fault.Unavailable, fault.Busy, fault.Deadline, fault.Canceled:
+		return unknown
+	default:
+		return err
 	}
 }
 

@@ -148,6 +148,14 @@ func TestInvoke_GivesUpWithinTheTimeout(t *testing.T) {
 	}
 }
 
+func TestInvoke_AnUnknownOutcomeStaysUnknown(t *testing.T) {
+	f := &fake{answers: append([]error{fault.New(fault.OutcomeUnknown, "who knows")}, slices.Repeat([]error{fault.New(fault.Unavailable, "no leader")}, 1000)...)}
+	_, errOut, code := runCLI(t, nil, "--server", f.start(t), "--timeout", "200ms", "config", "put", "a", "1")
+	if code != status.ExitCode(fault.OutcomeUnknown) || errOut != "error: who knows\n" {
+		t.Errorf("exit code %d, error output %q", code, errOut)
+	}
+}
+
 func TestInvoke_NobodyThere(t *testing.T) {
 	_, errOut, code := runCLI(t, nil, "--server", "127.0.0.1:1", "config", "get", "a")
 	if code != status.ExitCode(fault.Unavailable) || !strings.Contains(errOut, "cannot reach 127.0.0.1:1") || !strings.Contains(errOut, "supercluster dev") {
