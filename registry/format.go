@@ -33,9 +33,9 @@ const (
 //   - a JSON number as shortest decimal mantissa and exponent: 0 and -0 are 0e0, 1 and 1.0 are 1e0, 1200 is 12e2
 //   - a YAML or TOML integer in decimal, a float as `f` and its shortest float64 form: 1 and 1.0 are different types
 //     there
-//   - a time as its type's name and a string: YAML !!timestamp and TOML offset times in UTC, TOML local ones as
-//     they are
-//   - any other YAML tag before its value: !circle{"r":3}
+//   - a time as the name of its type and a string: timestamp"2001-12-15T02:59:43.1Z" in YAML; time (in UTC),
+//     localdatetime, localdate and localtime in TOML
+//   - any other YAML tag before its value: !circle{"r":3}, !!binary"hi"
 //   - [a,b] for lists and {"a":1,"b":2} for maps, with keys in the byte order of their canonical form
 //   - YAML documents in a list, one or many; aliases and merge keys are expanded
 func Digest(format pb.Format, value []byte) (string, error) {

@@ -16,11 +16,7 @@ import (
 // DefaultWeight is the weight of an instance that names none.
 const DefaultWeight = 100
 
-const (
-	maxWeight = 65535
-	// MaxDrain bounds how long an instance may drain before it is removed.
-	MaxDrain = time.Hour
-)
+const maxWeight = 65535
 
 // RegisterOp registers an instance and its checks in one transaction; checks that it no longer has go with their
 // status, the status of a check that stays is kept. The instance it answers has defaults and the server's fields

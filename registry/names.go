@@ -143,7 +143,7 @@ func runeLen(s string) int {
 	return n
 }
 
-// ConfigName checks the name of a config entry: `/`-separated segments, none of them empty, `.` or `..`.
+// configName checks the name of a config entry: `/`-separated segments, none of them empty, `.` or `..`.
 func configName(field, s string) error {
 	if s == "" {
 		return fault.Field(field, "is empty")
