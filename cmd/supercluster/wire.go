@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/lni/dragonboat/v4"
+
 	"supercluster/api/server"
 	"supercluster/federation/dns"
 	"supercluster/health"
@@ -95,7 +97,7 @@ func assemble(s start) (p *process, err error) {
 	p = &process{start: s, serving: make(chan struct{})}
 	p.telemetry, err = telemetry.New(telemetry.Config{
 		Level: c.Log.Level, Format: c.Log.Format, Output: s.logs, Endpoint: c.OTLP.Endpoint,
-		Version: s.version, Region: c.Region, Node: c.Node,
+		Version: s.version, Region: c.Region, Node: c.Node, Further: dragonboat.WriteHealthMetrics,
 	})
 	if err != nil {
 		return nil, err

@@ -70,6 +70,7 @@ func (n *Node) hostConfig() config.NodeHostConfig {
 		RTTMillisecond:      uint64(n.tick().Milliseconds()),
 		RaftAddress:         n.cfg.Node,
 		RaftEventListener:   n,
+		EnableMetrics:       true, // counts elections and what was dropped: nothing on the way of a write
 		MaxSendQueueSize:    maxQueueBytes,
 		MaxReceiveQueueSize: maxQueueBytes,
 		Expert: config.ExpertConfig{
