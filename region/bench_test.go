@@ -2,6 +2,7 @@ package region
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,11 +12,13 @@ import (
 	"supercluster/region/record"
 )
 
+var depth = flag.Int("depth", 0, "groups on their way at a time; 0 is the default")
+
 func benchNodes(b *testing.B, nodes int) *cluster {
 	b.Helper()
 	names := []string{"n1", "n2", "n3"}[:nodes]
 	c := newCluster(b, names...)
-	c.tune = func(_ string, cfg *Config) { cfg.Faults = nil }
+	c.tune = func(_ string, cfg *Config) { cfg.Faults, cfg.Tuning.Depth = nil, *depth }
 	for _, name := range names {
 		c.start(name, true)
 	}

@@ -132,6 +132,7 @@ func TestCluster_CleanStopHandsOver(t *testing.T) {
 }
 
 func TestCluster_LeaderIsCutOffAndComesBack(t *testing.T) {
+	t.Parallel()
 	c := threeNodes(t)
 	leader := c.leader()
 	old, follower := c.nodes[leader], c.nodes[c.follower()]
@@ -166,6 +167,7 @@ func TestCluster_LeaderIsCutOffAndComesBack(t *testing.T) {
 }
 
 func TestCluster_WholeRegionRestarts(t *testing.T) {
+	t.Parallel()
 	c := threeNodes(t)
 	revision := c.nodes["n1"].put(t, "k", "kept")
 	id := c.nodes["n1"].Status().RegionID
@@ -189,6 +191,7 @@ func TestCluster_WholeRegionRestarts(t *testing.T) {
 
 // A watch resumes on a node that restarted, and on another node, without a gap or a repetition.
 func TestCluster_FollowSurvivesARestart(t *testing.T) {
+	t.Parallel()
 	c := threeNodes(t)
 	name := c.follower()
 	other := c.leader()
@@ -240,6 +243,7 @@ func TestCluster_FollowSurvivesARestart(t *testing.T) {
 
 // Messages between nodes are lost, repeated, delayed and reordered while writes go on: each runs once.
 func TestCluster_ExactlyOnceOverABadNetwork(t *testing.T) {
+	t.Parallel()
 	c := threeNodes(t)
 	m := c.nodes[c.follower()]
 	r := rand.New(rand.NewPCG(1, 1))
@@ -290,6 +294,7 @@ func TestCluster_ExactlyOnceOverABadNetwork(t *testing.T) {
 
 // A follower that was away while the log was truncated gets the whole state as a stream.
 func TestCluster_StreamedCatchUp(t *testing.T) {
+	t.Parallel()
 	tune := func(_ string, cfg *Config) { cfg.Tuning = Tuning{SnapshotEvery: 50, LogTail: 10} }
 	c := threeNodes(t, tune)
 	away := c.follower()
@@ -322,6 +327,38 @@ func TestCluster_StreamedCatchUp(t *testing.T) {
 	}
 }
 
+// A node that stops in the middle of receiving a state starts with its old one and gets it again.
+func TestCluster_StreamIsCutInTheMiddle(t *testing.T) {
+	t.Parallel()
+	tune := func(_ string, cfg *Config) { cfg.Tuning = Tuning{SnapshotEvery: 50, LogTail: 10} }
+	c := threeNodes(t, tune)
+	away := c.follower()
+	leader := c.nodes[c.leader()]
+	leader.put(t, "old", "1")
+	c.stop(away)
+	value := strings.Repeat("v", 100_000)
+	for i := range 120 {
+		leader.put(t, fmt.Sprintf("k%03d", i), value)
+	}
+	for cut := range 2 {
+		var chunks atomic.Int64
+		c.faults.disturb(func(_, to string, kind wire.Kind) wire.Fault {
+			return wire.Fault{Drop: kind == wire.KindSnapshot && to == away && chunks.Add(1) > int64(cut+1)}
+		})
+		c.start(away, false)
+		eventually(t, "the stream is cut", 10*time.Second, func() bool { return chunks.Load() > int64(cut+1) })
+		c.stop(away)
+	}
+	c.faults.heal()
+	back := c.start(away, false)
+	c.ready(away)
+	for _, k := range []string{"old", "k000", "k119"} {
+		if got := back.get(t, k, record.LevelLinearizable); got == "(none)" {
+			t.Errorf("%s is missing after the catch-up", k)
+		}
+	}
+}
+
 func hashOf(t testing.TB, m *member) ([32]byte, uint64) {
 	t.Helper()
 	hash, at, err := m.parts.Load().store.Hash()
@@ -332,6 +369,7 @@ func hashOf(t testing.TB, m *member) ([32]byte, uint64) {
 }
 
 func TestBootstrap_Refusals(t *testing.T) {
+	t.Parallel()
 	c := threeNodes(t)
 	name := c.follower()
 	leader := c.leader()
@@ -375,6 +413,7 @@ func TestBootstrap_Refusals(t *testing.T) {
 
 // A member that is started for the first time after the others formed the region is let in.
 func TestBootstrap_LateFirstStart(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "n1", "n2", "n3")
 	c.start("n1", true)
 	c.start("n2", true)

@@ -22,20 +22,20 @@ func (r *Region) watchDisk(ctx context.Context, p *parts) error {
 	}
 	tick := time.NewTicker(diskEvery)
 	defer tick.Stop()
-	for {
+	for ctx.Err() == nil {
 		if err := r.checkDisk(ctx, p); err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-tick.C:
 		}
 	}
+	return nil
 }
 
 func (r *Region) checkDisk(ctx context.Context, p *parts) error {
-	disk, err := p.store.DiskState()
+	disk, err := p.disk()
 	if err != nil {
 		r.log.Warn("the free space of the data folder is not known", "error", err)
 		return nil

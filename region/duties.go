@@ -27,6 +27,7 @@ func (r *Region) duties(ctx context.Context, p *parts) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.arrive(ctx, p) })
 	g.Go(func() error { return r.lead(ctx, p) })
+	g.Go(func() error { return r.remember(ctx, p) })
 	g.Go(func() error { return r.refresh(ctx, p) })
 	g.Go(func() error { return r.watchDisk(ctx, p) })
 	return g.Wait()

@@ -44,6 +44,9 @@ func newCluster(t testing.TB, names ...string) *cluster {
 	}
 	t.Cleanup(func() {
 		for _, m := range c.nodes {
+			m.cancel()
+		}
+		for _, m := range c.nodes {
 			m.stop(t)
 		}
 	})
@@ -110,6 +113,10 @@ func run(t testing.TB, cfg Config) *member {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runRegion(r)
+}
+
+func runRegion(r *Region) *member {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &member{Region: r, cancel: cancel, done: make(chan error, 1)}
 	go func() { m.done <- r.Run(ctx) }()

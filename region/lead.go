@@ -2,6 +2,7 @@ package region
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"supercluster/internal/fault"
@@ -16,11 +17,11 @@ const (
 
 	purgeChanges = 2_000                  // of one purge step
 	purgeEvery   = 100 * time.Millisecond // between steps, while there is something to purge
+	purgeIdle    = 3 * time.Second        // between looks at whether there is
 )
 
 // lead does what only the leader does, each time this node becomes it, until ctx ends.
 func (r *Region) lead(ctx context.Context, p *parts) error {
-	history := newHistory()
 	for {
 		leader, changed := p.node.Leader()
 		if leader.Replica == p.folder.Replica() {
@@ -33,7 +34,7 @@ func (r *Region) lead(ctx context.Context, p *parts) error {
 				case <-term.Done():
 				}
 			}()
-			r.reign(term, p, leader.Term, history)
+			r.reign(term, p, leader.Term)
 			stop()
 			end()
 		}
@@ -46,7 +47,7 @@ func (r *Region) lead(ctx context.Context, p *parts) error {
 }
 
 // reign claims the state clock, then compacts and purges for as long as this node leads.
-func (r *Region) reign(ctx context.Context, p *parts, term uint64, history *history) {
+func (r *Region) reign(ctx context.Context, p *parts, term uint64) {
 	claim := record.Op{Type: record.OpClaim, Claim: &record.Claim{Term: term, Replica: p.folder.Replica()}}
 	if !r.again(ctx, "claiming the state clock", func(ctx context.Context) error {
 		result, err := p.node.Propose(ctx, claim)
@@ -66,25 +67,41 @@ func (r *Region) reign(ctx context.Context, p *parts, term uint64, history *hist
 		case <-ctx.Done():
 			return
 		case now := <-compact.C:
-			r.compact(ctx, p, history, now)
-			purge.Reset(0)
+			r.compact(ctx, p, now)
 		case <-purge.C:
 			if r.purge(ctx, p) {
 				purge.Reset(purgeEvery)
+			} else {
+				purge.Reset(purgeIdle)
+			}
+		}
+	}
+}
+
+// remember notes which revision is current when, on every node, so that a new leader knows what is old.
+func (r *Region) remember(ctx context.Context, p *parts) error {
+	tick := time.NewTicker(compactEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if published, ok := p.store.Published(); ok {
+				p.history.note(now, published.Positions)
 			}
 		}
 	}
 }
 
 // compact raises the compacted revision of each shard to what is old enough.
-func (r *Region) compact(ctx context.Context, p *parts, history *history, now time.Time) {
+func (r *Region) compact(ctx context.Context, p *parts, now time.Time) {
 	sum, err := p.store.Summary()
 	if err != nil {
 		return
 	}
-	history.note(now, sum.Positions)
 	for _, shard := range []uint32{record.ShardSystem, record.ShardData} {
-		floor := history.floor(shard, now, sum.Positions.Of(shard))
+		floor := p.history.floor(shard, now, sum.Positions.Of(shard))
 		if floor <= sum.Compacted.Of(shard) {
 			continue
 		}
@@ -126,27 +143,31 @@ func (r *Region) duty(ctx context.Context, what string, op record.Op) bool {
 	return err == nil
 }
 
-// history remembers which revision was current when, as far back as compaction needs. A node that just became leader
-// begins with what it saw as a follower of nothing: it compacts an hour later.
-type history struct{ marks []mark }
+// history remembers which revision was current when, as far back as compaction needs, since this process began.
+type history struct {
+	mu    sync.Mutex
+	marks []mark
+}
 
 type mark struct {
 	at        time.Time
 	positions record.Positions
 }
 
-func newHistory() *history { return &history{} }
-
-// note keeps one mark for each call, and one that is older than keepTime.
+// note adds a mark. Of those older than keepTime only the newest is kept.
 func (h *history) note(now time.Time, at record.Positions) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.marks = append(h.marks, mark{now, at})
 	for len(h.marks) > 1 && now.Sub(h.marks[1].at) >= keepTime {
 		h.marks = h.marks[1:]
 	}
 }
 
-// floor is the newest revision that is both old enough and far enough back; 0 when there is none.
+// floor is the newest revision known to be both old enough and far enough back; 0 when there is none.
 func (h *history) floor(shard uint32, now time.Time, current uint64) uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if len(h.marks) == 0 || now.Sub(h.marks[0].at) < keepTime || current <= keepRevisions {
 		return 0
 	}

@@ -65,6 +65,7 @@ type Region struct {
 	// asked is when someone last read locally or asked for the status, in Unix nanoseconds: only then the age of
 	// this node's knowledge is kept low.
 	asked atomic.Int64
+	disk  func() (store.DiskState, error) // of tests
 }
 
 // parts is what exists while the node runs.
@@ -72,6 +73,9 @@ type parts struct {
 	folder *node.Folder
 	node   *node.Node
 	store  *store.Store
+	// disk is the store's DiskState; tests put another in its place.
+	disk    func() (store.DiskState, error)
+	history history
 }
 
 // New checks the configuration and makes a node that does not run yet.
@@ -161,8 +165,12 @@ func (r *Region) open(ctx context.Context) (*parts, error) {
 		Fatal: func(err error) { p.node.Fail(err) },
 	})
 	if err == nil {
+		p.disk = p.store.DiskState
+		if r.disk != nil {
+			p.disk = r.disk
+		}
 		p.node, err = node.New(node.Config{
-			Node: r.cfg.Node, Dev: r.cfg.Dev, Folder: folder, Transport: r.wire.Transport(), Alive: r.wire.Alive,
+			Node: r.cfg.Node, Dev: r.cfg.Dev, Folder: folder, Transport: r.wire.Transport(), Reachable: r.wire.Reachable,
 			Machine: p.store, Tuning: r.cfg.Tuning, Log: r.log, Meter: r.cfg.Meter,
 		})
 	}

@@ -87,6 +87,7 @@ func TestRegion_BeforeRunEverythingIsUnavailable(t *testing.T) {
 }
 
 func TestCluster_EveryNodeWritesAndReads(t *testing.T) {
+	t.Parallel()
 	c := threeNodes(t)
 	for i, name := range c.names() {
 		value := string(rune('a' + i))

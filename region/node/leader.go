@@ -52,17 +52,12 @@ const (
 // may be unable just now, while it applies what it has; then it is asked again.
 func (n *Node) handOver() {
 	for until := time.Now().Add(handOverTime); time.Now().Before(until); {
-		others := 0
-		for _, name := range n.cfg.Alive() {
-			target := n.cfg.Folder.Members()[name]
+		others := n.cfg.Reachable()
+		for _, name := range others {
 			if leader, _ := n.leader.get(); leader.Replica != n.cfg.Folder.Replica() {
 				return
 			}
-			if target == n.cfg.Folder.Replica() {
-				continue
-			}
-			others++
-			if err := n.host.RequestLeaderTransfer(shard, target); err != nil {
+			if err := n.host.RequestLeaderTransfer(shard, n.cfg.Folder.Members()[name]); err != nil {
 				n.cfg.Log.Debug("leadership could not be handed over", "to", name, "error", err)
 			}
 			if n.ledByOther(transferTime) {
@@ -70,7 +65,7 @@ func (n *Node) handOver() {
 				return
 			}
 		}
-		if others == 0 {
+		if len(others) == 0 {
 			return
 		}
 	}

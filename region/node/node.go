@@ -20,9 +20,9 @@ type Config struct {
 	Node   string
 	Dev    bool
 	Folder *Folder
-	// Transport carries Raft messages to members by name. Alive lists those heard lately.
+	// Transport carries Raft messages to members by name. Reachable lists the other members that could lead.
 	Transport config.TransportFactory
-	Alive     func() []string
+	Reachable func() []string
 	// Machine is the state of this replica.
 	Machine sm.IOnDiskStateMachine
 	Tuning  Tuning

@@ -83,6 +83,17 @@ func (w *Wire) Alive() []string {
 	return alive
 }
 
+// Reachable lists the other members that are alive and to which a connection stands now, by name.
+func (w *Wire) Reachable() []string {
+	var reachable []string
+	for _, name := range w.Alive() {
+		if l := w.links[name]; l != nil && l.connected() {
+			reachable = append(reachable, name)
+		}
+	}
+	return reachable
+}
+
 // link is the node connection that this node keeps to one other member.
 type link struct {
 	w     *Wire
@@ -254,6 +265,12 @@ func (l *link) call(ctx context.Context, method uint8, payload []byte) ([]byte, 
 		l.forget(r.id)
 		return nil, fault.Wrap(fault.KindOf(ctx.Err()), ctx.Err(), "node %q did not answer in time", l.peer)
 	}
+}
+
+func (l *link) connected() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sender != nil
 }
 
 // awaitUp waits a moment for the connection to a peer that is there: it may have called first.
