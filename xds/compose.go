@@ -210,8 +210,7 @@ func (s *session) deltaUpserts(w *watch) (entries []*entry, removed []string) {
 // went with their cluster are sent as the empty assignment.
 func (s *session) shows(w *watch, e *entry) bool {
 	if w.kind == resources.Endpoint && !e.exists {
-		_, named := w.named[e]
-		return named || w.wild
+		return w.names(e) || w.wild
 	}
 	return e.exists && w.wants(e)
 }
@@ -224,8 +223,7 @@ func (s *session) lost(w *watch, e *entry) bool {
 	if now := s.space.tables[w.kind].entries[e.name]; now != nil && now.exists && w.wants(now) {
 		return false
 	}
-	_, named := w.named[e]
-	return named || w.wild
+	return w.names(e) || w.wild
 }
 
 // fullContent is everything the client wants: absence means removal in the state of the world. While removals must
@@ -244,11 +242,11 @@ func (s *session) fullContent(w *watch, upserts, removals bool) (content, bool) 
 	if w.wild {
 		c.entries = slices.Clone(s.scopes[w.kind].members)
 	}
-	for e := range w.named {
+	w.each(func(e *entry) {
 		if e.exists && !(w.wild && s.scopes[w.kind].has(e)) {
 			c.entries = append(c.entries, e)
 		}
-	}
+	})
 	if !removals {
 		c.entries = append(c.entries, s.ghosts(w)...)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +23,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/xds/ir"
 	"supercluster/xds/resources"
 )
 
@@ -391,4 +394,48 @@ func fanOut(b *testing.B, l load) {
 	b.ReportMetric(float64(loaded.Milliseconds()), "load-ms")
 	b.ReportMetric(float64(loadCPU.Microseconds())/float64(l.Streams), "load-us/stream")
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkMemory measures what a connected client costs the server, its connection included.
+func BenchmarkMemory(b *testing.B) {
+	for _, clusters := range []int{100, 1000} {
+		b.Run(fmt.Sprintf("clusters=%d", clusters), func(b *testing.B) {
+			const streams = 1000
+			r := newRegistry(b)
+			fill(b, r, clusters, 5)
+			s := start(b, r)
+			warm := startClients(b, load{Address: s.address, Streams: 1, Clusters: clusters, Delta: true})
+			warm.wait(b, "ready") // everything is built
+			heap, stacks, resident := memory()
+			c := startClients(b, load{Address: s.address, Streams: streams, Clusters: clusters, Delta: true})
+			c.wait(b, "ready")
+			heap2, stacks2, resident2 := memory()
+			b.ReportMetric(float64(heap2-heap)/streams/1024, "heap-KB/stream")
+			b.ReportMetric(float64(stacks2-stacks)/streams/1024, "stack-KB/stream")
+			b.ReportMetric(float64(resident2-resident)/streams, "rss-KB/stream")
+			b.ReportMetric(0, "ns/op")
+			c.stop()
+			warm.stop()
+		})
+	}
+}
+
+// memory gives what is in use after a collection: heap and stacks in bytes, the resident set in KB.
+func memory() (heap, stacks int64, resident int) {
+	debug.FreeOSMemory()
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapInuse), int64(m.StackInuse), residentKB()
+}
+
+// BenchmarkFirstClient measures how long the first client of a large tenant waits until everything is built.
+func BenchmarkFirstClient(b *testing.B) {
+	r := newRegistry(b)
+	for n := range 10_000 {
+		r.register(b, serviceName(n), 9000)
+	}
+	for b.Loop() {
+		newBench(b, r).connect(ir.RoleSidecar, true)
+	}
 }

@@ -72,10 +72,10 @@ func (s *session) close() {
 	for t := range s.watches {
 		w := &s.watches[t]
 		s.leaveWild(w)
-		for e := range w.named {
+		w.each(func(e *entry) {
 			w.unsubscribe(e)
 			s.space.forget(w.kind, e)
-		}
+		})
 	}
 }
 
@@ -246,9 +246,7 @@ func (s *session) resume(w *watch, versions map[string]string) {
 			w.dirty.add(e)
 		}
 	}
-	for e := range w.named {
-		have[e.name] = true
-	}
+	w.each(func(e *entry) { have[e.name] = true })
 	var lost []string
 	for name := range versions {
 		if !have[name] {
@@ -329,10 +327,10 @@ func (s *session) setNames(w *watch, names []string, first bool) error {
 			w.dirtySeq = s.world.seq
 		}
 	}
-	for e := range w.named {
+	w.each(func(e *entry) {
 		if _, ok := want[e]; !ok {
 			s.unsubscribe(w, e)
 		}
-	}
+	})
 	return nil
 }

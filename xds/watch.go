@@ -54,7 +54,7 @@ type watch struct {
 	requested bool
 	wild      bool              // everything of the scope
 	legacy    bool              // wild because the first request named nothing; ends at the first name
-	named     map[*entry]uint32 // where the watch stands in the entry's subs
+	named     map[uint32]uint32 // by the entry's id: where the watch stands in its subs
 	digest    uint64            // of the names of the last request that was taken (state of the world)
 
 	// What it is to be told. dirty and gone belong to the publisher too, under the world's lock.
@@ -131,41 +131,52 @@ func (w *watch) covered(seq uint64) bool {
 	}
 }
 
+// names reports whether the client named an entry.
+func (w *watch) names(e *entry) bool {
+	_, ok := w.named[e.id]
+	return ok
+}
+
+// each gives the entries that the client named.
+func (w *watch) each(visit func(e *entry)) {
+	byID := w.session.space.tables[w.kind].byID
+	for id := range w.named {
+		visit(byID[id])
+	}
+}
+
 // subscribe adds a name; it reports false when it was there.
 func (w *watch) subscribe(e *entry) bool {
-	if _, ok := w.named[e]; ok {
+	if w.names(e) {
 		return false
 	}
 	if w.named == nil {
-		w.named = map[*entry]uint32{}
+		w.named = map[uint32]uint32{}
 	}
-	w.named[e] = uint32(len(e.subs))
+	w.named[e.id] = uint32(len(e.subs))
 	e.subs = append(e.subs, w)
 	return true
 }
 
 // unsubscribe removes a name; the last subscriber takes its place in the entry.
 func (w *watch) unsubscribe(e *entry) bool {
-	at, ok := w.named[e]
+	at, ok := w.named[e.id]
 	if !ok {
 		return false
 	}
-	delete(w.named, e)
+	delete(w.named, e.id)
 	last := len(e.subs) - 1
 	moved := e.subs[last]
 	e.subs[at] = moved
 	e.subs[last] = nil
 	e.subs = e.subs[:last]
 	if moved != w {
-		moved.named[e] = at
+		moved.named[e.id] = at
 	}
 	return true
 }
 
 // wants reports whether the client wants an entry now.
 func (w *watch) wants(e *entry) bool {
-	if _, ok := w.named[e]; ok {
-		return true
-	}
-	return w.wild && w.session.scopes[w.kind].has(e)
+	return w.names(e) || w.wild && w.session.scopes[w.kind].has(e)
 }

@@ -34,6 +34,8 @@ func encodedOf(r *resources.Resource) *encoded {
 // as one or the other is.
 type entry struct {
 	name string
+	// id stands for the entry in the sets of subscriptions, which are large; 0: it is in no table.
+	id uint32
 	// res are the newest bytes. They outlive the resource: a stream that must keep it a little longer sends them
 	// again. Nil: nothing was ever published, which for endpoints cannot be.
 	res    *encoded
@@ -50,7 +52,7 @@ type space struct {
 func newSpace() *space {
 	sp := &space{}
 	for t := range sp.tables {
-		sp.tables[t].entries = map[string]*entry{}
+		sp.tables[t] = table{entries: map[string]*entry{}, byID: make([]*entry, 1)}
 	}
 	return sp
 }
@@ -58,6 +60,8 @@ func newSpace() *space {
 // table is the resources of one type.
 type table struct {
 	entries map[string]*entry
+	byID    []*entry
+	free    []uint32 // ids that nobody has
 	// hash changes when any resource does, and is the same on every server that holds the same ones.
 	hash uint64
 }
@@ -76,14 +80,32 @@ func (sp *space) entryFor(t resources.Type, name string) (*entry, error) {
 		}
 		e.res = encodedOf(none)
 	}
-	table.entries[name] = e
+	table.insert(e)
 	return e, nil
+}
+
+func (t *table) insert(e *entry) {
+	if last := len(t.free) - 1; last >= 0 {
+		e.id, t.free = t.free[last], t.free[:last]
+		t.byID[e.id] = e
+	} else {
+		e.id = uint32(len(t.byID))
+		t.byID = append(t.byID, e)
+	}
+	t.entries[e.name] = e
+}
+
+func (t *table) remove(e *entry) {
+	delete(t.entries, e.name)
+	t.byID[e.id] = nil
+	t.free = append(t.free, e.id)
+	e.id = 0
 }
 
 // forget drops an entry that nobody needs.
 func (sp *space) forget(t resources.Type, e *entry) {
-	if !e.exists && len(e.subs) == 0 && sp.tables[t].entries[e.name] == e {
-		delete(sp.tables[t].entries, e.name)
+	if !e.exists && len(e.subs) == 0 && e.id != 0 {
+		sp.tables[t].remove(e)
 	}
 }
 
