@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/xds/resources"
 )
 
@@ -398,4 +400,37 @@ func TestEnvoy_ServerIsLost(t *testing.T) {
 	if p.failed.Load() > 0 || p.sent.Load() == 0 {
 		t.Errorf("%d of %d requests failed; the first: %s", p.failed.Load(), p.sent.Load(), p.first)
 	}
+}
+
+// BenchmarkEnvoy measures how long a changed endpoint takes until the real Envoy, under load, has acknowledged it.
+func BenchmarkEnvoy(b *testing.B) {
+	r := newRegistry(b)
+	one, two := runBackend(b, "one"), runBackend(b, "two")
+	r.register(b, "web", one.port)
+	r.route(b, "shop", "shop.example", "/", "web")
+	s := start(b, r)
+	e := runEnvoy(b, s.address)
+	eventually(b, "the first answer", func() bool { code, _ := e.get("shop.example", "/"); return code == 200 })
+	p := e.press("shop.example", 1)
+	session := s.snapshot()[0].session.Load()
+	acked := func() uint64 {
+		session.mu.Lock()
+		defer session.mu.Unlock()
+		return session.watches[eds].ackedSeq
+	}
+	var took []time.Duration
+	for n := 0; b.Loop(); n++ {
+		before, begin := acked(), time.Now()
+		r.register(b, "web", two.port, func(in *pb.Instance) { in.Weight = uint32(1 + n%2) })
+		for acked() == before {
+			time.Sleep(50 * time.Microsecond)
+		}
+		took = append(took, time.Since(begin))
+		time.Sleep(5 * time.Millisecond)
+	}
+	p.stop()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(float64(p.failed.Load()), "failed")
 }
