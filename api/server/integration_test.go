@@ -160,6 +160,7 @@ func BenchmarkIntegration(b *testing.B) {
 		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(32)
+			before := cpuTime(b)
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {
 					if err := bb.call(b.Context()); err != nil {
@@ -168,6 +169,7 @@ func BenchmarkIntegration(b *testing.B) {
 					}
 				}
 			})
+			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
 		})
 	}
 }
