@@ -16,5 +16,5 @@
 //	I6 instances are not failed for a pause of this process: probes in flight over it do not count and what
 //	   expires after it, or together with most others, is held for one TTL, once
 //
-// Heartbeat, HandleHeartbeat and Stats may be called by any number of goroutines, Run once.
+// Heartbeat and HandleHeartbeat may be called by any number of goroutines, Run once.
 package health

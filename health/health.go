@@ -22,7 +22,7 @@ const HeartbeatMethod uint8 = 2
 
 const (
 	defaultMaxProbes = 1024
-	// maxLinks bounds the connections kept between probes; checks beyond it connect for each probe.
+	// maxLinks bounds the connections kept between probes, by their cost; checks beyond it connect for each probe.
 	maxLinks = 2048
 	// maxLinkAge is the longest interval over which a connection is kept: servers close idle ones.
 	maxLinkAge = 30 * time.Second

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -21,13 +22,8 @@ const maxHops = 2
 // Heartbeat takes heartbeats from clients; it answers the indexes of targets that are not registered. When it
 // answers no error, the owner of each check has heard.
 func (r *Runner) Heartbeat(ctx context.Context, targets []*pb.HeartbeatTarget) (unknown []uint32, err error) {
-	if len(targets) > maxTargets {
-		return nil, fault.Field("targets", "%d heartbeats in one call, the limit is %d", len(targets), maxTargets)
-	}
-	for i, t := range targets {
-		if _, ok := pb.Health_name[int32(t.GetHealth())]; !ok {
-			return nil, fault.Field("targets", "heartbeat %d: %d is not a health", i, t.GetHealth())
-		}
+	if err := valid(targets); err != nil {
+		return nil, err
 	}
 	r.metrics.beats.Add(ctx, int64(len(targets)), fromClient)
 	return r.beat(ctx, targets, 0)
@@ -43,8 +39,8 @@ func (r *Runner) HandleHeartbeat(ctx context.Context, from string, payload []byt
 	if err := proto.Unmarshal(payload[1:], &req); err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "a heartbeat message from node %s does not parse", from)
 	}
-	if len(req.GetTargets()) > maxTargets {
-		return nil, fault.New(fault.TooLarge, "%d heartbeats in one message, the limit is %d", len(req.GetTargets()), maxTargets)
+	if err := valid(req.GetTargets()); err != nil {
+		return nil, err
 	}
 	r.metrics.beats.Add(ctx, int64(len(req.GetTargets())), fromNode)
 	unknown, err := r.beat(ctx, req.GetTargets(), payload[0])
@@ -56,6 +52,18 @@ func (r *Runner) HandleHeartbeat(ctx context.Context, from string, payload []byt
 		return nil, fault.Wrap(fault.Internal, err, "encode the answer to heartbeats")
 	}
 	return answer, nil
+}
+
+func valid(targets []*pb.HeartbeatTarget) error {
+	if len(targets) > maxTargets {
+		return fault.Field("targets", "%d heartbeats in one call, the limit is %d", len(targets), maxTargets)
+	}
+	for i, t := range targets {
+		if _, ok := pb.Health_name[int32(t.GetHealth())]; !ok {
+			return fault.Field(fmt.Sprintf("targets[%d].health", i), "%d is not a health", t.GetHealth())
+		}
+	}
+	return nil
 }
 
 // beat gives each heartbeat to its owner.

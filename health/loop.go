@@ -41,7 +41,7 @@ type loop struct {
 	jobs   map[registry.CheckKey]*job
 	agenda agenda
 	flying int // probes
-	links  int // connections kept between probes
+	links  int // cost of the connections kept between probes
 	// applied tells that a first view was applied.
 	applied bool
 	// last is when the loop last came round, paused when a pause of more than maxGap ended, and gap how long the
@@ -264,9 +264,9 @@ func (l *loop) updateJob(in *registry.InstanceView, i int, when timing) {
 	if j, ok := l.jobs[key]; ok {
 		j.written = written
 		if j.to != to {
+			l.unlink(j)
 			j.to, j.spread = to, true
 			j.stale = j.index < 0
-			l.unlink(j)
 			l.agenda.move(j, l.now())
 		}
 		return
@@ -296,7 +296,7 @@ func (l *loop) start(now time.Duration) {
 		link := j.link
 		if link != nil {
 			j.link = nil
-			l.links--
+			l.links -= linkCost(j.to)
 		}
 		l.flying++
 		to := j.to
@@ -356,20 +356,28 @@ func (l *loop) keep(j *job, link io.Closer) {
 	if link == nil {
 		return
 	}
-	if j.dropped || j.stale || l.links >= maxLinks || j.to.every > maxLinkAge || l.ctx.Err() != nil {
+	if j.dropped || j.stale || l.links+linkCost(j.to) > maxLinks || j.to.every > maxLinkAge || l.ctx.Err() != nil {
 		_ = link.Close()
 		return
 	}
 	j.link = link
-	l.links++
+	l.links += linkCost(j.to)
 }
 
 func (l *loop) unlink(j *job) {
 	if j.link != nil {
 		_ = j.link.Close()
 		j.link = nil
-		l.links--
+		l.links -= linkCost(j.to)
 	}
+}
+
+// linkCost is what keeping a connection counts for: that of a gRPC client has goroutines and buffers of its own.
+func linkCost(t target) int {
+	if t.kind == pb.CheckType_CHECK_TYPE_GRPC {
+		return 8
+	}
+	return 1
 }
 
 // stop waits for the probes in flight, which end with the context, and closes what was kept.

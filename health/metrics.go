@@ -41,7 +41,7 @@ func newMetrics(m metric.Meter, r *Runner) *metrics {
 		results:     map[pb.CheckType]map[pb.Health]metric.MeasurementOption{},
 	}
 	out.delay, _ = m.Float64Histogram("supercluster.health.probe.delay", metric.WithUnit("s"),
-		metric.WithDescription("How late probes start."))
+		metric.WithDescription("How late probes start."), metric.WithExplicitBucketBoundaries(0.001, 0.01, 0.1, 0.5, 1, 5))
 	for kind := range pb.CheckType_name {
 		byHealth := map[pb.Health]metric.MeasurementOption{}
 		for h := range pb.Health_name {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/registry"
 )
 
@@ -42,4 +43,36 @@ func TestActive_Pause(t *testing.T) {
 	if l.gap != 20*time.Second {
 		t.Errorf("gap %v, want that of the one pause", l.gap)
 	}
+}
+
+// TestLinks_Bounded: connections are kept up to a cost, and every one that is not is closed.
+func TestLinks_Bounded(t *testing.T) {
+	l := newRegion(t).node("n1").newLoop(t.Context())
+	var jobs []*job
+	closed := 0
+	for range maxLinks/8 + 10 {
+		j := &job{to: target{kind: pb.CheckType_CHECK_TYPE_GRPC, every: time.Second}}
+		l.keep(j, closer(func() { closed++ }))
+		jobs = append(jobs, j)
+	}
+	if l.links != maxLinks || closed != 10 {
+		t.Errorf("links cost %d, %d were closed at once", l.links, closed)
+	}
+	for _, j := range jobs {
+		l.unlink(j)
+	}
+	if l.links != 0 || closed != len(jobs) {
+		t.Errorf("in the end links cost %d and %d of %d are closed", l.links, closed, len(jobs))
+	}
+	slow := &job{to: target{every: maxLinkAge + 1}}
+	if l.keep(slow, closer(func() { closed++ })); slow.link != nil || closed != len(jobs)+1 {
+		t.Error("a connection is kept for longer than servers do")
+	}
+}
+
+type closer func()
+
+func (c closer) Close() error {
+	c()
+	return nil
 }

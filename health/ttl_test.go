@@ -255,7 +255,7 @@ func TestHeartbeat_Bad(t *testing.T) {
 	if unknown, err := n.Heartbeat(t.Context(), []*pb.HeartbeatTarget{{}}); err != nil || len(unknown) != 1 {
 		t.Errorf("no name: %v, %v", unknown, err)
 	}
-	for _, payload := range [][]byte{nil, {0, 1, 2, 3}, {0, 0xff}} {
+	for _, payload := range [][]byte{nil, {0, 1, 2, 3}, {0, 0xff}, {0, 10, 2, 48, 9}} {
 		if _, err := n.HandleHeartbeat(t.Context(), "n2", payload); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%x: %v", payload, err)
 		}

@@ -238,7 +238,7 @@ func (w *writer) tell(ctx context.Context, items []item, revision uint64) {
 func (w *writer) logWritten(items []item, revision uint64) {
 	for _, it := range items {
 		w.log.Info("health: check changed", "service", it.key.Instance.Service.Name, "instance", it.key.Instance.ID,
-			"check", it.key.ID, "health", it.state.Health, "output", it.state.Output, "revision", revision)
+			"check", it.key.ID, "health", word(it.state.Health.String(), "HEALTH_"), "output", it.state.Output, "revision", revision)
 	}
 }
 
