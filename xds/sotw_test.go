@@ -69,8 +69,10 @@ func TestSotW(t *testing.T) {
 			d.registry.register(t, "web", 9003)
 			d.publish()
 			d.expect("endpoint [web]")
-			d.sotw(&discoveryv3.DiscoveryRequest{TypeUrl: eds.URL(), ResponseNonce: "1", ResourceNames: []string{"web", "api"}})
+			d.sotw(&discoveryv3.DiscoveryRequest{TypeUrl: eds.URL(), ResponseNonce: "1", ResourceNames: []string{"api"}})
 			d.nothing()
+			d.ack(eds)
+			d.nothing() // web was never given up, api never asked for
 			d.names[eds] = []string{"web", "api"}
 			d.ack(eds)
 			d.expectAcked("endpoint [api]")
