@@ -22,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"supercluster/internal/procs"
+	"supercluster/internal/tlsfiles"
 )
 
 func TestMain(m *testing.M) {
@@ -31,30 +32,34 @@ func TestMain(m *testing.M) {
 // TestScripts runs the scripts of testdata/script against the real binary. Further commands:
 //
 //	dev [ARG...]              start a dev server on free ports; sets SUPERCLUSTER_SERVER, HTTP, DNS, ADMIN, PROBE
-//	serve CONFIG [ARG...]     start a server with a configuration file and wait until it is ready
-//	stop                      end the server that was started last, gently; its exit code must be 0
-//	kill                      end it as a power failure does
+//	start CONFIG [ARG...]     start a server with a configuration file
+//	serve CONFIG [ARG...]     the same, and wait until it is ready
+//	halt                      end the server that was started last, gently; its exit code must be 0
+//	crash                     end it as a power failure does
 //	backend NAME              start an HTTP server that is healthy; sets $NAME to its port
 //	eventually REGEXP CMD...  run supercluster until its output matches
 //	watch FILE CMD...         run supercluster in the background with its output in FILE
 //	waitfor FILE REGEXP       wait until the file matches
-//	fetch URL                 print an HTTP answer: status line, then body
+//	fetch URL [NAME]          print an HTTP answer, status line and body; over TLS with ca.pem and the certificate NAME
 //	resolve NAME              print the addresses that DNS has for a name
 //	ports N                   set P1..PN to free ports
 //	certs                     write ca.pem and NAME.pem, NAME.key for node, ops, reader, proxy and nobody
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:   "testdata/script",
-		Setup: setup,
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"dev": cmdDev, "serve": cmdServe, "stop": cmdStop, "kill": cmdKill, "backend": cmdBackend, "eventually": cmdEventually,
-			"watch": cmdWatch, "fetch": cmdFetch, "resolve": cmdResolve, "ports": cmdPorts, "certs": cmdCerts,
-			"waitfor": cmdWaitFor,
-		},
+		Dir:                 "testdata/script",
+		Setup:               setup,
+		Cmds:                commands(),
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
+}
+
+func commands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
+	return map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		"dev": cmdDev, "start": cmdStart, "serve": cmdServe, "halt": cmdHalt, "crash": cmdCrash, "backend": cmdBackend, "eventually": cmdEventually,
+		"watch": cmdWatch, "waitfor": cmdWaitFor, "fetch": cmdFetch, "resolve": cmdResolve, "ports": cmdPorts, "certs": cmdCerts,
+	}
 }
 
 type stateKey struct{}
@@ -71,6 +76,8 @@ type proc struct {
 	out  *lockedBuffer
 	done chan struct{}
 	err  error
+	// server: it is halt's and crash's to end.
+	server bool
 }
 
 func setup(env *testscript.Env) error {
@@ -157,26 +164,34 @@ func cmdDev(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Setenv("SUPERCLUSTER_SERVER", ts.Getenv("GRPC"))
 	p := launch(ts, nil, append(flags, args...)...)
+	p.server = true
 	await(ts, p, "ready in ")
 	ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte(p.out.String()), 0o600))
 }
 
-func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
-	p := launch(ts, nil, append([]string{"server", "--config"}, args...)...)
-	await(ts, p, "ready in ")
+func cmdStart(ts *testscript.TestScript, _ bool, args []string) {
+	launch(ts, nil, append([]string{"server", "--config"}, args...)...).server = true
+}
+
+func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
+	cmdStart(ts, neg, args)
+	await(ts, last(ts), "ready in ")
 }
 
 func last(ts *testscript.TestScript) *proc {
 	s := ts.Value(stateKey{}).(*state)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.procs) == 0 {
-		ts.Fatalf("nothing was started")
+	for i := len(s.procs) - 1; i >= 0; i-- {
+		if s.procs[i].server {
+			return s.procs[i]
+		}
 	}
-	return s.procs[len(s.procs)-1]
+	ts.Fatalf("no server was started")
+	return nil
 }
 
-func cmdStop(ts *testscript.TestScript, _ bool, _ []string) {
+func cmdHalt(ts *testscript.TestScript, _ bool, _ []string) {
 	p := last(ts)
 	ts.Check(p.cmd.Process.Signal(os.Interrupt))
 	select {
@@ -184,12 +199,13 @@ func cmdStop(ts *testscript.TestScript, _ bool, _ []string) {
 	case <-time.After(20 * time.Second):
 		ts.Fatalf("does not stop\n%s", p.out.String())
 	}
+	ts.Logf("%s", p.out.String())
 	if p.err != nil {
-		ts.Fatalf("ended with %v\n%s", p.err, p.out.String())
+		ts.Fatalf("ended with %v", p.err)
 	}
 }
 
-func cmdKill(ts *testscript.TestScript, _ bool, _ []string) {
+func cmdCrash(ts *testscript.TestScript, _ bool, _ []string) {
 	p := last(ts)
 	ts.Check(p.cmd.Process.Kill())
 	<-p.done
@@ -240,8 +256,27 @@ func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-func cmdFetch(ts *testscript.TestScript, _ bool, args []string) {
-	r, err := http.Get(args[0])
+func cmdFetch(ts *testscript.TestScript, neg bool, args []string) {
+	files := tlsfiles.Files{}
+	if strings.HasPrefix(args[0], "https:") {
+		files.CA = ts.MkAbs("ca.pem")
+	}
+	if len(args) > 1 {
+		files.Cert, files.Key = ts.MkAbs(args[1]+".pem"), ts.MkAbs(args[1]+".key")
+	}
+	config, err := tlsfiles.ClientConfig(files, time.Now())
+	ts.Check(err)
+	transport := &http.Transport{TLSClientConfig: config}
+	defer transport.CloseIdleConnections()
+	r, err := (&http.Client{Transport: transport}).Get(args[0])
+	if neg {
+		if err == nil {
+			r.Body.Close()
+			ts.Fatalf("%s answered %s", args[0], r.Status)
+		}
+		fmt.Fprintln(ts.Stderr(), err)
+		return
+	}
 	ts.Check(err)
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)

@@ -45,8 +45,7 @@ func (a *App) show(cmd *cobra.Command, watch bool, kind pb.Kind, prefix string, 
 			if len(w.GetEvents()) == 0 {
 				return nil
 			}
-			_, err := r.draw(cmd.Context(), c)
-			return err
+			return r.catchUp(cmd.Context(), c, w.GetRevision())
 		})
 	})
 }
@@ -74,6 +73,20 @@ type redraw struct {
 	app  *App
 	view view
 	last []byte
+}
+
+// catchUp draws until the answer shows a revision: an event may arrive before the view that lists are answered
+// from, and another server may be behind.
+func (r *redraw) catchUp(ctx context.Context, c *client, want uint64) error {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, pollEvery) {
+		got, err := r.draw(ctx, c)
+		if err != nil || got >= want {
+			return err
+		}
+		if !sleep(ctx, pause) {
+			return ctx.Err()
+		}
+	}
 }
 
 func (r *redraw) draw(ctx context.Context, c *client) (uint64, error) {
