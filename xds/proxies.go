@@ -55,6 +55,8 @@ func (st *stream) proxy(now time.Time) *pb.Proxy {
 func (s *session) types(now time.Time) []*pb.ProxyType {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.world.mu.RLock() // others keep their place in our subscriptions
+	defer s.world.mu.RUnlock()
 	var types []*pb.ProxyType
 	for t := range s.watches {
 		w := &s.watches[t]

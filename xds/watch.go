@@ -54,7 +54,7 @@ type watch struct {
 	requested bool
 	wild      bool              // everything of the scope
 	legacy    bool              // wild because the first request named nothing; ends at the first name
-	named     map[uint32]uint32 // by the entry's id: where the watch stands in its subs
+	named     map[uint32]uint32 // by the entry's id: where the watch stands in its subs; under the world's lock
 	digest    uint64            // of the names of the last request that was taken (state of the world)
 
 	// What it is to be told. dirty and gone belong to the publisher too, under the world's lock.
