@@ -131,7 +131,11 @@ func (s configService) ListConfigs(ctx context.Context, req *pb.ListConfigsReque
 	if p.revision != 0 {
 		level = record.LevelLocal
 	}
-	rng.Limit, rng.KeysOnly, rng.CountOnly = p.size, req.GetKeysOnly(), req.GetCountOnly()
+	rng.Limit, rng.KeysOnly, rng.CountOnly, rng.MaxBytes = p.size, req.GetKeysOnly(), req.GetCountOnly(), maxAnswer
+	ctx, cancel := withDefaultDeadline(ctx, s.s.cfg.Limits.ReadTimeout)
+	if cancel != nil {
+		defer cancel()
+	}
 	res, fresh, err := s.s.cfg.Region.Range(ctx, rng, revision, level)
 	if err != nil {
 		return nil, err

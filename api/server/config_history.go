@@ -29,7 +29,12 @@ func (s configService) ListConfigHistory(ctx context.Context, req *pb.ListConfig
 		return nil, e
 	}
 	resp := &pb.ListConfigHistoryResponse{Header: s.s.readHeader(fresh)}
+	left := maxAnswer
 	for i := range versions {
+		if left -= len(versions[i].Value); left < 0 && !req.GetKeysOnly() {
+			return nil, fault.New(fault.TooLarge, "the versions of %q have more than %d bytes together", req.GetName(), maxAnswer).
+				WithHint("ask for fewer with limit, or without their values with keys_only")
+		}
 		resp.Versions = append(resp.Versions, &pb.ConfigVersion{
 			Config: s.entry(ns, versions[i], req.GetKeysOnly()), Deleted: versions[i].Deleted,
 		})

@@ -387,3 +387,36 @@ func TestOutcomeUnknown_ReachesTheClient(t *testing.T) {
 	_, err := h.config.PutConfig(t.Context(), &pb.PutConfigRequest{Config: &pb.Config{Name: "a", Value: []byte("1")}})
 	wantFault(t, err, fault.OutcomeUnknown, "")
 }
+
+// A page ends before the answer grows over what clients take; the next one goes on.
+func TestConfig_PagesAreBoundedInBytes(t *testing.T) {
+	h, ctx := newHarness(t), t.Context()
+	for i := range 5 {
+		h.put(t, fmt.Sprintf("big/%d", i), strings.Repeat("x", 1<<20))
+	}
+	var sizes []int
+	for token, more := "", true; more; more = token != "" {
+		page, err := h.config.ListConfigs(ctx, &pb.ListConfigsRequest{PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes, token = append(sizes, len(page.GetConfigs())), page.GetNextPageToken()
+	}
+	if fmt.Sprint(sizes) != "[3 2]" {
+		t.Errorf("pages of %v entries, want [3 2]", sizes)
+	}
+	keys, err := h.config.ListConfigs(ctx, &pb.ListConfigsRequest{KeysOnly: true})
+	if err != nil || len(keys.GetConfigs()) != 5 {
+		t.Errorf("without values: %d entries, %v", len(keys.GetConfigs()), err)
+	}
+	for range 4 {
+		h.put(t, "big/0", strings.Repeat("y", 1<<20))
+	}
+	_, err = h.config.ListConfigHistory(ctx, &pb.ListConfigHistoryRequest{Name: "big/0"})
+	wantFault(t, err, fault.TooLarge, "")
+	for _, req := range []*pb.ListConfigHistoryRequest{{Name: "big/0", Limit: 2}, {Name: "big/0", KeysOnly: true}} {
+		if _, err := h.config.ListConfigHistory(ctx, req); err != nil {
+			t.Errorf("%v: %v", req, err)
+		}
+	}
+}

@@ -85,6 +85,9 @@ func decodeFault(err error) error {
 	if strings.Contains(text, "request body too large") {
 		return bodyTooLarge()
 	}
+	if strings.Contains(text, "i/o timeout") {
+		return fault.New(fault.Deadline, "the request did not arrive in time")
+	}
 	if err, ok := parameterFault(text); ok {
 		return err
 	}

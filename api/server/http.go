@@ -22,7 +22,6 @@ const (
 	maxBody           = 4 << 20
 	maxHeaderBytes    = 64 << 10
 	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 60 * time.Second
 	idleTimeout       = 2 * time.Minute
 )
 

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 
+	"google.golang.org/protobuf/proto"
+
 	"supercluster/internal/fault"
 )
 
@@ -14,6 +16,10 @@ const (
 	defaultPage  = 500
 	tokenVersion = 1
 )
+
+// maxAnswer bounds the bytes of one answer below what gRPC clients take by default (4 MiB). A page that reaches it
+// ends early; the next one goes on.
+const maxAnswer = 3 << 20
 
 // page is where a list continues.
 type page struct {
@@ -65,22 +71,18 @@ func (p page) next(revision uint64, last string) string {
 }
 
 // collect fills a page from a sequence in name order and gives the token of the next page, "" at the end.
-// convert gives nil for what the request does not select.
-func collect[In, Out any](p page, revision uint64, seq func(func(In) bool), name func(In) string, convert func(In) (Out, bool)) (out []Out, token string) {
-	last := ""
+func collect[In any, Out proto.Message](p page, revision uint64, seq func(func(In) bool), name func(In) string, convert func(In) Out) (out []Out, token string) {
+	last, left := "", maxAnswer
 	for in := range seq {
 		n := name(in)
 		if n <= p.after {
 			continue
 		}
-		o, ok := convert(in)
-		if !ok {
-			continue
-		}
-		if len(out) == p.size {
+		if len(out) == p.size || left <= 0 {
 			return out, p.next(revision, last)
 		}
-		out, last = append(out, o), n
+		o := convert(in)
+		out, last, left = append(out, o), n, left-proto.Size(o)
 	}
 	return out, ""
 }

@@ -32,7 +32,7 @@ func (p proxyService) ListProxies(ctx context.Context, req *pb.ListProxiesReques
 		return nil, err
 	}
 	proxies, next := collect(page, 0, slices.Values(p.s.allProxies(ctx)), proxyOrder,
-		func(p *pb.Proxy) (*pb.Proxy, bool) { return p, true })
+		func(p *pb.Proxy) *pb.Proxy { return p })
 	return &pb.ListProxiesResponse{Proxies: proxies, NextPageToken: next}, nil
 }
 

@@ -120,8 +120,14 @@ func (r registryService) GetService(ctx context.Context, req *pb.GetServiceReque
 		return nil, err
 	}
 	resp := &pb.GetServiceResponse{Header: header, Service: r.s.serviceAnswer(sv), Defined: sv.Definition != nil}
+	left := maxAnswer
 	for _, in := range sv.Instances {
-		resp.Instances = append(resp.Instances, r.s.instanceAnswer(in))
+		answer := r.s.instanceAnswer(in)
+		if left -= proto.Size(answer); left < 0 {
+			return nil, fault.New(fault.TooLarge, "the %d instances of %q have more than %d bytes together", len(sv.Instances), req.GetName(), maxAnswer).
+				WithHint("list them in pages: GET /api/v1/services/%s/instances", req.GetName())
+		}
+		resp.Instances = append(resp.Instances, answer)
 	}
 	return resp, nil
 }
@@ -148,7 +154,7 @@ func (r registryService) ListServices(ctx context.Context, req *pb.ListServicesR
 	}
 	summaries, next := collect(p, header.GetRevision(), services,
 		func(sv *registry.ServiceView) string { return sv.Key.Name },
-		func(sv *registry.ServiceView) (*pb.ServiceSummary, bool) { return summaryOf(sv), true })
+		summaryOf)
 	return &pb.ListServicesResponse{Header: header, Services: summaries, NextPageToken: next}, nil
 }
 
@@ -189,7 +195,7 @@ func (r registryService) ListInstances(ctx context.Context, req *pb.ListInstance
 	})
 	instances, next := collect(p, header.GetRevision(), selected,
 		func(in *registry.InstanceView) string { return in.Key.ID },
-		func(in *registry.InstanceView) (*pb.Instance, bool) { return r.s.instanceAnswer(in), true })
+		r.s.instanceAnswer)
 	return &pb.ListInstancesResponse{Header: header, Instances: instances, NextPageToken: next}, nil
 }
 

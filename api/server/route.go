@@ -72,7 +72,7 @@ func (r registryService) ListRoutes(ctx context.Context, req *pb.ListRoutesReque
 	}
 	routes, next := collect(p, header.GetRevision(), v.Routes(ns.Tenant, ns.Namespace),
 		func(rv *registry.RouteView) string { return rv.Key.Name },
-		func(rv *registry.RouteView) (*pb.Route, bool) { return r.s.routeAnswer(rv), true })
+		r.s.routeAnswer)
 	return &pb.ListRoutesResponse{Header: header, Routes: routes, NextPageToken: next}, nil
 }
 

@@ -30,7 +30,7 @@ func (s *Server) Run(ctx context.Context, grpcListener, httpListener net.Listene
 	}
 	httpServer := &http.Server{
 		Handler: s.http, MaxHeaderBytes: maxHeaderBytes,
-		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: s.cfg.Limits.RequestTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	group, groupCtx := errgroup.WithContext(ctx)

@@ -67,6 +67,8 @@ type Limits struct {
 	Watches int
 	// SendTimeout is how long one message to a client may take before its stream is ended.
 	SendTimeout time.Duration
+	// RequestTimeout is how long an HTTP request may take to arrive, its body included.
+	RequestTimeout time.Duration
 	// WriteTimeout and ReadTimeout are the deadlines of calls that bring none.
 	WriteTimeout time.Duration
 	ReadTimeout  time.Duration
@@ -78,6 +80,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.OpenRate, 5_000)
 	setDefault(&l.Watches, 4096)
 	setDefault(&l.SendTimeout, 10*time.Second)
+	setDefault(&l.RequestTimeout, 60*time.Second)
 	setDefault(&l.WriteTimeout, 10*time.Second)
 	setDefault(&l.ReadTimeout, 10*time.Second)
 	return l

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -366,4 +368,34 @@ func TestProxies_OfANodeThatHangs(t *testing.T) {
 	if err != nil || len(list.GetProxies()) != 1 {
 		t.Errorf("%v, %v", list, err)
 	}
+}
+
+// Lists of fat instances come in pages that clients take, and GetService says how to read them.
+func TestInstances_AnswersAreBoundedInBytes(t *testing.T) {
+	h, ctx := newHarness(t), t.Context()
+	fat := map[string]string{}
+	for i := range 40 {
+		fat[fmt.Sprintf("key-%02d", i)] = strings.Repeat("x", 500)
+	}
+	const n = 200
+	for i := range n {
+		if _, err := h.registry.RegisterInstance(ctx, &pb.RegisterInstanceRequest{Instance: &pb.Instance{
+			Service: "web", Id: fmt.Sprintf("i-%03d", i), Address: "10.0.0.1", Port: uint32(1000 + i), Metadata: fat,
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var pages, got int
+	for token, more := "", true; more; more = token != "" {
+		list, err := h.registry.ListInstances(ctx, &pb.ListInstancesRequest{Service: "web", PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages, got, token = pages+1, got+len(list.GetInstances()), list.GetNextPageToken()
+	}
+	if got != n || pages < 2 {
+		t.Errorf("%d instances in %d pages", got, pages)
+	}
+	_, err := h.registry.GetService(ctx, &pb.GetServiceRequest{Name: "web"})
+	wantFault(t, err, fault.TooLarge, "")
 }

@@ -56,7 +56,7 @@ func (t tenantService) ListTenants(ctx context.Context, req *pb.ListTenantsReque
 		return nil, err
 	}
 	tenants, next := collect(p, header.GetRevision(), v.Tenants(), (*pb.Tenant).GetName,
-		func(t *pb.Tenant) (*pb.Tenant, bool) { return t, true })
+		func(t *pb.Tenant) *pb.Tenant { return t })
 	return &pb.ListTenantsResponse{Header: header, Tenants: tenants, NextPageToken: next}, nil
 }
 
@@ -112,7 +112,7 @@ func (t tenantService) ListNamespaces(ctx context.Context, req *pb.ListNamespace
 		return nil, err
 	}
 	namespaces, next := collect(p, header.GetRevision(), v.Namespaces(tenant), (*pb.Namespace).GetName,
-		func(n *pb.Namespace) (*pb.Namespace, bool) { return n, true })
+		func(n *pb.Namespace) *pb.Namespace { return n })
 	return &pb.ListNamespacesResponse{Header: header, Namespaces: namespaces, NextPageToken: next}, nil
 }
 

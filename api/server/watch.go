@@ -49,6 +49,10 @@ func (w watchService) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingSer
 	if err != nil {
 		return err
 	}
+	// The header tells the client that the watch stands before anything happens.
+	if err := stream.SendHeader(nil); err != nil {
+		return err
+	}
 	ctx, cancel := w.s.untilStop(ctx)
 	defer cancel()
 	out := newSender(ctx, stream, w.s.cfg.Limits.SendTimeout, first)
@@ -71,6 +75,11 @@ func (w watchService) start(ctx context.Context, fromRevision uint64, shard uint
 		}
 		at, err := w.s.cfg.Region.Linearize(ctx)
 		return at, at.Of(shard) + 1, err
+	}
+	// Follow judges too, when it reads; a refusal before the header is one that HTTP has a status for.
+	if floor := w.s.cfg.Region.Status().Compacted.Of(shard); fromRevision < floor {
+		return now, 0, fault.New(fault.Compacted, "revision %d is no longer kept", fromRevision).WithRevision(floor).
+			WithHint("read the current state, then watch from the revision after it; the oldest kept is %d", floor)
 	}
 	return now.With(shard, min(fromRevision-1, now.Of(shard))), fromRevision, nil
 }

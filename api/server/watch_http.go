@@ -82,11 +82,7 @@ func (n *ndjson) SendMsg(m any) error {
 
 // writeLine sends a line at once, within the time of one send.
 func (n *ndjson) writeLine(line []byte) error {
-	if !n.started {
-		n.started = true
-		n.w.Header().Set("Content-Type", "application/x-ndjson")
-		n.w.Header().Set("Cache-Control", "no-store")
-	}
+	n.start()
 	err := n.control.SetWriteDeadline(time.Now().Add(n.timeout))
 	if err == nil {
 		_, err = n.w.Write(append(line, '\n'))
@@ -99,6 +95,20 @@ func (n *ndjson) writeLine(line []byte) error {
 		return fault.Wrap(fault.SlowConsumer, err, "the client did not read")
 	}
 	return nil
+}
+
+// start begins the answer. From here on the listener's time for a request no longer counts: the server would take
+// its passing for the client's departure.
+func (n *ndjson) start() {
+	if n.started {
+		return
+	}
+	n.started = true
+	n.w.Header().Set("Content-Type", "application/x-ndjson")
+	n.w.Header().Set("Cache-Control", "no-store")
+	if err := n.control.SetReadDeadline(time.Time{}); err != nil {
+		n.broken = true // a connection without deadlines: the first write will tell
+	}
 }
 
 func (n *ndjson) writeError(err error, id string) {
@@ -119,7 +129,18 @@ func (n *ndjson) RecvMsg(m any) error {
 
 func (n *ndjson) Context() context.Context { return n.ctx }
 
-// Headers and trailers have no place in lines.
-func (n *ndjson) SetHeader(metadata.MD) error  { return nil }
-func (n *ndjson) SendHeader(metadata.MD) error { return nil }
-func (n *ndjson) SetTrailer(metadata.MD)       {}
+// SendHeader sends the head of the answer, so that the client knows that the watch stands.
+func (n *ndjson) SendHeader(metadata.MD) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.start()
+	if err := n.control.Flush(); err != nil {
+		n.broken = true
+		return fault.Wrap(fault.Canceled, err, "the client went away")
+	}
+	return nil
+}
+
+// Metadata has no place in lines.
+func (n *ndjson) SetHeader(metadata.MD) error { return nil }
+func (n *ndjson) SetTrailer(metadata.MD)      {}

@@ -336,3 +336,39 @@ func TestWatch_OverHTTP_AClientThatNeverReads(t *testing.T) {
 		return len(h.watches.open) == 0
 	})
 }
+
+// The time that a request may take to arrive does not end a watch, and the head of the answer comes before events.
+func TestWatch_OverHTTP_OutlivesTheRequestTimeout(t *testing.T) {
+	h := newHarness(t, func(c *Config) { c.Limits.RequestTimeout = 200 * time.Millisecond })
+	resp, err := h.client.Get(h.url + "/api/v1/watch?progress=1s")
+	if err != nil {
+		t.Fatal(err) // without a head the client would wait for the first mark
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for range 2 {
+		if !lines.Scan() || !strings.Contains(lines.Text(), `"progress":true`) {
+			t.Fatalf("%q, %v", lines.Text(), lines.Err())
+		}
+	}
+}
+
+// A request that does not arrive in time is ended.
+func TestHTTP_SlowRequests(t *testing.T) {
+	h := newHarness(t, func(c *Config) { c.Limits.RequestTimeout = 200 * time.Millisecond })
+	conn, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "PUT /api/v1/config/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 504 ") || !strings.Contains(string(answer), `{"kind":"deadline","message":"the request did not arrive in time"`) {
+		t.Errorf("%q, %v", answer, err)
+	}
+}

@@ -125,6 +125,9 @@ type Range struct {
 	// KeysOnly leaves values out. CountOnly answers the count alone.
 	KeysOnly  bool
 	CountOnly bool
+	// MaxBytes bounds the values answered by a read, one record at least; 0 is no bound. It is no part of a transaction,
+	// which has a bound of its own, and is not encoded.
+	MaxBytes int
 }
 
 // PrefixEnd gives the To of a range over all names with a prefix.

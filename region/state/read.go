@@ -72,9 +72,10 @@ func ReadRange(r Reader, rng record.Range, revision uint64) (record.RangeResult,
 	if err := checkRevision(r, rng.Shard, revision); err != nil {
 		return result, err
 	}
+	bytesLeft := rng.MaxBytes
 	err := walk(r, rng, revision, func(key, row []byte) (bool, error) {
 		result.Count++
-		if rng.CountOnly || enough(rng, len(result.Records)) {
+		if rng.CountOnly || enough(rng, len(result.Records)) || rng.MaxBytes > 0 && bytesLeft <= 0 {
 			return true, nil
 		}
 		k, at, err := record.DecodeVersionKey(key)
@@ -87,6 +88,9 @@ func ReadRange(r Reader, rng record.Range, revision uint64) (record.RangeResult,
 		}
 		if rng.KeysOnly {
 			rec.Value = nil
+		}
+		if bytesLeft -= len(rec.Value); rng.MaxBytes > 0 && bytesLeft < 0 && len(result.Records) > 0 {
+			return true, nil
 		}
 		rec.Value = bytes.Clone(rec.Value)
 		result.Records = append(result.Records, rec)
