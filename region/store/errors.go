@@ -10,10 +10,7 @@ import (
 	"supercluster/internal/fault"
 )
 
-var (
-	errClosed = fault.New(fault.Unavailable, "the state is not open").WithHint("retry, perhaps on another node")
-	errFailed = fault.New(fault.Unavailable, "the state stopped after an error").WithHint("restart this node and read its log")
-)
+var errClosed = fault.New(fault.Unavailable, "the state is not open").WithHint("retry, perhaps on another node")
 
 // diskFault converts an error of the file system or of Pebble. Faults pass unchanged.
 func diskFault(err error, format string, args ...any) error {

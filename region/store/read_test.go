@@ -176,6 +176,17 @@ func TestGet_ComesFromMemory(t *testing.T) {
 	}
 }
 
+// Update writes rows through before it publishes them: a reader in between must not see them.
+func TestGet_IgnoresWhatIsNotPublishedYet(t *testing.T) {
+	r := start(t, testConfig(vfs.NewMem()))
+	r.must(put("a", "published"))
+	newer := record.Record{Key: testKey("a"), Value: []byte("not yet"), CreateRevision: 2, Version: 2}
+	r.cache.put(newHead(record.AppendVersionKey(nil, newer.Key, r.position().Data+1), record.AppendVersion(nil, &newer, 0)))
+	if got := r.value("a"); got != "published" {
+		t.Errorf("a = %q", got)
+	}
+}
+
 func TestSummary(t *testing.T) {
 	r := start(t, testConfig(vfs.NewMem()))
 	r.must(put("a", "1"), put("b", "2"), createTenant("acme"))
