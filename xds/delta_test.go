@@ -380,3 +380,51 @@ func TestDelta_Limits(t *testing.T) {
 		t.Errorf("%d assignments are left after the client went, want those of the 2 services", n)
 	}
 }
+
+// Either protocol serves either kind of client, and a wildcard of any type is what the audience may see.
+func TestDelta_GRPCRoleAndWildcardsOfEveryType(t *testing.T) {
+	d := newBench(t, shop(t)).connect(ir.RoleGRPC, true)
+	d.send(lds)
+	d.nothing() // no wildcard for a gRPC client that asks for nothing
+	d.send(lds, add("web"))
+	d.expectAcked("listener [web]")
+	for _, typ := range []resources.Type{cds, eds, rds} {
+		d.send(typ, add("*"))
+		d.expectAcked(typ.String() + " [api web]")
+	}
+	d.registry.register(t, "later", 9009)
+	d.publish()
+	d.expectAcked("cluster [later]")
+	d.expectAcked("endpoint [later]")
+	d.expectAcked("route [later]")
+	d.registry.deregister(t, "later", 9009)
+	d.publish()
+	d.expectAcked("endpoint [later]") // emptied
+	d.expectAcked("route [] -[later]")
+	d.expectAcked("cluster [] -[later]")
+	d.nothing()
+}
+
+// Another tenant's services are not there, whatever a client asks for.
+func TestDelta_TenantsAreApart(t *testing.T) {
+	r := shop(t)
+	r.addTenant(t, "acme", 2)
+	r.addNamespace(t, 2, "default", 3)
+	b := newBench(t, r)
+	c, err := identify(node(ir.RoleSidecar), &b.limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.namespace.Tenant = "acme"
+	a, err := b.pub.attach(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &driver{bench: b, delta: true, s: newSession(b.pub, a, c, true, &b.limits, controlField(true, "dc1/n1"), b.now)}
+	d.send(cds, add("*", "web"))
+	d.expectAcked("cluster [] -[web]")
+	d.send(eds, add("web"))
+	if got := d.expectAcked("endpoint [web]"); len(got.bodies["web"].(*endpointv3.ClusterLoadAssignment).GetEndpoints()) != 0 {
+		t.Error("it got another tenant's endpoints")
+	}
+}

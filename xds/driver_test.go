@@ -87,7 +87,7 @@ func (b *bench) connect(role ir.Role, delta bool) *driver {
 	}
 	return &driver{
 		bench: b, delta: delta, seed: maphash.MakeSeed(),
-		s: newSession(b.world, a, c, delta, &b.limits, controlField(delta, "dc1/n1"), b.now),
+		s: newSession(b.pub, a, c, delta, &b.limits, controlField(delta, "dc1/n1"), b.now),
 	}
 }
 

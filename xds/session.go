@@ -19,6 +19,7 @@ type session struct {
 	scopes  [resources.Types]*scope
 	client  *client
 	limits  *Limits
+	stats   *stats
 	control []byte // the field control_plane of every response
 	delta   bool
 	started time.Time
@@ -44,9 +45,9 @@ type strangeReply struct {
 // maxStrange bounds the answers of that kind that wait.
 const maxStrange = 16
 
-func newSession(w *world, a *audience, c *client, delta bool, limits *Limits, control []byte, now time.Time) *session {
+func newSession(p *publisher, a *audience, c *client, delta bool, limits *Limits, control []byte, now time.Time) *session {
 	s := &session{
-		world: w, space: a.space, scopes: a.scopes, client: c, delta: delta, limits: limits, control: control,
+		world: p.world, stats: p.stats, space: a.space, scopes: a.scopes, client: c, delta: delta, limits: limits, control: control,
 		release: a.release, started: now, signal: make(chan struct{}, 1),
 	}
 	for t := range s.watches {
@@ -60,6 +61,22 @@ func (s *session) wake() {
 	select {
 	case s.signal <- struct{}{}:
 	default:
+	}
+}
+
+// wakeIfDue wakes the stream unless it would find nothing: after most acknowledgements there is nothing.
+func (s *session) wakeIfDue() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.world.mu.RLock()
+	defer s.world.mu.RUnlock()
+	due := len(s.strange) > 0
+	for t := range s.watches {
+		w := &s.watches[t]
+		due = due || w.requested && !w.pending && (w.upserts() || !w.gone.empty())
+	}
+	if due {
+		s.wake()
 	}
 }
 
@@ -88,6 +105,7 @@ func (s *session) answered(w *watch, nonce string, rejected bool, text string, n
 	if rejected {
 		w.reject(text, now)
 	} else {
+		s.stats.acknowledged(now.Sub(w.sentAt))
 		w.accept(now)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -17,6 +18,8 @@ type stats struct {
 	responses, responseBytes, requests, nacks atomic.Uint64
 	built, invalid, changed                   atomic.Uint64
 	refused, stalled                          atomic.Uint64
+
+	ackTime metric.Float64Histogram
 }
 
 func (s *stats) sent(bytes int) {
@@ -29,6 +32,11 @@ func (s *stats) request(nack bool) {
 	if nack {
 		s.nacks.Add(1)
 	}
+}
+
+// acknowledged takes note of how long a client took for a response.
+func (s *stats) acknowledged(d time.Duration) {
+	s.ackTime.Record(context.Background(), d.Seconds())
 }
 
 func newStats(m metric.Meter, srv *Server) *stats {
@@ -55,7 +63,14 @@ func newStats(m metric.Meter, srv *Server) *stats {
 	counter("supercluster.xds.invalid", "{resource}", "Resources kept back because they are not valid.", &s.invalid)
 	counter("supercluster.xds.refused", "{stream}", "Streams refused.", &s.refused)
 	counter("supercluster.xds.stalled", "{stream}", "Streams ended because their client held them up.", &s.stalled)
-	_, err := m.Int64ObservableGauge("supercluster.xds.streams", metric.WithUnit("{stream}"),
+	var err error
+	s.ackTime, err = m.Float64Histogram("supercluster.xds.acknowledge.duration", metric.WithUnit("s"),
+		metric.WithDescription("From a response to its acknowledgement."))
+	if err != nil {
+		srv.log.Warn("xds: a metric cannot be made", "name", "supercluster.xds.acknowledge.duration", "error", err)
+		s.ackTime = noop.Float64Histogram{}
+	}
+	_, err = m.Int64ObservableGauge("supercluster.xds.streams", metric.WithUnit("{stream}"),
 		metric.WithDescription("Streams connected."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(int64(len(srv.snapshot())))

@@ -222,7 +222,7 @@ func (st *stream) receiveDelta() error {
 	if err := s.takeDelta(&req.DeltaDiscoveryRequest, time.Now()); err != nil {
 		return err
 	}
-	s.wake()
+	s.wakeIfDue()
 	return nil
 }
 
@@ -242,7 +242,7 @@ func (st *stream) receiveSotW() error {
 	if err := s.takeSotW(req, time.Now()); err != nil {
 		return err
 	}
-	s.wake()
+	s.wakeIfDue()
 	return nil
 }
 
@@ -289,7 +289,7 @@ func (st *stream) greet(n *corev3.Node) (*session, error) {
 	if st.delta {
 		control = srv.control[1]
 	}
-	s := newSession(srv.world, a, c, st.delta, &srv.limits, control, st.connected)
+	s := newSession(srv.publisher, a, c, st.delta, &srv.limits, control, st.connected)
 	st.session.Store(s)
 	close(st.greeted)
 	return s, nil
