@@ -32,7 +32,7 @@ func statusFault(op *record.Op, result *record.Result) error {
 	case record.StatusIdempotencyExpired:
 		kind, text = fault.IdempotencyExpired, "the retry came too late to know whether the request ran"
 	case record.StatusStale:
-		kind, text = staleKind(op), "the operation came too late and had no effect"
+		kind, text = staleKind(op), "the operation came too late"
 	case record.StatusQuota:
 		kind, text = fault.Exhausted, "a quota is used up"
 	case record.StatusDenied:
@@ -44,10 +44,11 @@ func statusFault(op *record.Op, result *record.Result) error {
 	return fault.New(kind, "%s", text).WithRevision(result.Revision)
 }
 
-// staleKind: a stale tick or claim lost a race, which is ordinary; a stale write was fenced off, which is not.
+// staleKind: a stale tick or claim lost a race, which is ordinary. A stale write is of a group that is no longer
+// remembered: it may have run before.
 func staleKind(op *record.Op) fault.Kind {
 	if op.Type == record.OpClaim || op.Type == record.OpTick {
 		return fault.Conflict
 	}
-	return fault.Unavailable
+	return fault.OutcomeUnknown
 }

@@ -548,7 +548,7 @@ func TestOutcome_Statuses(t *testing.T) {
 		record.StatusInvalid: fault.Invalid, record.StatusTooLarge: fault.TooLarge, record.StatusNotFound: fault.NotFound,
 		record.StatusExists: fault.Exists, record.StatusNotEmpty: fault.Conflict, record.StatusCompacted: fault.Compacted,
 		record.StatusFuture: fault.FutureRevision, record.StatusNoSpace: fault.Exhausted,
-		record.StatusIdempotencyExpired: fault.IdempotencyExpired, record.StatusStale: fault.Conflict,
+		record.StatusIdempotencyExpired: fault.IdempotencyExpired, record.StatusStale: fault.OutcomeUnknown,
 		record.StatusQuota: fault.Exhausted, record.StatusDenied: fault.Denied, 200: fault.Internal,
 	}
 	for status, kind := range want {

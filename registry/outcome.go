@@ -140,7 +140,7 @@ var statusKinds = [...]fault.Kind{
 	record.StatusFuture:             fault.FutureRevision,
 	record.StatusNoSpace:            fault.Exhausted,
 	record.StatusIdempotencyExpired: fault.IdempotencyExpired,
-	record.StatusStale:              fault.Conflict,
+	record.StatusStale:              fault.OutcomeUnknown, // of a group no longer remembered: it may have run
 	record.StatusQuota:              fault.Exhausted,
 	record.StatusDenied:             fault.Denied,
 }
