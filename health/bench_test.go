@@ -129,6 +129,8 @@ func BenchmarkSessions_Turn(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(len(targets)), "bytes/session")
+	runtime.KeepAlive(r)
+	runtime.KeepAlive(targets)
 }
 
 // BenchmarkSchedule is the cost of scheduling one probe among 10,000 checks: take it from the agenda, put it back.
