@@ -2,6 +2,9 @@ package server
 
 import (
 	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/internal/fault"
@@ -23,15 +26,16 @@ func (s configService) PutConfig(ctx context.Context, req *pb.PutConfigRequest) 
 		return nil, err
 	}
 	cond := registry.Condition{ExpectRevision: req.GetExpectRevision(), CreateOnly: req.GetCreateOnly()}
+	w := s.s.writeOf(ctx, c, req.GetOptions())
 	var answer *pb.Config
 	res, err := s.put(ctx, func(v *registry.View) (op record.Op, err error) {
-		op, answer, err = registry.PutConfigOp(v, in, cond, s.s.writeOf(ctx, c, req.GetOptions()))
+		op, answer, err = registry.PutConfigOp(v, in, cond, w)
 		return op, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.finishAnswer(answer, res)
+	s.finishAnswer(answer, w, res)
 	return &pb.PutConfigResponse{Header: writeHeader(res), Config: answer}, nil
 }
 
@@ -44,12 +48,14 @@ func (s configService) put(ctx context.Context, build func(v *registry.View) (re
 	return s.s.propose(ctx, op)
 }
 
-// finishAnswer fills in what only the result of a put tells.
-func (s configService) finishAnswer(answer *pb.Config, res record.Result) {
-	if answer.GetMeta() == nil {
-		answer.Meta = &pb.Meta{Region: s.s.cfg.RegionName}
+// finishAnswer fills in what the writer and the result of a put tell. When the entry was created and its version
+// are known to the store alone, which does not read them for every put.
+func (s configService) finishAnswer(answer *pb.Config, w registry.Write, res record.Result) {
+	answer.Author, answer.Message = w.Writer.Actor, w.Writer.Message
+	answer.Meta = &pb.Meta{ModifyRevision: res.Revision, Region: s.s.cfg.RegionName}
+	if !res.Duplicate {
+		answer.Time = timestamppb.New(time.Unix(0, w.Writer.Time))
 	}
-	answer.Meta.ModifyRevision = res.Revision
 }
 
 func (s configService) GetConfig(ctx context.Context, req *pb.GetConfigRequest) (*pb.GetConfigResponse, error) {

@@ -52,15 +52,16 @@ func (s configService) RollbackConfig(ctx context.Context, req *pb.RollbackConfi
 	if err != nil {
 		return nil, err
 	}
+	w := s.s.writeOf(ctx, c, req.GetOptions())
 	var answer *pb.Config
 	res, err := s.put(ctx, func(v *registry.View) (op record.Op, err error) {
-		op, answer, err = registry.RollbackConfigOp(v, key, old, req.GetExpectRevision(), s.s.writeOf(ctx, c, req.GetOptions()))
+		op, answer, err = registry.RollbackConfigOp(v, key, old, req.GetExpectRevision(), w)
 		return op, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.finishAnswer(answer, res)
+	s.finishAnswer(answer, w, res)
 	return &pb.RollbackConfigResponse{Header: writeHeader(res), Config: answer}, nil
 }
 

@@ -324,7 +324,7 @@ func (x *PutConfigRequest) GetOptions() *WriteOptions {
 type PutConfigResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Header *WriteHeader           `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
-	// Without the value.
+	// Without the value; of `meta` the modify revision and the region.
 	Config        *Config `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
