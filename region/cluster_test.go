@@ -340,7 +340,7 @@ func TestCluster_StreamIsCutInTheMiddle(t *testing.T) {
 	for i := range 120 {
 		leader.put(t, fmt.Sprintf("k%03d", i), value)
 	}
-	for cut := range 2 {
+	for cut := range 1 {
 		var chunks atomic.Int64
 		c.faults.disturb(func(_, to string, kind wire.Kind) wire.Fault {
 			return wire.Fault{Drop: kind == wire.KindSnapshot && to == away && chunks.Add(1) > int64(cut+1)}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -98,7 +99,31 @@ func New(cfg Config) (*Region, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Region{cfg: cfg, log: cfg.Log, wire: w, ready: make(chan struct{})}, nil
+	r := &Region{cfg: cfg, log: cfg.Log, wire: w, ready: make(chan struct{})}
+	w.Handle(wire.MethodHold, r.hold)
+	return r, nil
+}
+
+// hold answers the leader that is about to hand over.
+func (r *Region) hold(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+	if p := r.parts.Load(); p != nil {
+		p.node.Hold(ctx)
+	}
+	return nil, nil
+}
+
+// quiet asks the other nodes to hold their writes, before this one hands leadership over. One that does not answer
+// only makes that slower.
+func (r *Region) quiet(ctx context.Context) {
+	var asked sync.WaitGroup
+	for _, name := range r.wire.Reachable() {
+		asked.Go(func() {
+			if _, err := r.wire.Call(ctx, name, wire.MethodHold, nil); err != nil {
+				r.log.Debug("a node does not hold its writes", "node", name, "error", err)
+			}
+		})
+	}
+	asked.Wait()
 }
 
 // Ready is closed when the node has caught up with its region once: reads and writes can be served.
@@ -171,6 +196,7 @@ func (r *Region) open(ctx context.Context) (*parts, error) {
 		}
 		p.node, err = node.New(node.Config{
 			Node: r.cfg.Node, Dev: r.cfg.Dev, Folder: folder, Transport: r.wire.Transport(), Reachable: r.wire.Reachable,
+			Quiet:   r.quiet,
 			Machine: p.store, Tuning: r.cfg.Tuning, Log: r.log, Meter: r.cfg.Meter,
 		})
 	}

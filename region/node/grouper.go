@@ -73,7 +73,8 @@ type grouper struct {
 	queue    fifo
 	sequence uint64
 	stopping bool
-	busy     int // slots with a group
+	held     bool // no new group until there is another leader, or the hold is over
+	busy     int  // slots with a group
 
 	wakes []chan struct{} // one for each slot: the leader changed
 	drawn sync.Cond       // a slot became free
@@ -208,6 +209,30 @@ func (g *grouper) refuse() {
 // drain refuses new operations and waits until those on their way are answered, or ctx ends.
 func (g *grouper) drain(ctx context.Context) {
 	g.refuse()
+	g.settle(ctx)
+}
+
+// hold begins no new group until the leader changes, at most for a while, and waits until those on their way are
+// answered, or ctx ends. Operations queue meanwhile.
+func (g *grouper) hold(ctx context.Context, most time.Duration) {
+	g.mu.Lock()
+	g.held = true
+	g.mu.Unlock()
+	time.AfterFunc(most, g.release)
+	g.settle(ctx)
+}
+
+func (g *grouper) release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held {
+		g.held = false
+		g.work.Broadcast()
+	}
+}
+
+// settle waits until no group is on its way, or ctx ends.
+func (g *grouper) settle(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -223,6 +248,9 @@ func (g *grouper) drain(ctx context.Context) {
 
 // wake tells every slot that the leader changed.
 func (g *grouper) wake() {
+	if g.hasLeader() {
+		g.release()
+	}
 	for _, c := range g.wakes {
 		select {
 		case c <- struct{}{}:
@@ -236,7 +264,7 @@ func (g *grouper) take(ops []*pending) ([]*pending, uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for {
-		for g.queue.len() == 0 && !g.stopping {
+		for (g.queue.len() == 0 || g.held) && !g.stopping {
 			g.work.Wait()
 		}
 		if g.stopping {

@@ -404,3 +404,41 @@ func TestGrouper_ExactlyOnceUnderFaults(t *testing.T) {
 		})
 	}
 }
+
+func TestGrouper_HoldEndsWithTheNextLeaderOrItsTime(t *testing.T) {
+	for _, elected := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newWorkbench(t, 2, func(int, *record.Entry) fate { return fate{after: 30 * time.Millisecond} })
+			var callers sync.WaitGroup
+			call := func(id string) (took *time.Duration) {
+				took = new(time.Duration)
+				began := time.Now()
+				callers.Go(func() {
+					if _, err := b.g.propose(context.Background(), put(id)); err != nil {
+						t.Error(err)
+					}
+					*took = time.Since(began)
+				})
+				synctest.Wait()
+				return took
+			}
+			call("on its way")
+			began := time.Now()
+			b.g.hold(context.Background(), holdTime)
+			if waited := time.Since(began); waited != 30*time.Millisecond {
+				t.Errorf("hold waited %v for what was on its way", waited)
+			}
+			took := call("held")
+			want := holdTime // from the call to hold, which took 30 ms itself
+			if elected {
+				time.Sleep(50 * time.Millisecond)
+				b.elect(true)
+				want = 80 * time.Millisecond
+			}
+			callers.Wait()
+			if *took != want {
+				t.Errorf("elected %v: the held write took %v, want %v", elected, *took, want)
+			}
+		})
+	}
+}

@@ -46,11 +46,26 @@ func (n *Node) Leader() (Leader, <-chan struct{}) { return n.leader.get() }
 const (
 	handOverTime = 1200 * time.Millisecond
 	transferTime = 250 * time.Millisecond
+	// quietTime is how long the others' writes on their way may take before leadership is handed over, and holdTime
+	// how long the others wait for the next leader at most.
+	quietTime = 100 * time.Millisecond
+	holdTime  = 300 * time.Millisecond
 )
+
+// Hold lets no write begin on this node until there is another leader, for a moment at most, and waits until those
+// on their way are answered. The leader asks for it before it hands over: a member that has not yet applied what it
+// knows to be committed does not take leadership.
+func (n *Node) Hold(ctx context.Context) { n.grouper.hold(ctx, holdTime) }
 
 // handOver makes another member leader before this node stops, so that writes go on without an election. A member
 // may be unable just now, while it applies what it has; then it is asked again.
 func (n *Node) handOver() {
+	if leader, _ := n.leader.get(); leader.Replica != n.cfg.Folder.Replica() {
+		return
+	}
+	quiet, cancel := context.WithTimeout(context.Background(), quietTime)
+	n.cfg.Quiet(quiet)
+	cancel()
 	for until := time.Now().Add(handOverTime); time.Now().Before(until); {
 		others := n.cfg.Reachable()
 		for _, name := range others {

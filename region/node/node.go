@@ -23,6 +23,8 @@ type Config struct {
 	// Transport carries Raft messages to members by name. Reachable lists the other members that could lead.
 	Transport config.TransportFactory
 	Reachable func() []string
+	// Quiet asks the other members to Hold.
+	Quiet func(ctx context.Context)
 	// Machine is the state of this replica.
 	Machine sm.IOnDiskStateMachine
 	Tuning  Tuning
@@ -87,6 +89,14 @@ func (n *Node) Fail(err error) {
 // Propose has the group apply one operation and gives its result, whatever its status.
 func (n *Node) Propose(ctx context.Context, op record.Op) (record.Result, error) {
 	return n.grouper.propose(ctx, op)
+}
+
+// ProposeRaw puts bytes into the log as they are and does not wait. It is for tests of what replicas do with entries
+// that no version wrote.
+func (n *Node) ProposeRaw(command []byte) error {
+	<-n.running
+	_, err := n.grouper.log.propose(command, patience)
+	return err
 }
 
 // Linearize waits until the machine covers every write acknowledged before the call.

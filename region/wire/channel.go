@@ -16,6 +16,7 @@ const (
 	MethodHeartbeats uint8 = 2 // TTL heartbeats to the node that owns a check
 	MethodProxies    uint8 = 3 // the list of connected proxies
 	MethodForward    uint8 = 4 // reserved
+	MethodHold       uint8 = 5 // hold writes for a moment: the leader is about to hand over
 )
 
 const (
