@@ -140,7 +140,8 @@ func TestInvoke_GivesUpWithinTheTimeout(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("gave up after %v", took)
 	}
-	if code != status.ExitCode(fault.Unavailable) || !strings.HasPrefix(errOut, "error: ") {
+	// Where the time ended during a call, that one's outcome is not known.
+	if code != status.ExitCode(fault.Unavailable) && code != status.ExitCode(fault.OutcomeUnknown) || !strings.HasPrefix(errOut, "error: ") {
 		t.Errorf("exit code %d, error output %q", code, errOut)
 	}
 	if n := len(f.got()); n < 2 || n > 20 {
