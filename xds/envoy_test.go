@@ -50,7 +50,6 @@ func envoyBinary(t testing.TB) string {
 type envoy struct {
 	t      testing.TB
 	listen string
-	admin  string
 	log    *syncBuffer
 	client *http.Client
 }
@@ -85,20 +84,25 @@ func freePort(t testing.TB) int {
 // runEnvoy starts an Envoy from our own bootstrap.
 func runEnvoy(t testing.TB, servers ...string) *envoy {
 	t.Helper()
-	return runEnvoyOn(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), servers...)
+	return runEnvoyWith(t, envoyOptions(t, servers...))
 }
 
-func runEnvoyOn(t testing.TB, listen string, servers ...string) *envoy {
+func envoyOptions(t testing.TB, servers ...string) resources.EnvoyBootstrapOptions {
+	t.Helper()
+	return resources.EnvoyBootstrapOptions{
+		ID: "edge-1", Servers: servers, Region: "dc1", Zone: "a", Listen: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+	}
+}
+
+func runEnvoyWith(t testing.TB, o resources.EnvoyBootstrapOptions) *envoy {
 	t.Helper()
 	bin := envoyBinary(t)
 	e := &envoy{
-		t: t, listen: listen, admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		t: t, listen: o.Listen,
 		log: &syncBuffer{}, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}},
 	}
 	t.Cleanup(e.client.CloseIdleConnections)
-	config, err := resources.EnvoyBootstrap(resources.EnvoyBootstrapOptions{
-		ID: "edge-1", Servers: servers, Region: "dc1", Zone: "a", Listen: e.listen, Admin: e.admin,
-	})
+	config, err := resources.EnvoyBootstrap(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +358,9 @@ func TestEnvoy_Rejection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	runEnvoyOn(t, taken.Addr().String(), s.address)
+	o := envoyOptions(t, s.address)
+	o.Listen = taken.Addr().String()
+	runEnvoyWith(t, o)
 	nacked := func() string {
 		for _, p := range s.Proxies() {
 			for _, pt := range p.GetTypes() {

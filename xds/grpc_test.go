@@ -35,7 +35,12 @@ func grpcBackend(t testing.TB) int {
 // grpcClient dials `xds:///name` with our own bootstrap.
 func grpcClient(t testing.TB, name string, servers ...string) healthpb.HealthClient {
 	t.Helper()
-	bootstrap, err := resources.GRPCBootstrap(resources.GRPCBootstrapOptions{ID: "my-client", Servers: servers, Region: "dc1"})
+	return grpcClientWith(t, name, resources.GRPCBootstrapOptions{ID: "my-client", Servers: servers, Region: "dc1"})
+}
+
+func grpcClientWith(t testing.TB, name string, o resources.GRPCBootstrapOptions) healthpb.HealthClient {
+	t.Helper()
+	bootstrap, err := resources.GRPCBootstrap(o)
 	if err != nil {
 		t.Fatal(err)
 	}
