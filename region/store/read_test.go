@@ -187,6 +187,20 @@ func TestGet_IgnoresWhatIsNotPublishedYet(t *testing.T) {
 	}
 }
 
+// Views that nobody reads any more let go of what they pinned; only the published one holds a Pebble snapshot.
+func TestViews_AreReleased(t *testing.T) {
+	r := start(t, testConfig(vfs.NewMem()))
+	for i := range 20 {
+		r.must(put("a", numbered("v", i)))
+		if _, _, err := r.History(testKey("a"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := r.live.Metrics().Snapshots.Count; n != 1 {
+		t.Errorf("%d snapshots are open, want 1", n)
+	}
+}
+
 func TestSummary(t *testing.T) {
 	r := start(t, testConfig(vfs.NewMem()))
 	r.must(put("a", "1"), put("b", "2"), createTenant("acme"))
