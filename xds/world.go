@@ -66,7 +66,7 @@ type table struct {
 	hash uint64
 }
 
-// entryFor finds a name or makes an entry for it. A missing assignment is an explicit empty one.
+// entryFor finds a name for a subscriber or makes an entry for it. A missing assignment is an explicit empty one.
 func (sp *space) entryFor(t resources.Type, name string) (*entry, error) {
 	table := &sp.tables[t]
 	if e := table.entries[name]; e != nil {
@@ -192,12 +192,15 @@ func (w *world) publish(sp *space, b batch) int {
 }
 
 func (p *publication) put(put put) bool {
-	e, err := p.space.entryFor(put.kind, put.res.Name)
-	if err != nil || (e.exists && e.res.version == put.res.Version) {
-		return false
-	}
 	table := &p.space.tables[put.kind]
-	if e.exists {
+	e := table.entries[put.res.Name]
+	switch {
+	case e == nil:
+		e = &entry{name: put.res.Name}
+		table.insert(e)
+	case e.exists && e.res.version == put.res.Version:
+		return false
+	case e.exists:
 		table.hash -= weigh(e)
 	}
 	e.res, e.exists = encodedOf(put.res), true

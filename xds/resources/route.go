@@ -6,6 +6,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	previousv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -16,8 +17,11 @@ import (
 const (
 	requestTimeout    = time.Minute
 	statusUnavailable = 503
-	// Retries happen only where the request cannot have been worked on, each on another endpoint.
+	// Retries go to another endpoint. They happen where the request cannot have been worked on; methods that are
+	// safe to repeat are also sent again when an endpoint goes away under them.
 	retryOn           = "connect-failure,refused-stream,unavailable,reset-before-request"
+	retryOnSafe       = retryOn + ",reset"
+	safeMethods       = "GET|HEAD|OPTIONS"
 	retries           = 2
 	hostAttempts      = 5
 	previousHostsName = "envoy.retry_host_predicates.previous_hosts"
@@ -26,7 +30,11 @@ const (
 // EnvoyRoutes writes the route configuration of a namespace and role. has tells which clusters exist for the
 // client: a route to any other answers 503 by itself, so that no reference is ever broken.
 func EnvoyRoutes(role ir.Role, namespace string, t ir.Table, has func(cluster string) bool) (*Resource, error) {
-	retry, err := retryPolicy()
+	retry, err := retryPolicy(retryOn)
+	if err != nil {
+		return nil, err
+	}
+	retrySafe, err := retryPolicy(retryOnSafe)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +43,11 @@ func EnvoyRoutes(role ir.Role, namespace string, t ir.Table, has func(cluster st
 	for _, host := range t.Hosts {
 		vh := &routev3.VirtualHost{Name: host.Name, Domains: []string{host.Name}, RetryPolicy: retry}
 		for _, r := range host.Routes {
-			vh.Routes = append(vh.Routes, route(r, has))
+			if out := route(r, has); out.GetRoute() == nil || r.Protocol == pb.Protocol_PROTOCOL_GRPC {
+				vh.Routes = append(vh.Routes, out)
+			} else {
+				vh.Routes = append(vh.Routes, forSafeMethods(out, retrySafe), out)
+			}
 		}
 		m.VirtualHosts = append(m.VirtualHosts, vh)
 	}
@@ -64,17 +76,38 @@ func route(r ir.Route, has func(string) bool) *routev3.Route {
 	return out
 }
 
+// forSafeMethods is a route again, for the methods that are safe to repeat.
+func forSafeMethods(r *routev3.Route, retry *routev3.RetryPolicy) *routev3.Route {
+	action := r.GetRoute()
+	match := prefix(r.GetMatch().GetPrefix())
+	match.Headers = []*routev3.HeaderMatcher{{
+		Name: ":method",
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: safeMethods}},
+		}},
+	}}
+	return &routev3.Route{
+		Name:  r.GetName(),
+		Match: match,
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: action.GetClusterSpecifier(),
+			Timeout:          action.GetTimeout(),
+			RetryPolicy:      retry,
+		}},
+	}
+}
+
 func prefix(p string) *routev3.RouteMatch {
 	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: p}}
 }
 
-func retryPolicy() (*routev3.RetryPolicy, error) {
+func retryPolicy(on string) (*routev3.RetryPolicy, error) {
 	previous, err := pack(&previousv3.PreviousHostsPredicate{})
 	if err != nil {
 		return nil, err
 	}
 	return &routev3.RetryPolicy{
-		RetryOn:    retryOn,
+		RetryOn:    on,
 		NumRetries: wrapperspb.UInt32(retries),
 		RetryHostPredicate: []*routev3.RetryPolicy_RetryHostPredicate{{
 			Name:       previousHostsName,
