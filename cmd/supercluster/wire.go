@@ -52,8 +52,8 @@ type process struct {
 	xds    *xds.Server
 	api    *server.Server
 	dns    *dns.Server
-	// serving is closed when the ports of the API are open.
-	serving chan struct{}
+	// assembled is closed when api is set, serving when its ports are open.
+	assembled, serving chan struct{}
 }
 
 // serve runs a server until ctx ends or a part fails.
@@ -73,6 +73,7 @@ func (p *process) parts() []lifecycle.Part {
 		{Name: "telemetry", Run: p.telemetry.Run},
 		{Name: "admin", Run: func(ctx context.Context) error { return serveAdmin(ctx, p.listeners.admin) }},
 		{Name: "probe", Run: func(ctx context.Context) error { return serveProbe(ctx, p.listeners.probe) }},
+		{Name: "api assembly", Run: p.makeAPI},
 		{Name: "region", Run: p.region.Run, Ready: p.region.Ready(), StopWithin: 15 * time.Second},
 		{Name: "live view", Run: p.live.Run, Ready: p.live.Ready()},
 		{Name: "health", Run: p.health.Run},
@@ -83,6 +84,11 @@ func (p *process) parts() []lifecycle.Part {
 }
 
 func (p *process) runAPI(ctx context.Context) error {
+	select {
+	case <-p.assembled:
+	case <-ctx.Done():
+		return nil
+	}
 	if err := p.listeners.reopen(ctx); err != nil {
 		return err
 	}
@@ -94,7 +100,7 @@ func (p *process) runAPI(ctx context.Context) error {
 // anything runs.
 func assemble(s start) (p *process, err error) {
 	c := s.config
-	p = &process{start: s, serving: make(chan struct{})}
+	p = &process{start: s, assembled: make(chan struct{}), serving: make(chan struct{})}
 	p.telemetry, err = telemetry.New(telemetry.Config{
 		Level: c.Log.Level, Format: c.Log.Format, Output: s.logs, Endpoint: c.OTLP.Endpoint,
 		Version: s.version, Region: c.Region, Node: c.Node, Further: dragonboat.WriteHealthMetrics,
@@ -149,10 +155,14 @@ func (p *process) makeParts() error {
 	if err := p.dns.Listen(); err != nil {
 		return portFault(err, "listen.dns", "--dns", c.Listen.DNS)
 	}
-	return p.makeAPI()
+	p.region.Handle(methodHeartbeats, p.health.HandleHeartbeat)
+	p.region.Handle(server.MethodProxies, p.handleProxies)
+	return nil
 }
 
-func (p *process) makeAPI() (err error) {
+// makeAPI makes the API while the region starts: the rules of its messages take as long to compile as the region
+// takes to elect a leader, and a start should cost the longer of the two and not their sum.
+func (p *process) makeAPI(ctx context.Context) (err error) {
 	c, t := p.config, p.telemetry
 	p.api, err = server.New(server.Config{
 		Region: p.region, Views: p.live, Proxies: p.xds, Heartbeats: p.health,
@@ -168,9 +178,19 @@ func (p *process) makeAPI() (err error) {
 		return err
 	}
 	p.xds.Register(p.api)
-	p.region.Handle(methodHeartbeats, p.health.HandleHeartbeat)
-	p.region.Handle(server.MethodProxies, p.api.HandleProxies)
+	close(p.assembled)
+	<-ctx.Done()
 	return nil
+}
+
+// handleProxies answers other nodes; one that asks before the API is made waits for it.
+func (p *process) handleProxies(ctx context.Context, from string, payload []byte) ([]byte, error) {
+	select {
+	case <-p.assembled:
+		return p.api.HandleProxies(ctx, from, payload)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // principal says who callers are. Without TLS a server binds loopback only: whoever reaches it is on this machine
