@@ -95,7 +95,7 @@ func testLog(name string) *slog.Logger {
 	}
 	level := slog.LevelInfo
 	if os.Getenv("TEST_LOG") == "debug" {
-		level = slog.LevelDebug
+		level = slog.LevelDebug - 2
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("node", name)
 }

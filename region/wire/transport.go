@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"net"
 	"time"
 
 	"github.com/lni/dragonboat/v4/config"
@@ -48,12 +47,11 @@ func (t *transport) Close() error {
 
 // GetConnection connects for batches of messages.
 func (t *transport) GetConnection(ctx context.Context, target string) (raftio.IConnection, error) {
-	conn, _, err := t.w.dial(ctx, target, KindRaft)
-	if err != nil {
+	c := &raftConnection{w: t.w, target: target}
+	if err := c.connect(ctx); err != nil {
 		return nil, err
 	}
-	t.w.watch(conn)
-	return &raftConnection{sender: sender{w: t.w, to: target, kind: KindRaft, timeout: writeTimeout, conn: conn}}, nil
+	return c, nil
 }
 
 // GetSnapshotConnection connects for the chunks of one snapshot.
@@ -67,21 +65,40 @@ func (t *transport) GetSnapshotConnection(ctx context.Context, target string) (r
 
 // watch notices that a peer closed a connection on which it never says anything: otherwise the first frames after
 // its restart would vanish into the old connection.
-func (w *Wire) watch(conn net.Conn) {
+func (w *Wire) watch(s *sender) {
 	w.group.Go(func() {
 		var b [1]byte
-		_, _ = conn.Read(b[:])
-		conn.Close()
+		_, _ = s.conn.Read(b[:])
+		s.close()
 	})
 }
 
+// raftConnection sends batches to one member, over one connection after the other. Followers say nothing to each other
+// between elections, so a connection may have been broken for long when it is needed for a vote. Dragonboat, told of
+// the failure, would not send anything to that member for a second; so it is told only when the member can not be
+// reached now.
 type raftConnection struct {
-	sender
+	w      *Wire
+	target string
+	sender *sender
 	buffer []byte
 }
 
+// redialTimeout bounds how long the messages to a member wait for a new connection to it.
+const redialTimeout = time.Second
+
+func (c *raftConnection) connect(ctx context.Context) error {
+	conn, _, err := c.w.dial(ctx, c.target, KindRaft)
+	if err != nil {
+		return err
+	}
+	c.sender = &sender{w: c.w, to: c.target, kind: KindRaft, timeout: writeTimeout, conn: conn}
+	c.w.watch(c.sender)
+	return nil
+}
+
 // Close is called by Dragonboat when it gives the connection up.
-func (c *raftConnection) Close() { c.close() }
+func (c *raftConnection) Close() { c.sender.close() }
 
 // SendMessageBatch sends messages in as many frames as their limit asks for. Only one goroutine sends.
 func (c *raftConnection) SendMessageBatch(batch pb.MessageBatch) error {
@@ -105,11 +122,25 @@ func (c *raftConnection) sendBatch(batch pb.MessageBatch) error {
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "a batch of Raft messages could not be encoded")
 	}
-	err = c.send(sealFrame(c.buffer[:headerSize+n], frameBatch))
+	err = c.sendFrame(sealFrame(c.buffer[:headerSize+n], frameBatch))
 	if cap(c.buffer) > keepBuffer {
 		c.buffer = nil
 	}
 	return err
+}
+
+// sendFrame sends one frame, over a new connection when the old one broke. A frame that arrives twice is nothing to Raft.
+func (c *raftConnection) sendFrame(frame []byte) error {
+	if err := c.sender.send(frame); err == nil {
+		return nil
+	}
+	c.sender.close()
+	ctx, cancel := context.WithTimeout(context.Background(), redialTimeout)
+	defer cancel()
+	if err := c.connect(ctx); err != nil {
+		return err
+	}
+	return c.sender.send(frame)
 }
 
 // split cuts a batch into parts that fit into frames: between messages, and inside a message that replicates many

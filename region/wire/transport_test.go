@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -147,7 +148,8 @@ func TestTransport_UnwantedChunkEndsTheConnection(t *testing.T) {
 	}
 }
 
-func TestTransport_PeerGoneIsNoticedBeforeTheNextBatch(t *testing.T) {
+// A member restarted while nothing was said to it: the first message, perhaps a vote, must arrive.
+func TestTransport_FirstMessageAfterAPeersRestartArrives(t *testing.T) {
 	m := newMesh(t, "n1", "n2")
 	t1 := startTransport(t, m.run(m.config("n1")), &inbox{})
 	w, err := New(m.config("n2"))
@@ -161,7 +163,16 @@ func TestTransport_PeerGoneIsNoticedBeforeTheNextBatch(t *testing.T) {
 	}
 	defer conn.Close()
 	stop()
-	eventually(t, "sending fails", time.Second, func() bool { return conn.SendMessageBatch(pb.MessageBatch{}) != nil })
+	eventually(t, "to nobody, sending fails", time.Second, func() bool { return conn.SendMessageBatch(pb.MessageBatch{}) != nil })
+	if m.listeners["n2"], err = net.Listen("tcp", m.members["n2"]); err != nil {
+		t.Fatal(err)
+	}
+	in := &inbox{}
+	startTransport(t, m.run(m.config("n2")), in)
+	if err := conn.SendMessageBatch(pb.MessageBatch{Requests: []pb.Message{{Entries: []pb.Entry{{Index: 1}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the first message arrives", time.Second, func() bool { return len(in.entries()) == 1 })
 }
 
 func TestTransport_BeforeStartAndAfterCloseMessagesAreLost(t *testing.T) {

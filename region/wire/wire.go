@@ -64,8 +64,6 @@ type Wire struct {
 	listener net.Listener
 	handlers [256]Handler
 	links    map[string]*link // one for each other member; the map never changes
-	ctx      context.Context  // of Run; Background before
-	started  chan struct{}
 
 	// region is what this node knows of the region's id, and asks about members; set when the store knows.
 	region   atomic.Pointer[[16]byte]
@@ -105,7 +103,7 @@ func New(cfg Config) (*Wire, error) {
 		return nil, err
 	}
 	w := &Wire{
-		cfg: cfg, log: cfg.Log, metrics: m, ctx: context.Background(), started: make(chan struct{}),
+		cfg: cfg, log: cfg.Log, metrics: m,
 		conns: map[net.Conn]struct{}{}, links: map[string]*link{},
 	}
 	for name := range cfg.Members {
@@ -170,8 +168,6 @@ func (w *Wire) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w.ctx = ctx
-	close(w.started)
 	stop := context.AfterFunc(ctx, w.shut)
 	defer stop()
 	for _, l := range w.links {
