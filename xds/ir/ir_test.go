@@ -181,7 +181,7 @@ func TestTable_ASidecarAlsoReachesServicesByName(t *testing.T) {
 	f.define(&pb.Service{Namespace: "prod", Name: "api", Ports: []*pb.Port{{Name: "admin", Port: 8080, Protocol: pb.Protocol_PROTOCOL_GRPC}}})
 	f.route(&pb.Route{Namespace: "prod", Name: "r", Hosts: []string{"web.prod"}, Prefix: "/", Service: "api"})
 	m := f.built()
-	want := "api.prod/ api.prod\napi.prod.admin/ api.prod.admin\nweb.prod/ api.prod\n"
+	want := "api/ api.prod\napi.prod/ api.prod\napi.prod.admin/ api.prod.admin\nweb/ web.prod\nweb.prod/ api.prod\n"
 	if got := text(m.Table(RoleSidecar, "prod")); got != want {
 		t.Errorf("got:\n%swant:\n%s", got, want)
 	}

@@ -38,14 +38,13 @@ func (m *Mesh) Table(role Role, name string) Table {
 	return tableOf(hosts)
 }
 
-// hostsOf lists the host names under which a sidecar reaches a cluster: its own, and the one with the namespace
-// spelled out, so that a program can name every service in one way.
+// hostsOf lists the host names under which a sidecar of a service's namespace reaches a cluster: its own name,
+// the service alone, and the service with the namespace spelled out.
 func hostsOf(c Cluster) []string {
-	full := c.Service.Name + "." + c.Service.Namespace
-	if c.Port != "" || c.Name == full {
+	if c.Port != "" {
 		return []string{c.Name}
 	}
-	return []string{c.Name, full}
+	return []string{c.Service.Name, c.Service.Name + "." + c.Service.Namespace}
 }
 
 // routeTable derives the table of a namespace's routes.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -250,5 +251,25 @@ func TestTypes(t *testing.T) {
 	}
 	if _, ok := TypeOf("type.googleapis.com/envoy.service.runtime.v3.Runtime"); ok {
 		t.Error("a type that does not exist was found")
+	}
+}
+
+// BenchmarkEndpoints is what a change of one endpoint of a large service costs to write.
+func BenchmarkEndpoints(b *testing.B) {
+	for _, n := range []int{5, 100, 1000} {
+		e := &ir.Endpoints{Name: "web", Tiers: []plan.Tier{{Localities: []plan.Locality{{Region: "dc1", Zone: "a"}}}}}
+		l := &e.Tiers[0].Localities[0]
+		for i := range n {
+			l.Endpoints = append(l.Endpoints, plan.Endpoint{
+				Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 80), Weight: 100, Region: "dc1", Zone: "a",
+			})
+		}
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := EnvoyEndpoints(e); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
