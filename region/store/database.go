@@ -90,6 +90,11 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		Logger:                      logger,
 		EventListener:               logger.events(),
 	}
+	// Blocks of older values are kept in memory, at four times their size, until a table is written: too much for
+	// what they save, since the newest versions are read from our cache.
+	options.Experimental.SpanPolicyFunc = func([]byte) (pebble.SpanPolicy, []byte, error) {
+		return pebble.SpanPolicy{DisableValueSeparationBySuffix: true}, nil, nil
+	}
 	for i := range options.Levels {
 		options.Levels[i].BlockSize = blockSize
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)

@@ -71,7 +71,10 @@ func (s *Store) apply(e *sm.Entry, now *Published, b *batch) error {
 	if err != nil {
 		return cannotApply(e.Index, err)
 	}
-	e.Result = sm.Result{Value: uint64(len(out.Results)), Data: record.AppendResults(nil, out.Results)}
+	e.Result = sm.Result{Value: uint64(len(out.Results))}
+	if entry.Replica == 0 || entry.Replica == s.cfg.Replica { // nobody waits for it elsewhere
+		e.Result.Data = record.AppendResults(nil, out.Results)
+	}
 	now.Applied = e.Index
 	for i := range out.Commits {
 		at := out.Commits[i].Position
