@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"supercluster/xds/ir"
 	"supercluster/xds/resources"
 )
 
@@ -134,6 +135,7 @@ func (s *session) compose(w *watch, upserts, removals bool, now time.Time) *resp
 		c.entries = s.changedEntries(w)
 	}
 	if upserts {
+		s.renew(w, c.entries)
 		w.dirty.clear()
 		w.asked, w.all, w.must = nil, false, false
 		w.blockedSince = time.Time{}
@@ -145,6 +147,38 @@ func (s *session) compose(w *watch, upserts, removals bool, now time.Time) *resp
 		return nil
 	}
 	return s.sent(w, c, now)
+}
+
+// renew has what a changed cluster or listener refers to sent again. An Envoy warms a cluster that changed until a
+// response with its endpoints comes, and asks for none, since it has already subscribed to them. That response
+// follows on the same stream and does not wait for the clusters to be acknowledged: that comes when they are warm.
+// Routes behind a changed listener are the same case. gRPC clients keep what they have.
+func (s *session) renew(w *watch, sent []*entry) {
+	if s.client.role == ir.RoleGRPC {
+		return
+	}
+	if !s.delta && !w.all {
+		sent = w.dirty.list // the others are as the client has them
+	}
+	switch w.kind {
+	case resources.Cluster:
+		endpoints := &s.watches[resources.Endpoint]
+		for _, c := range sent {
+			if e := s.space.tables[resources.Endpoint].entries[c.name]; e != nil && endpoints.names(e) {
+				s.ask(endpoints, e)
+			}
+		}
+	case resources.Listener:
+		if routes := &s.watches[resources.Route]; len(sent) > 0 {
+			routes.each(func(e *entry) { s.ask(routes, e) })
+		}
+	}
+}
+
+// ask has an entry answered, whatever the client has.
+func (s *session) ask(w *watch, e *entry) {
+	w.asked = append(w.asked, e)
+	w.dirtySeq = s.world.seq
 }
 
 // sent takes note of a response and encodes it.

@@ -130,6 +130,7 @@ func TestDelta(t *testing.T) {
 		{"a legacy wildcard ends at the first name", func(t *testing.T, d *driver) {
 			d.send(cds, add("web"))
 			d.expectAcked("cluster [web]")
+			d.expectAcked("endpoint [web]")
 			d.registry.route(t, "more", "more.example", "/", "more")
 			d.registry.register(t, "more", 9007)
 			d.publish()
@@ -194,6 +195,15 @@ func TestDelta(t *testing.T) {
 			if types[0].GetNack() != "no good" || types[0].GetNacks() != 1 || types[0].GetVersionAcked() != "" {
 				t.Errorf("shown as %v", types[0])
 			}
+		}},
+		{"a cluster that changes has its endpoints sent again, before it is acknowledged", func(t *testing.T, d *driver) {
+			d.registry.define(t, &pb.Service{Name: "web", Protocol: pb.Protocol_PROTOCOL_GRPC})
+			d.publish()
+			d.expect("cluster [web]")
+			d.expectAcked("endpoint [web]")
+			d.ack(cds)
+			d.expectAcked("route [" + edgeRoutes + "]")
+			d.nothing()
 		}},
 		{"a type that does not exist is answered with nothing", func(t *testing.T, d *driver) {
 			req := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: "type.googleapis.com/envoy.service.runtime.v3.Runtime", ResourceNamesSubscribe: []string{"rtds"}}

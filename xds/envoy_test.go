@@ -346,6 +346,44 @@ func TestEnvoy_GracefulLeavesFailNoRequest(t *testing.T) {
 	}
 }
 
+// A cluster that changes warms in Envoy until its endpoints come again, although those did not change.
+func TestEnvoy_ChangedClusterGetsItsEndpointsAgain(t *testing.T) {
+	envoyBinary(t)
+	r := newRegistry(t)
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	backend := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.ProtoMajor)
+	}))
+	backend.Config.Protocols = &protocols
+	backend.Start()
+	t.Cleanup(backend.Close)
+	r.register(t, "web", backend.Listener.Addr().(*net.TCPAddr).Port)
+	r.route(t, "shop", "shop.example", "/", "web")
+	s := start(t, r)
+	e := runEnvoy(t, s.address)
+	speaks := func(major string) func() bool {
+		return func() bool { _, body := e.get("shop.example", "/"); return body == major }
+	}
+	eventually(t, "HTTP/1.1 upstream", speaks("1"))
+	p := e.press("shop.example", 2)
+	for range 3 {
+		begin := time.Now()
+		r.define(t, &pb.Service{Name: "web", Protocol: pb.Protocol_PROTOCOL_HTTP2})
+		eventually(t, "HTTP/2 upstream", speaks("2"))
+		r.define(t, &pb.Service{Name: "web", Protocol: pb.Protocol_PROTOCOL_HTTP})
+		eventually(t, "HTTP/1.1 upstream again", speaks("1"))
+		if d := time.Since(begin); d > 3*time.Second {
+			t.Errorf("two changes took %v: the cluster waited for endpoints that did not come", d)
+		}
+	}
+	p.stop()
+	if p.failed.Load() > 0 {
+		t.Errorf("%d of %d requests failed; the first: %s", p.failed.Load(), p.sent.Load(), p.first)
+	}
+}
+
 // A listener that Envoy cannot open is rejected: it is shown, not sent again, and the rest goes on.
 func TestEnvoy_Rejection(t *testing.T) {
 	envoyBinary(t)

@@ -227,8 +227,7 @@ func (s *session) addDelta(w *watch, names []string, first bool) error {
 		if err != nil {
 			return err
 		}
-		w.asked = append(w.asked, e)
-		w.dirtySeq = s.world.seq
+		s.ask(w, e)
 	}
 	return nil
 }
@@ -341,8 +340,7 @@ func (s *session) setNames(w *watch, names []string, first bool) error {
 		}
 		want[e] = struct{}{}
 		if added {
-			w.asked = append(w.asked, e)
-			w.dirtySeq = s.world.seq
+			s.ask(w, e)
 		}
 	}
 	w.each(func(e *entry) {

@@ -164,6 +164,17 @@ func TestSotW_EnvoyWildcards(t *testing.T) {
 	d.want(rds, edgeRoutes)
 	d.expectAcked("route [" + edgeRoutes + "]")
 
+	// A cluster that changes has its endpoints sent again; the others, said again with it, do not.
+	d.want(eds, "api", "web")
+	d.expectAcked("endpoint [api web]")
+	d.registry.define(t, &pb.Service{Name: "web", Protocol: pb.Protocol_PROTOCOL_HTTP2})
+	d.publish()
+	d.expect("cluster [api web]")
+	d.expectAcked("endpoint [web]")
+	d.ack(cds)
+	d.nothing()
+	d.want(eds)
+
 	// What goes stays in the full set until the routes are acknowledged.
 	d.registry.register(t, "new", 9010)
 	d.registry.route(t, "web", "shop.example", "/", "new")
