@@ -67,7 +67,10 @@ func (r *Region) learnRegion(ctx context.Context, p *parts) (id [16]byte, ok boo
 		if id != [16]byte{} {
 			return nil
 		}
-		return errors.Join(r.proposeIdentity(ctx, p), errNoIdentity)
+		if err := r.proposeIdentity(ctx, p); err != nil {
+			return err
+		}
+		return errNoIdentity
 	})
 	return id, ok
 }
@@ -79,8 +82,12 @@ func (r *Region) proposeIdentity(ctx context.Context, p *parts) error {
 	if _, err := rand.Read(identity.RegionID[:]); err != nil {
 		return fault.Wrap(fault.Internal, err, "no random bytes")
 	}
-	_, err := p.node.Propose(ctx, record.Op{Type: record.OpIdentity, Identity: identity})
-	return err
+	op := record.Op{Type: record.OpIdentity, Identity: identity}
+	result, err := p.node.Propose(ctx, op)
+	if err != nil || result.Status == record.StatusExists {
+		return err
+	}
+	return statusFault(&op, &result)
 }
 
 // writeNode puts this node's record, when it changed.

@@ -44,8 +44,8 @@ func statusFault(op *record.Op, result *record.Result) error {
 	return fault.New(kind, "%s", text).WithRevision(result.Revision)
 }
 
-// staleKind: a stale tick or claim lost a race, which is ordinary. A stale write is of a group that is no longer
-// remembered: it may have run before.
+// staleKind: a stale tick or claim lost a race, which is ordinary. A stale write belongs to a group that the state has
+// forgotten, or to an earlier start of this node: whether a copy of it ran before is not known.
 func staleKind(op *record.Op) fault.Kind {
 	if op.Type == record.OpClaim || op.Type == record.OpTick {
 		return fault.Conflict

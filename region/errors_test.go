@@ -1,21 +1,39 @@
 package region
 
 import (
+	"strings"
 	"testing"
 
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 )
 
-// A group that the window no longer remembers may have run: whoever hears that nothing was done runs it twice.
-func TestStatusFault_ForgottenGroupMayHaveRun(t *testing.T) {
-	stale := record.Result{Status: record.StatusStale, Detail: "group 7 of replica 1 is no longer remembered"}
-	for op, want := range map[record.OpType]fault.Kind{
-		record.OpTxn: fault.OutcomeUnknown, record.OpCompact: fault.OutcomeUnknown,
-		record.OpTick: fault.Conflict, record.OpClaim: fault.Conflict,
-	} {
-		if err := statusFault(&record.Op{Type: op}, &stale); !fault.Is(err, want) {
-			t.Errorf("operation %d: %v, want %v", op, err, want)
+func TestStatusFault_EveryStatusHasAKind(t *testing.T) {
+	want := map[record.Status]fault.Kind{
+		record.StatusInvalid: fault.Invalid, record.StatusTooLarge: fault.TooLarge, record.StatusNotFound: fault.NotFound,
+		record.StatusExists: fault.Exists, record.StatusNotEmpty: fault.Conflict, record.StatusCompacted: fault.Compacted,
+		record.StatusFuture: fault.FutureRevision, record.StatusNoSpace: fault.Exhausted,
+		record.StatusIdempotencyExpired: fault.IdempotencyExpired, record.StatusStale: fault.OutcomeUnknown,
+		record.StatusQuota: fault.Exhausted, record.StatusDenied: fault.Denied,
+	}
+	op := record.Op{Type: record.OpTxn}
+	if err := statusFault(&op, &record.Result{}); err != nil {
+		t.Errorf("OK: %v", err)
+	}
+	for status := record.StatusInvalid; status <= record.StatusDenied; status++ {
+		for _, detail := range []string{"", "the name is taken"} {
+			err := statusFault(&op, &record.Result{Status: status, Detail: detail, Revision: 7})
+			e, ok := fault.As(err)
+			if !ok || e.Kind != want[status] || e.Revision != 7 || !strings.Contains(e.Text(), detail) || e.Message == "" {
+				t.Errorf("status %d: %v", status, err)
+			}
 		}
+	}
+	tick := record.Op{Type: record.OpTick}
+	if err := statusFault(&tick, &record.Result{Status: record.StatusStale}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a stale tick: %v", err)
+	}
+	if err := statusFault(&op, &record.Result{Status: 200}); !fault.Is(err, fault.Internal) {
+		t.Errorf("an unknown status: %v", err)
 	}
 }
