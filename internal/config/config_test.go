@@ -300,6 +300,10 @@ func TestNearest(t *testing.T) {
 			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
 		}
 	}
+	long := strings.Repeat("n", maxNear+1)
+	if got := Nearest(long, []string{long}); got != "" {
+		t.Errorf("a name of %d bytes was compared", len(long))
+	}
 }
 
 func FuzzFile(f *testing.F) {

@@ -1,7 +1,13 @@
 package config
 
+// maxNear bounds the names that are compared: the cost grows with the square of their length.
+const maxNear = 128
+
 // Nearest gives the known name that differs least from a name, or "" when none is near: for "did you mean".
 func Nearest(name string, known []string) string {
+	if len(name) > maxNear {
+		return ""
+	}
 	best, limit := "", max(2, len(name)/3)
 	for _, k := range known {
 		// Half of a short name is another name.
