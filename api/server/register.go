@@ -68,6 +68,7 @@ const (
 	maxMessage       = 4 << 20
 	maxHeaderList    = 64 << 10
 	maxStreams       = 1000
+	streamWorkers    = 256
 	handshakeTimeout = 10 * time.Second
 	windowSize       = 1 << 20
 )
@@ -78,6 +79,8 @@ func serverOptions(cfg Config) []grpc.ServerOption {
 		grpc.MaxHeaderListSize(maxHeaderList),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ConnectionTimeout(handshakeTimeout),
+		// Workers keep their grown stacks from call to call; above their number each call has a goroutine of its own.
+		grpc.NumStreamWorkers(streamWorkers),
 		// Fixed windows: the estimator that they switch off sends a ping for each read.
 		grpc.InitialWindowSize(windowSize),
 		grpc.InitialConnWindowSize(windowSize),
