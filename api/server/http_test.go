@@ -316,6 +316,16 @@ func TestHTTP_HostAndOrigin(t *testing.T) {
 	}
 }
 
+// A body is not read beyond its bound: the refusal is the listener's, before anything is decoded.
+func TestHTTP_BodyIsBounded(t *testing.T) {
+	h := newHarness(t)
+	a := h.do(t, "PUT", "/api/v1/config/a", config(strings.Repeat(" ", 4<<20)))
+	a.wantError(t, 413, fault.TooLarge, "")
+	if !strings.Contains(a.text, "the request body is larger than 4194304 bytes") {
+		t.Errorf("refused after it was decoded: %s", a.text)
+	}
+}
+
 // What a page of another origin could send is refused before anything is read of it.
 func TestHTTP_ForeignPageWritesNothing(t *testing.T) {
 	h := newHarness(t)

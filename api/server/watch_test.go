@@ -14,10 +14,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/internal/fault"
+	"supercluster/registry"
 )
 
 // line shows a message in one line.
@@ -370,5 +372,40 @@ func TestHTTP_SlowRequests(t *testing.T) {
 	answer, err := io.ReadAll(conn)
 	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 504 ") || !strings.Contains(string(answer), `{"kind":"deadline","message":"the request did not arrive in time"`) {
 		t.Errorf("%q, %v", answer, err)
+	}
+}
+
+// Nodes are of no namespace: a watch of them counts in revisions of the system shard.
+func TestWatch_Nodes(t *testing.T) {
+	h := newHarness(t)
+	h.put(t, "a", "1")
+	stream := h.startWatch(t, &pb.WatchRequest{Kind: pb.Kind_KIND_NODE})
+	if _, err := stream.Header(); err != nil { // the watch stands
+		t.Fatal(err)
+	}
+	op, err := registry.PutNodeOp(&pb.Node{Name: "n2", Replica: 2, GrpcAddress: "10.0.0.2:8502"}, registry.Write{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := h.region.Propose(t.Context(), op)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := receive(t, stream, "PUT NODE n2")
+	if got[0].GetRevision() != res.Revision || got[0].GetEvents()[0].GetNode().GetGrpcAddress() != "10.0.0.2:8502" || got[0].GetEvents()[0].GetTenant() != "" {
+		t.Errorf("%v", got)
+	}
+}
+
+// Heads of requests are bounded on both listeners.
+func TestHeaders_AreBounded(t *testing.T) {
+	h := newHarness(t)
+	big := strings.Repeat("x", maxHeaderBytes+8192)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-big", big)
+	if _, err := h.cluster.GetStatus(ctx, &pb.GetStatusRequest{}); err == nil {
+		t.Error("gRPC took a header of 72 KiB")
+	}
+	if a := h.do(t, "GET", "/healthz", "", "X-Big: "+big); a.status != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("HTTP took a header of 72 KiB: %d", a.status)
 	}
 }
