@@ -1,6 +1,8 @@
 package region
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -8,11 +10,15 @@ import (
 	"supercluster/region/record"
 )
 
-func devRegion(t testing.TB, dir string) *member {
+func devRegion(t testing.TB, dir string, tuning ...Tuning) *member {
 	t.Helper()
-	m := run(t, Config{
+	cfg := Config{
 		Region: "dev", Node: "dev", Members: map[string]string{"dev": freeAddress(t)}, DataDir: dir, Dev: true, Log: testLog("dev"),
-	})
+	}
+	if len(tuning) > 0 {
+		cfg.Tuning = tuning[0]
+	}
+	m := run(t, cfg)
 	select {
 	case <-m.Ready():
 	case err := <-m.done:
@@ -48,6 +54,35 @@ func TestDev_WritesReadsAndRestarts(t *testing.T) {
 	s := m.Status()
 	if s.RegionID != id || s.Leader != "dev" || s.Replica != 1 || s.Positions.Data != first+1 || s.Keys == 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A container has another host name each time it starts.
+func TestDev_HostNameMayChange(t *testing.T) {
+	dir := t.TempDir()
+	snapshots := Tuning{SnapshotEvery: 20, LogTail: 5}
+	m := devRegion(t, dir, snapshots)
+	for range 50 {
+		m.put(t, "k", "kept")
+	}
+	m.stop(t)
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raft := filepath.Join(dir, "raft")
+	if err := os.Rename(filepath.Join(raft, host), filepath.Join(raft, "another-host")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		m = devRegion(t, dir, snapshots)
+		if got := m.get(t, "k", record.LevelLinearizable); got != "kept" {
+			t.Errorf("%q", got)
+		}
+		for range 30 {
+			m.put(t, "k", "kept")
+		}
+		m.stop(t)
 	}
 }
 

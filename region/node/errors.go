@@ -19,7 +19,7 @@ func startFault(dir string, err error) error {
 		return fault.Wrap(fault.Conflict, err, "this node was removed from its region")
 	default:
 		return fault.Wrap(fault.Internal, err, "the Raft log in %s can not be opened", dir).
-			WithHint("a log belongs to the host name it was made under, and to one version's settings; the log names the difference")
+			WithHint("a log belongs to one version's settings; the cause names the difference")
 	}
 }
 

@@ -242,11 +242,7 @@ func writeDurably(dir, name string, data []byte) error {
 	if err := os.Rename(path+".new", path); err != nil {
 		return err
 	}
-	folder, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return syncFolder(dir)
 }
 
 // Replica is the number of this node in the Raft group; Boot that of this start.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -180,6 +181,13 @@ func (n *Node) start() (err error) {
 			err = panicFault(n.cfg.Folder.RaftDir(), cause)
 		}
 	}()
+	name, err := os.Hostname()
+	if err == nil {
+		err = adoptHost(n.cfg.Folder.RaftDir(), name)
+	}
+	if err != nil {
+		return folderFault(n.cfg.Folder.RaftDir(), err)
+	}
 	host, err := dragonboat.NewNodeHost(n.hostConfig())
 	if err != nil {
 		return startFault(n.cfg.Folder.RaftDir(), err)
