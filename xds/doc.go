@@ -11,6 +11,11 @@
 // acknowledged: the resource bytes are shared, only a header of some hundred bytes is its own. What changes while
 // a response is in flight gathers as marks. There is no timer before a push.
 //
+// The order is that of make before break: clusters and endpoints go before listeners and routes, which wait for
+// their acknowledgement; clusters are removed when nothing refers to them any more. Endpoints never wait for clusters:
+// Envoy acknowledges a cluster that warms only after its endpoints came, so they follow at once on the same stream,
+// and they are sent again after a cluster that changed.
+//
 // Invariants:
 //
 //	I1 at most one response of a type is un-acknowledged on a stream
