@@ -63,8 +63,51 @@ func (q *fifo) takeAll() []*pending {
 	return all
 }
 
-// opSize estimates the encoded size of an operation, from above.
+// readCost is what a record that an operation answers adds to its size, so that few such operations share a group: values
+// have up to 1 MiB, and the answers of a group are bounded by record.MaxEntryReadBytes. maxReadCost is that of the most
+// that one transaction answers.
+const (
+	readCost    = maxGroupBytes / 8
+	maxReadCost = readCost * record.MaxReadBytes / (1 << 20)
+)
+
+// opSize estimates what an operation takes of a group: its encoded size, from above, and the cost of what it reads. The
+// cost alone never makes an operation too large for the log.
 func opSize(op *record.Op) int {
+	size := encodedSize(op)
+	if op.Txn == nil || size >= record.MaxEntryBytes {
+		return size
+	}
+	cost := max(costOfReads(op.Txn.Then), costOfReads(op.Txn.Else)) // one of them runs
+	return min(size+cost, record.MaxEntryBytes)
+}
+
+// costOfReads estimates what the answers of a list cost.
+func costOfReads(list []record.TxnOp) int {
+	cost := 0
+	for i := range list {
+		switch op := &list[i]; op.Type {
+		case record.TxnGet:
+			cost += readCost
+		case record.TxnPut, record.TxnDelete:
+			if op.Previous {
+				cost += readCost
+			}
+		case record.TxnRange:
+			if !op.Range.KeysOnly && !op.Range.CountOnly {
+				cost = maxReadCost
+			}
+		case record.TxnDeleteRange:
+			if op.Previous {
+				cost = maxReadCost
+			}
+		}
+	}
+	return min(cost, maxReadCost)
+}
+
+// encodedSize estimates the encoded size of an operation, from above.
+func encodedSize(op *record.Op) int {
 	const envelope = 96
 	size := envelope + len(op.RequestID)
 	if t := op.Txn; t != nil {

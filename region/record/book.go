@@ -120,14 +120,15 @@ type Request struct {
 type RequestHead struct {
 	Next  uint64 // order of the next one
 	Count uint64
-	// Horizon is the data revision at the last forgotten one: who sent first before it is refused.
+	// Horizon is a data revision that no client had seen when it first sent a forgotten one: who first sent before it is
+	// refused.
 	Horizon uint64
 }
 
 // RequestAge is one request id in the order of arrival.
 type RequestAge struct {
 	Time int64  // state clock at arrival
-	Data uint64 // data revision after it
+	Data uint64 // data revision that nobody had seen before it ran: one more than the newest
 	ID   string
 }
 

@@ -11,8 +11,12 @@ const (
 	MaxEntryBytes = 1536 << 10
 	// MaxRangeKeys bounds the records that one range delete, or one range inside a transaction, touches.
 	MaxRangeKeys = 10_000
-	// MaxReadBytes bounds the values that one transaction answers.
-	MaxReadBytes = 4 << 20
+	// MaxReadBytes bounds what one transaction answers, MaxEntryReadBytes what all of an entry answer: every replica holds
+	// the results of an entry in memory.
+	MaxReadBytes      = 4 << 20
+	MaxEntryReadBytes = 8 << 20
+	// ReadOverhead is what a record in an answer counts beside its name, value and texts.
+	ReadOverhead = 256
 	// MaxRequestID bounds a request id.
 	MaxRequestID = 64
 

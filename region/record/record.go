@@ -4,7 +4,7 @@ package record
 // keeps and relays kinds it does not know untouched.
 type Kind uint16
 
-// The kinds. System kinds live in shard 0, the rest in shard 1.
+// The kinds. System kinds, 1 to 15, live in shard 0, the rest in shard 1.
 const (
 	KindTenant    Kind = 1 // shard 0; name = the tenant's name
 	KindNamespace Kind = 2 // shard 0, under its tenant; name = the namespace's name
@@ -17,6 +17,17 @@ const (
 	KindRoute       Kind = 20 // placed; name = the route's name
 	KindConfig      Kind = 21 // placed; name = the entry's name
 )
+
+// firstDataKind is the first kind of shard 1.
+const firstDataKind Kind = 16
+
+// Shard gives the shard that all records of a kind live in, also of a kind that is not known; 0 is no kind.
+func (k Kind) Shard() (shard uint32, ok bool) {
+	if k >= firstDataKind {
+		return ShardData, true
+	}
+	return ShardSystem, k != 0
+}
 
 // Shards. A shard is a revision domain, not a Raft group: both are kept by Raft group 1.
 const (

@@ -17,22 +17,24 @@ type Outcome struct {
 
 // limits are the bounds that tests make small. All replicas must have the same: they are part of the format.
 type limits struct {
-	rangeKeys    int
-	readBytes    int
-	requests     uint64
-	requestNanos int64
-	history      uint64
+	rangeKeys      int
+	readBytes      int
+	entryReadBytes int
+	requests       uint64
+	requestNanos   int64
+	history        uint64
 }
 
 // Apply applies one entry. An error means that this replica cannot know what the others did and must stop: the entry or
 // a row is unreadable, or the rows below failed. Values of the entry live on in the commits.
 func Apply(kv KV, index uint64, e *record.Entry) (Outcome, error) {
 	return apply(kv, index, e, limits{
-		rangeKeys:    record.MaxRangeKeys,
-		readBytes:    record.MaxReadBytes,
-		requests:     record.MaxRequests,
-		requestNanos: record.RequestNanos,
-		history:      record.MaxHistoryBytes,
+		rangeKeys:      record.MaxRangeKeys,
+		readBytes:      record.MaxReadBytes,
+		entryReadBytes: record.MaxEntryReadBytes,
+		requests:       record.MaxRequests,
+		requestNanos:   record.RequestNanos,
+		history:        record.MaxHistoryBytes,
 	})
 }
 
@@ -67,6 +69,7 @@ type machine struct {
 	tallies  []tally
 	requests []requestTable
 	plan     plan
+	answered int // bytes of records answered by the operations so far
 
 	// Scratch, used again by each operation.
 	from, to, key, row []byte
@@ -128,7 +131,7 @@ func (m *machine) run() error {
 			continue
 		}
 		shard := shardOf(op)
-		at := m.head.Positions.Of(shard)
+		at, unseen := m.head.Positions.Of(shard), m.head.Positions.Data+1
 		if err := m.judge(op, r); err != nil {
 			return err
 		}
@@ -137,7 +140,7 @@ func (m *machine) run() error {
 			r.Revision = now
 		}
 		m.outcomes[i] = record.Outcome(r.Status, now != at, r.Txn != nil && r.Txn.Succeeded)
-		if err := m.rememberRequest(op, r, m.outcomes[i]); err != nil {
+		if err := m.rememberRequest(op, r, m.outcomes[i], unseen); err != nil {
 			return err
 		}
 	}

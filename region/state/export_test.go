@@ -8,17 +8,17 @@ import (
 
 // Small are limits that a test can reach.
 type Small struct {
-	RangeKeys, ReadBytes int
-	Requests             uint64
-	RequestAge           time.Duration
-	History              uint64
+	RangeKeys, ReadBytes, EntryReadBytes int
+	Requests                             uint64
+	RequestAge                           time.Duration
+	History                              uint64
 }
 
 // ApplySmall is Apply with small limits.
 func ApplySmall(kv KV, index uint64, e *record.Entry, s Small) (Outcome, error) {
 	return apply(kv, index, e, limits{
-		rangeKeys: s.RangeKeys, readBytes: s.ReadBytes, requests: s.Requests, requestNanos: int64(s.RequestAge),
-		history: s.History,
+		rangeKeys: s.RangeKeys, readBytes: s.ReadBytes, entryReadBytes: s.EntryReadBytes, requests: s.Requests,
+		requestNanos: int64(s.RequestAge), history: s.History,
 	})
 }
 

@@ -13,7 +13,9 @@ import (
 	"supercluster/region/state"
 )
 
-var small = state.Small{RangeKeys: 5, ReadBytes: 100, Requests: 3, RequestAge: 10 * time.Minute, History: 2000}
+var small = state.Small{
+	RangeKeys: 5, ReadBytes: 600, EntryReadBytes: 3000, Requests: 3, RequestAge: 10 * time.Minute, History: 2000,
+}
 
 // smallLines applies operations in one entry with small limits.
 func (w *world) smallLines(t testing.TB, lines ...string) []record.Result {

@@ -86,14 +86,10 @@ func (m *machine) recallRequest(op *record.Op, r *record.Result) (bool, error) {
 	return false, nil
 }
 
-// rememberRequest keeps how an operation with a request id ended. Refusals for lack of room are not kept: they may
-// succeed later, and a full region must not grow by refusing.
-func (m *machine) rememberRequest(op *record.Op, r *record.Result, outcome byte) error {
-	if op.RequestID == "" || r.Duplicate || len(op.RequestID) > record.MaxRequestID {
-		return nil
-	}
-	switch r.Status {
-	case record.StatusNoSpace, record.StatusQuota, record.StatusIdempotencyExpired:
+// rememberRequest keeps how an operation with a request id ended. Unseen is the first data revision that no client can
+// have seen when it first sent the id.
+func (m *machine) rememberRequest(op *record.Op, r *record.Result, outcome byte, unseen uint64) error {
+	if op.RequestID == "" || r.Duplicate || len(op.RequestID) > record.MaxRequestID || mayRunAgain(r, outcome) {
 		return nil
 	}
 	if t, err := m.tally(op.Tenant, 0); err != nil || !t.exists {
@@ -110,7 +106,7 @@ func (m *machine) rememberRequest(op *record.Op, r *record.Result, outcome byte)
 	}
 	m.key = record.AppendRequestAgeKey(m.key[:0], op.Tenant, t.head.Next)
 	m.row = record.AppendRequestAge(m.row[:0], &record.RequestAge{
-		Time: m.head.Clock.Now, Data: m.head.Positions.Data, ID: op.RequestID,
+		Time: m.head.Clock.Now, Data: unseen, ID: op.RequestID,
 	})
 	if err := m.kv.Set(m.key, m.row); err != nil {
 		return err
@@ -121,7 +117,20 @@ func (m *machine) rememberRequest(op *record.Op, r *record.Result, outcome byte)
 	return m.forgetRequests(t)
 }
 
-// forgetRequests removes the oldest request ids while there are too many or they are too old.
+// mayRunAgain reports whether an operation changed nothing and is likely to end differently if it is sent again. Refusals
+// for lack of room: a full region must not grow by refusing. What is too large with others in its entry: it may fit alone.
+// A transaction whose comparisons failed: its sender makes it again from newer records, under the same request id.
+func mayRunAgain(r *record.Result, outcome byte) bool {
+	switch r.Status {
+	case record.StatusNoSpace, record.StatusQuota, record.StatusTooLarge, record.StatusIdempotencyExpired:
+		return true
+	}
+	status, moved, succeeded := record.SplitOutcome(outcome)
+	return status == record.StatusOK && r.Txn != nil && !moved && !succeeded
+}
+
+// forgetRequests removes the oldest request ids while there are too many or they are too old. Age alone removes none that
+// would raise the horizon beyond the newest data revision: nobody could send a new request then.
 func (m *machine) forgetRequests(t *requestTable) error {
 	for range forgetAtOnce {
 		m.key = record.AppendRequestAgeKey(m.key[:0], t.tenant, t.head.Next-t.head.Count)
@@ -133,7 +142,8 @@ func (m *machine) forgetRequests(t *requestTable) error {
 		if err != nil {
 			return err
 		}
-		if t.head.Count <= m.limits.requests && m.head.Clock.Now-age.Time < m.limits.requestNanos {
+		old := m.head.Clock.Now-age.Time >= m.limits.requestNanos && age.Data <= m.head.Positions.Data
+		if t.head.Count <= m.limits.requests && !old {
 			return nil
 		}
 		if err := m.kv.Delete(m.key); err != nil {

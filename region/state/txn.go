@@ -84,6 +84,7 @@ func (m *machine) runTxn(op *record.Op, r *record.Result) error {
 	}
 	m.txnResults = append(m.txnResults, record.TxnResult{Succeeded: holds, Ops: answers})
 	r.Txn = &m.txnResults[len(m.txnResults)-1]
+	m.answered += m.plan.answered
 	return m.commit()
 }
 
@@ -283,13 +284,25 @@ func (m *machine) planned(k record.Key) (*change, bool) {
 	return nil, false
 }
 
-// answer adds a record to an answer. It reports true, and refuses the transaction, when the answer grows too large.
+// answer adds a record to an answer. It reports true, and refuses the transaction, when its answer grows too large, or
+// that of the entry.
 func (m *machine) answer(a *record.TxnOpResult, r *record.Result, rec record.Record) bool {
-	m.plan.answered += len(rec.Key.Name) + len(rec.Value)
-	if m.plan.answered > m.limits.readBytes {
+	m.plan.answered += answerSize(&rec)
+	switch {
+	case m.plan.answered > m.limits.readBytes:
 		refuse(r, record.StatusTooLarge, "the transaction answers more than %d bytes", m.limits.readBytes)
+		return true
+	case m.answered+m.plan.answered > m.limits.entryReadBytes:
+		refuse(r, record.StatusTooLarge, "the transactions that were applied together answer more than %d bytes; send it again",
+			m.limits.entryReadBytes)
 		return true
 	}
 	a.Records = append(a.Records, rec)
 	return false
+}
+
+// answerSize is what a record counts in an answer.
+func answerSize(r *record.Record) int {
+	a := &r.Attributes
+	return record.ReadOverhead + len(r.Key.Name) + len(r.Value) + len(a.Session) + len(a.Writer.Actor) + len(a.Writer.Message)
 }

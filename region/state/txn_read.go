@@ -76,17 +76,31 @@ func (m *machine) stored(rng record.Range, a *record.TxnOpResult, r *record.Resu
 		if rng.CountOnly || enough(rng, len(found)) {
 			return true, nil
 		}
-		size += len(key) + len(row)
+		rec, err := rangeRecord(k, revision, row, rng.KeysOnly)
+		if err != nil {
+			return false, err
+		}
+		size += answerSize(&rec)
 		if len(found) == m.limits.rangeKeys || size > 2*m.limits.readBytes {
 			refuse(r, record.StatusTooLarge, "a range inside a transaction has more than %d records or %d bytes",
 				m.limits.rangeKeys, m.limits.readBytes)
 			return false, nil
 		}
-		rec, err := ownedRecord(k, revision, row)
 		found = append(found, rec)
-		return true, err
+		return true, nil
 	})
 	return found, err
+}
+
+// rangeRecord is ownedRecord, or with keysOnly all but its value.
+func rangeRecord(k record.Key, revision uint64, row []byte, keysOnly bool) (record.Record, error) {
+	if !keysOnly {
+		return ownedRecord(k, revision, row)
+	}
+	rec := record.Record{Key: k, ModifyRevision: revision}
+	_, err := record.DecodeVersion(row, &rec)
+	rec.Value = nil
+	return rec, err
 }
 
 func enough(rng record.Range, n int) bool { return rng.Limit > 0 && n >= rng.Limit }

@@ -2,8 +2,8 @@ package state
 
 import "supercluster/region/record"
 
-// validTxn judges what needs no state: limits, one shard, and that no key can change twice in a list. Both lists are
-// judged, whichever will run.
+// validTxn judges what needs no state: limits, one shard and only kinds that live in it, and that no key can change twice
+// in a list. Both lists are judged, whichever will run.
 func validTxn(t *record.Txn, r *record.Result) bool {
 	if t.Shard > record.ShardData {
 		refuse(r, record.StatusInvalid, "there is no shard %d", t.Shard)
@@ -14,14 +14,14 @@ func validTxn(t *record.Txn, r *record.Result) bool {
 		return false
 	}
 	for i := range t.Compare {
-		if t.Compare[i].Key.Shard != t.Shard {
-			return refuseShard(t, r)
+		if k := t.Compare[i].Key; !placed(t, k.Shard, k.Kind, r) {
+			return false
 		}
 	}
 	for _, list := range [2][]record.TxnOp{t.Then, t.Else} {
 		for i := range list {
-			if shard, _, _, _ := target(&list[i]); shard != t.Shard {
-				return refuseShard(t, r)
+			if shard, _, _, kind := target(&list[i]); !placed(t, shard, kind, r) {
+				return false
 			}
 		}
 		if len(list) > 1 && !distinct(list, r) {
@@ -31,9 +31,17 @@ func validTxn(t *record.Txn, r *record.Result) bool {
 	return true
 }
 
-func refuseShard(t *record.Txn, r *record.Result) bool {
-	refuse(r, record.StatusInvalid, "a transaction of shard %d has a key of another", t.Shard)
-	return false
+// placed reports whether a key is of the transaction's shard, and its kind too.
+func placed(t *record.Txn, shard uint32, kind record.Kind, r *record.Result) bool {
+	if shard != t.Shard {
+		refuse(r, record.StatusInvalid, "a transaction of shard %d has a key of another", t.Shard)
+		return false
+	}
+	if home, ok := kind.Shard(); !ok || home != shard {
+		refuse(r, record.StatusInvalid, "records of kind %d do not live in shard %d", kind, shard)
+		return false
+	}
+	return true
 }
 
 // target gives where an operation reads or writes.

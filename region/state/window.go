@@ -72,7 +72,7 @@ func (m *machine) answerGroup(g record.Group) error {
 		if op.RequestID != "" {
 			if request, found, err := m.request(op.Tenant, op.RequestID); err != nil {
 				return err
-			} else if found {
+			} else if found && sameAnswer(request.Outcome, outcomes[i]) {
 				r.Revision = request.Revision
 			}
 		}
@@ -81,6 +81,14 @@ func (m *machine) answerGroup(g record.Group) error {
 		}
 	}
 	return nil
+}
+
+// sameAnswer reports whether two outcomes are one but for which of them moved the revision. A request id may be known from
+// a later run than that of the group, if the group's changed nothing.
+func sameAnswer(a, b byte) bool {
+	status, _, succeeded := record.SplitOutcome(a)
+	otherStatus, _, otherSucceeded := record.SplitOutcome(b)
+	return status == otherStatus && succeeded == otherSucceeded
 }
 
 // completeDuplicate adds to the answer of an operation that ran before what its table does not hold.

@@ -47,6 +47,27 @@ func TestUpdate_AppliesABatchAndAnswersEachEntry(t *testing.T) {
 	}
 }
 
+// Only the replica that proposed an entry, and all for one of nobody's, give its results to Dragonboat.
+func TestUpdate_AnswersOwnEntriesOnly(t *testing.T) {
+	r := start(t, testConfig(vfs.NewMem()))
+	for replica, answered := range map[uint64]bool{0: true, 1: true, 2: false} {
+		r.index++
+		cmd, err := record.AppendEntry(nil, &record.Entry{
+			Level: 1, Replica: replica, Boot: 1, Sequence: 1, Ops: []record.Op{put("a", "1"), put("b", "2")},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := r.Update([]sm.Entry{{Index: r.index, Cmd: cmd}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := entries[0].Result; (got.Data != nil) != answered || got.Value != 2 {
+			t.Errorf("an entry of replica %d has the result %+v", replica, got)
+		}
+	}
+}
+
 func TestUpdate_KeepsTheIndexOfRejectedEntries(t *testing.T) {
 	r := start(t, testConfig(vfs.NewMem()))
 	bad := put("a", "1")
