@@ -22,7 +22,7 @@ const maxInput = 16 << 20
 func (a *App) configCommand() *cobra.Command {
 	watch := a.watchCommand("watch [PREFIX]", "Print the changes of config entries as they happen",
 		"  supercluster config watch shop/\n  supercluster config watch -o json --from-revision 100", []pb.Kind{pb.Kind_KIND_CONFIG},
-		func(args []string) string { return strings.Join(args, "") })
+		strings.HasPrefix)
 	return group("config", "Config entries with history",
 		"  echo '{\"limit\": 10}' | supercluster config put shop/limits --format json -\n  supercluster config get shop/limits",
 		a.configPutCommand(), a.configGetCommand(), a.configListCommand(), a.configDeleteCommand(), a.configHistoryCommand(),

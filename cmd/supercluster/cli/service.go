@@ -16,7 +16,7 @@ func (a *App) serviceCommand() *cobra.Command {
 	watched := []pb.Kind{pb.Kind_KIND_SERVICE, pb.Kind_KIND_INSTANCE, pb.Kind_KIND_CHECK, pb.Kind_KIND_CHECK_STATUS}
 	watch := a.watchCommand("watch [SERVICE]", "Print the changes of services, instances and health as they happen",
 		"  supercluster service watch web\n  supercluster service watch -o json --from-revision 100", watched,
-		func(args []string) string { return strings.Join(args, "") })
+		func(name, service string) bool { return name == service || strings.HasPrefix(name, service+"/") })
 	return group("service", "Services and their instances",
 		"  supercluster service register web --address 127.0.0.1 --port 9001 --check http:/healthz\n  supercluster service ls",
 		a.registerCommand(), a.deregisterCommand(), a.heartbeatCommand(), a.servicePutCommand(), a.serviceDeleteCommand(),

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -162,35 +164,32 @@ func followOnce(ctx context.Context, c *client, request *pb.WatchRequest, fn fun
 	}
 }
 
-// watchCommand makes a command that prints the events of kinds as they happen.
-func (a *App) watchCommand(use, short, example string, kinds []pb.Kind, prefix func(args []string) string) *cobra.Command {
+// watchCommand makes a command that prints the events of kinds whose names match its argument, as they happen.
+func (a *App) watchCommand(use, short, example string, kinds []pb.Kind, match func(name, arg string) bool) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: args(0, 1)}
 	from := cmd.Flags().Uint64("from-revision", 0, "first revision wanted; 0 starts after the newest")
 	progress := cmd.Flags().Bool("progress", false, "also show progress marks")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		arg := strings.Join(args, "")
+		wanted := func(e *pb.Event) bool {
+			return slices.Contains(kinds, e.GetKind()) && (arg == "" || match(e.GetName(), arg))
+		}
 		return a.connect(func(c *client) error {
-			request := &pb.WatchRequest{Tenant: c.tenant, Namespace: c.namespace, Prefix: prefix(args), FromRevision: *from}
+			request := &pb.WatchRequest{Tenant: c.tenant, Namespace: c.namespace, Prefix: arg, FromRevision: *from}
 			if len(kinds) == 1 {
 				request.Kind = kinds[0]
 			}
 			return follow(cmd.Context(), c, request, func(w *pb.WatchResponse) error {
-				return a.printEvents(w, kinds, *progress)
+				return a.printEvents(w, wanted, *progress)
 			})
 		})
 	}
 	return cmd
 }
 
-func (a *App) printEvents(w *pb.WatchResponse, kinds []pb.Kind, progress bool) error {
-	events := w.Events[:0]
-	for _, e := range w.Events {
-		for _, k := range kinds {
-			if e.GetKind() == k {
-				events = append(events, e)
-			}
-		}
-	}
-	w.Events = events
+func (a *App) printEvents(w *pb.WatchResponse, wanted func(*pb.Event) bool, progress bool) error {
+	w.Events = slices.DeleteFunc(w.Events, func(e *pb.Event) bool { return !wanted(e) })
+	events := w.Events
 	if len(events) == 0 && (!progress || !w.GetProgress()) {
 		return nil
 	}
