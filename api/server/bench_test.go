@@ -145,9 +145,9 @@ func BenchmarkWire(b *testing.B) {
 	b.Run("chain-echo", func(b *testing.B) {
 		s := benchServer(b)
 		s.unaries[pb.ConfigService_GetConfig_FullMethodName].impl = ready
-		benchWire(b, s.grpc)
+		benchWire(b, s.newGRPC())
 	})
-	b.Run("get", func(b *testing.B) { benchWire(b, benchServer(b).grpc) })
+	b.Run("get", func(b *testing.B) { benchWire(b, benchServer(b).newGRPC()) })
 }
 
 // cpuTime is the processor time of this process: client and server.
@@ -217,8 +217,8 @@ func BenchmarkGateway(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		done := make(chan error, 1)
-		go func() { done <- s.grpc.Serve(lis) }()
+		g, done := s.newGRPC(), make(chan error, 1)
+		go func() { done <- g.Serve(lis) }()
 		conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			b.Fatal(err)
@@ -229,7 +229,7 @@ func BenchmarkGateway(b *testing.B) {
 		}
 		get(b, mux)
 		_ = conn.Close()
-		s.grpc.Stop()
+		g.Stop()
 		<-done
 	})
 }

@@ -42,7 +42,40 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		}
 		wrapped.Streams[i] = d
 	}
-	s.grpc.RegisterService(&wrapped, impl)
+	s.services = append(s.services, service{desc: &wrapped, impl: impl})
+}
+
+// service is a registered service, its methods behind the chain.
+type service struct {
+	desc *grpc.ServiceDesc
+	impl any
+}
+
+// newGRPC makes the gRPC server of a run. It is not made before, because a gRPC server starts its workers at once.
+func (s *Server) newGRPC() *grpc.Server {
+	g := grpc.NewServer(serverOptions(s.cfg)...)
+	for _, one := range s.services {
+		g.RegisterService(one.desc, one.impl)
+	}
+	return g
+}
+
+// GetServiceInfo lists the registered services, for reflection.
+func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo {
+	all := make(map[string]grpc.ServiceInfo, len(s.services))
+	for _, one := range s.services {
+		info := grpc.ServiceInfo{Metadata: one.desc.Metadata}
+		for _, m := range one.desc.Methods {
+			info.Methods = append(info.Methods, grpc.MethodInfo{Name: m.MethodName})
+		}
+		for _, d := range one.desc.Streams {
+			info.Methods = append(info.Methods, grpc.MethodInfo{
+				Name: d.StreamName, IsClientStream: d.ClientStreams, IsServerStream: d.ServerStreams,
+			})
+		}
+		all[one.desc.ServiceName] = info
+	}
+	return all
 }
 
 // rowFor gives the row of a method to register. One that has none is remembered and denied to everybody.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"supercluster/internal/fault"
 )
@@ -33,13 +34,14 @@ func (s *Server) Run(ctx context.Context, grpcListener, httpListener net.Listene
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: s.cfg.Limits.RequestTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	grpcServer := s.newGRPC()
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error { return servingEnded(s.grpc.Serve(grpcListener)) })
+	group.Go(func() error { return servingEnded(grpcServer.Serve(grpcListener)) })
 	group.Go(func() error { return servingEnded(httpServer.Serve(httpListener)) })
 	group.Go(func() error { return s.drains.run(groupCtx) })
 	group.Go(func() error {
 		<-groupCtx.Done()
-		return s.stop(ctx, httpServer)
+		return s.stop(ctx, grpcServer, httpServer)
 	})
 	if err := group.Wait(); err != nil && ctx.Err() == nil {
 		return err
@@ -55,13 +57,13 @@ func (s *Server) httpTLS() *tls.Config {
 }
 
 // stop ends streams, then waits for calls in flight.
-func (s *Server) stop(ctx context.Context, httpServer *http.Server) error {
+func (s *Server) stop(ctx context.Context, grpcServer *grpc.Server, httpServer *http.Server) error {
 	close(s.stopping)
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
-		s.grpc.GracefulStop()
+		grpcServer.GracefulStop()
 		close(done)
 	}()
 	err := httpServer.Shutdown(deadline)
@@ -71,7 +73,7 @@ func (s *Server) stop(ctx context.Context, httpServer *http.Server) error {
 	select {
 	case <-done:
 	case <-deadline.Done():
-		s.grpc.Stop()
+		grpcServer.Stop()
 		<-done
 	}
 	return err

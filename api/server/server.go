@@ -103,12 +103,12 @@ type Server struct {
 	drains    *drains
 	metrics   *callMetrics
 
-	grpc    *grpc.Server
-	unaries map[string]*unaryMethod // full method -> how to call it in this process
-	rows    map[string]*row         // full method -> its row, for everything registered
-	missing []string                // registered methods without a row
-	http    http.Handler
-	started time.Time
+	services []service
+	unaries  map[string]*unaryMethod // full method -> how to call it in this process
+	rows     map[string]*row         // full method -> its row, for everything registered
+	missing  []string                // registered methods without a row
+	http     http.Handler
+	started  time.Time
 	// stopping is closed when Run begins to stop: streams end then.
 	stopping chan struct{}
 }
@@ -137,7 +137,6 @@ func New(cfg Config) (*Server, error) {
 	if s.metrics, err = newCallMetrics(cfg.Meter); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "the API's metrics cannot be made")
 	}
-	s.grpc = grpc.NewServer(serverOptions(cfg)...)
 	s.registerServices()
 	if s.http, err = s.newHTTP(); err != nil {
 		return nil, err
@@ -155,9 +154,6 @@ func (s *Server) registerServices() {
 	grpc_health_v1.RegisterHealthServer(s, healthService{s: s})
 	reflection.Register(s)
 }
-
-// GetServiceInfo lists the registered services, for reflection.
-func (s *Server) GetServiceInfo() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
 // HTTP is the handler of the HTTP listener.
 func (s *Server) HTTP() http.Handler { return s.http }
