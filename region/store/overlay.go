@@ -42,8 +42,11 @@ type write struct {
 	next       int32 // 1 + the write before with the same hash, 0 for none
 }
 
-// searched stands for a record whose newest version is found by an ordered read only.
-const searched = -1
+// What heads holds when the newest version of a record is found by an ordered read only.
+const (
+	searched = -1 // until a version newer than the base is written
+	unsure   = -2 // until the Update ends: some version newer than the base may be among the writes
+)
 
 var _ state.KV = (*overlay)(nil)
 
@@ -166,14 +169,16 @@ func (o *overlay) noteVersion(prefix, key []byte, i int32) {
 	revision := ^binary.BigEndian.Uint64(key[len(prefix):])
 	hash := maphash.Bytes(o.seed, prefix)
 	switch before := o.heads[hash]; {
+	case before == unsure:
+		o.stale = append(o.stale, prefix)
 	case before > 0 && !bytes.HasPrefix(o.writes[before-1].key, prefix): // two records, one hash
-		o.search(hash, prefix)
+		o.search(hash, prefix, unsure)
 		o.stale = append(o.stale, versionPrefix(o.writes[before-1].key))
 	case before > 0 && bytes.Compare(o.writes[before-1].key, key) < 0: // an older one
 	case revision > o.published.Of(shard):
 		o.heads[hash] = i
 	default:
-		o.search(hash, prefix)
+		o.search(hash, prefix, searched)
 	}
 }
 
@@ -183,11 +188,20 @@ func (o *overlay) noteRemoval(prefix, key []byte) {
 	if i := o.heads[hash]; i > 0 && bytes.HasPrefix(o.writes[i-1].key, prefix) && !bytes.Equal(o.writes[i-1].key, key) {
 		return // the newest one stays, and it is newer than the one that goes
 	}
-	o.search(hash, prefix)
+	state := int32(searched)
+	shard := binary.BigEndian.Uint32(key[1:])
+	i := o.heads[hash]
+	if i > 0 { // perhaps of another record with this hash
+		o.stale = append(o.stale, versionPrefix(o.writes[i-1].key))
+	}
+	if i > 0 || i == unsure || ^binary.BigEndian.Uint64(key[len(prefix):]) > o.published.Of(shard) {
+		state = unsure
+	}
+	o.search(hash, prefix, state)
 }
 
-func (o *overlay) search(hash uint64, prefix []byte) {
-	o.heads[hash] = searched
+func (o *overlay) search(hash uint64, prefix []byte, state int32) {
+	o.heads[hash] = state
 	o.stale = append(o.stale, prefix)
 }
 
