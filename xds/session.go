@@ -26,6 +26,7 @@ type session struct {
 	signal  chan struct{}
 
 	release func() // gives the audience back
+	send    func() // sends what is due; nil when somebody asks for it
 
 	touched uint64 // the last publication that marked something here; the publisher's, under the world's lock
 
@@ -64,8 +65,15 @@ func (s *session) wake() {
 	}
 }
 
-// wakeIfDue wakes the stream unless it would find nothing: after most acknowledgements there is nothing.
-func (s *session) wakeIfDue() {
+// push sends what is due now, without ever waiting for the client.
+func (s *session) push() {
+	if s.send != nil {
+		s.send()
+	}
+}
+
+// anyDue reports whether there may be something to send: after most acknowledgements there is nothing.
+func (s *session) anyDue() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.world.mu.RLock()
@@ -75,9 +83,7 @@ func (s *session) wakeIfDue() {
 		w := &s.watches[t]
 		due = due || w.requested && !w.pending && (w.upserts() || !w.gone.empty())
 	}
-	if due {
-		s.wake()
-	}
+	return due
 }
 
 // close takes the session out of the world.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,8 +20,10 @@ import (
 	"supercluster/xds/resources"
 )
 
-// stream moves messages between a session and its client. The handler's goroutine sends; a second one receives,
-// so that a client that does not read can still be told that it is over.
+// stream moves messages between a session and its client. Whoever makes a response due sends it, the publisher after
+// a change or the receiving goroutine after a request, as long as that cannot block. The handler's goroutine takes
+// what may have to wait for the client, and waits itself for nothing but the end of the stream: a client that does
+// not read can still be told that it is over.
 type stream struct {
 	server    *Server
 	grpc      grpc.ServerStream
@@ -28,7 +31,10 @@ type stream struct {
 	connected time.Time
 	address   string
 
-	session   atomic.Pointer[session]
+	session atomic.Pointer[session]
+	// turn is held by whoever sends; over is set under it when the handler ends, after which nobody may.
+	turn      sync.Mutex
+	over      bool
 	sending   atomic.Int64 // since when a response waits to be taken, in Unix nanoseconds; 0: none does
 	done      chan error   // why the stream ends; the first one counts
 	greeted   chan struct{}
@@ -59,6 +65,7 @@ func (s *Server) serve(g grpc.ServerStream, delta bool) error {
 		return toStatus(err)
 	}
 	defer s.remove(st)
+	defer st.shut()
 	s.running.Go(st.receive)
 	err := st.run()
 	if err != nil && status.Code(err) != codes.Canceled {
@@ -134,8 +141,10 @@ func (st *stream) pump(s *session) error {
 	}
 }
 
-// flush sends everything that is due now.
+// flush sends everything that is due now, waiting for the client where it must.
 func (st *stream) flush(s *session) (time.Time, error) {
+	st.turn.Lock()
+	defer st.turn.Unlock()
 	for {
 		r, again := s.next(time.Now())
 		if r == nil {
@@ -145,6 +154,41 @@ func (st *stream) flush(s *session) (time.Time, error) {
 			return time.Time{}, err
 		}
 	}
+}
+
+// flushNow sends what is due and leaves the rest to the handler: what could block, and what has to wait.
+func (st *stream) flushNow() {
+	s := st.session.Load()
+	if !st.turn.TryLock() {
+		s.wake() // somebody sends; the handler looks again after that
+		return
+	}
+	defer st.turn.Unlock()
+	for !st.over {
+		if s.outstanding() >= inlineBytes {
+			s.wake()
+			return
+		}
+		r, again := s.next(time.Now())
+		if r == nil {
+			if !again.IsZero() {
+				s.wake() // the handler has the timer
+			}
+			return
+		}
+		st.server.stats.sent(r.bytes)
+		if err := st.grpc.SendMsg(r); err != nil {
+			st.end(err)
+			return
+		}
+	}
+}
+
+// shut makes sure that nobody sends once the handler has returned.
+func (st *stream) shut() {
+	st.turn.Lock()
+	defer st.turn.Unlock()
+	st.over = true
 }
 
 // send hands a response to gRPC. What may have to wait for the client does so in a goroutine, which ends with the
@@ -222,7 +266,9 @@ func (st *stream) receiveDelta() error {
 	if err := s.takeDelta(&req.DeltaDiscoveryRequest, time.Now()); err != nil {
 		return err
 	}
-	s.wakeIfDue()
+	if s.anyDue() {
+		st.flushNow()
+	}
 	return nil
 }
 
@@ -242,7 +288,9 @@ func (st *stream) receiveSotW() error {
 	if err := s.takeSotW(req, time.Now()); err != nil {
 		return err
 	}
-	s.wakeIfDue()
+	if s.anyDue() {
+		st.flushNow()
+	}
 	return nil
 }
 
@@ -290,6 +338,7 @@ func (st *stream) greet(n *corev3.Node) (*session, error) {
 		control = srv.control[1]
 	}
 	s := newSession(srv.publisher, a, c, st.delta, &srv.limits, control, st.connected)
+	s.send = st.flushNow
 	st.session.Store(s)
 	close(st.greeted)
 	return s, nil

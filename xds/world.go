@@ -1,9 +1,11 @@
 package xds
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc/mem"
 
@@ -161,7 +163,7 @@ type publication struct {
 	touched []*session
 }
 
-// publish changes a space and marks what changed in the streams that want it; they wake when all is in place.
+// publish changes a space and marks what changed in the streams that want it, then has those send it.
 // It reports how many resources changed.
 func (w *world) publish(sp *space, b batch) int {
 	if b.empty() {
@@ -185,10 +187,32 @@ func (w *world) publish(sp *space, b batch) int {
 		p.member(m)
 	}
 	w.mu.Unlock()
-	for _, s := range p.touched {
-		s.wake()
-	}
+	deliver(p.touched)
 	return changed
+}
+
+// severalCores is from how many streams on a delivery is worth more than one goroutine.
+const severalCores = 64
+
+// deliver has every session send what is due. The publisher does so itself, on all cores, instead of waking a
+// goroutine for each stream: that alone would cost as much as composing. No send of it ever blocks.
+func deliver(sessions []*session) {
+	if len(sessions) < severalCores {
+		for _, s := range sessions {
+			s.push()
+		}
+		return
+	}
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(sessions)); i = next.Add(1) - 1 {
+				sessions[i].push()
+			}
+		})
+	}
+	workers.Wait()
 }
 
 func (p *publication) put(put put) bool {
