@@ -7,9 +7,10 @@
 //
 // How a change travels: the publisher gets a view and what changed, rebuilds and encodes the touched resources
 // once, and swaps them into the world under its lock; in the same critical section it marks them in the streams
-// that asked for them and wakes those. A stream composes a response from its marks when the one before was
-// acknowledged: the resource bytes are shared, only a header of some hundred bytes is its own. What changes while
-// a response is in flight gathers as marks. There is no timer before a push.
+// that asked for them. Then it has those streams compose a response from their marks and hand it to gRPC, on all
+// cores: the resource bytes are shared, only a header of some hundred bytes is a stream's own. While a response is
+// not acknowledged, changes gather as marks. There is no timer before a push. What could block on a client is left
+// to that stream's own goroutine.
 //
 // The order is that of make before break: clusters and endpoints go before listeners and routes, which wait for
 // their acknowledgement; clusters are removed when nothing refers to them any more. Endpoints never wait for clusters:
