@@ -6,6 +6,7 @@ import (
 
 	"supercluster/internal/fault"
 	"supercluster/region/record"
+	"supercluster/region/state"
 )
 
 // lastResort is the part of the reserve below which a node stops: Dragonboat can not survive a full disk, and a
@@ -75,4 +76,40 @@ func (r *Region) alarm(ctx context.Context, p *parts, raise bool) {
 	r.duty(ctx, "reporting free disk space", record.Op{Type: record.OpAlarm, Alarm: &record.Alarm{
 		Kind: record.AlarmNoSpace, Replica: p.folder.Replica(), Raised: raise,
 	}})
+}
+
+// goneAfter is how long a node is not heard until its alarm no longer counts.
+const goneAfter = 10 * time.Minute
+
+// disarm clears the alarms of nodes that are gone: a node that died with a full disk can not do it, and would keep the
+// region from growing for ever. A node that comes back raises its alarm again within seconds. A leader does it once it
+// has led for long enough to know.
+func (r *Region) disarm(ctx context.Context, p *parts, led time.Duration) {
+	sum, err := p.store.Summary()
+	if err != nil || led < goneAfter {
+		return
+	}
+	for _, replica := range goneNodes(sum.Alarms, p.folder.Members(), r.LastHeard) {
+		r.log.Warn("the alarm of a node that is gone is cleared", "replica", replica)
+		r.duty(ctx, "clearing the alarm of a node that is gone", record.Op{Type: record.OpAlarm, Alarm: &record.Alarm{
+			Kind: record.AlarmNoSpace, Replica: replica, Raised: false,
+		}})
+	}
+}
+
+// goneNodes lists the replicas with a raised alarm that were not heard for goneAfter, or never.
+func goneNodes(alarms []state.Alarm, members map[string]uint64, heard func(string) (time.Duration, bool)) []uint64 {
+	var gone []uint64
+	for _, a := range alarms {
+		alive := false
+		for name, replica := range members {
+			if ago, ok := heard(name); replica == a.Replica && ok && ago < goneAfter {
+				alive = true
+			}
+		}
+		if !alive && a.Kind == record.AlarmNoSpace {
+			gone = append(gone, a.Replica)
+		}
+	}
+	return gone
 }

@@ -42,10 +42,7 @@ func (r *Region) arrive(ctx context.Context, p *parts) error {
 	if err := p.folder.SetRegionID(id); err != nil {
 		return err
 	}
-	r.wire.SetRegion(id, func(node string) bool {
-		_, found := p.nodeRecord(node)
-		return found
-	})
+	r.wire.SetRegion(id, p.mayKnow)
 	close(r.ready)
 	r.log.Info("node is ready", "region", r.cfg.Region, "node", r.cfg.Node, "replica", p.folder.Replica())
 	r.again(ctx, "writing this node's record", func(ctx context.Context) error { return r.writeNode(ctx, p) })

@@ -62,12 +62,14 @@ func (r *Region) reign(ctx context.Context, p *parts, term uint64) {
 	defer compact.Stop()
 	purge := time.NewTimer(0)
 	defer purge.Stop()
+	began := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-compact.C:
 			r.compact(ctx, p, now)
+			r.disarm(ctx, p, now.Sub(began))
 		case <-purge.C:
 			if r.purge(ctx, p) {
 				purge.Reset(purgeEvery)

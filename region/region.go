@@ -142,6 +142,9 @@ func (r *Region) Run(ctx context.Context) error {
 	}
 	defer p.folder.Close()
 	r.parts.Store(p)
+	if id, known := p.folder.RegionID(); known {
+		r.wire.SetRegion(id, p.mayKnow)
+	}
 	// The port outlives the replica, which hands over and says goodbye through it.
 	wireCtx, closeWire := context.WithCancel(context.Background())
 	defer closeWire()

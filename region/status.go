@@ -130,3 +130,10 @@ func (p *parts) nodeRecord(name string) (*pb.Node, bool) {
 	n := &pb.Node{}
 	return n, proto.Unmarshal(rec.Value, n) == nil
 }
+
+// mayKnow reports whether the region has seen a node before. While the store can not be read yet, it may have: a node
+// that lost its disk must not begin again only because the others are starting, too.
+func (p *parts) mayKnow(name string) bool {
+	_, found, _, err := p.store.Get(NodeKey(name), 0)
+	return err != nil || found
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,8 +74,9 @@ type grouper struct {
 	queue    fifo
 	sequence uint64
 	stopping bool
-	held     bool // no new group until there is another leader, or the hold is over
-	busy     int  // slots with a group
+	held     bool     // no new group until there is another leader, or the hold is over
+	busy     int      // slots with a group
+	open     []uint64 // sequences of the groups on their way
 
 	wakes []chan struct{} // one for each slot: the leader changed
 	drawn sync.Cond       // a slot became free
@@ -277,14 +279,23 @@ func (g *grouper) take(ops []*pending) ([]*pending, uint64) {
 	}
 	g.busy++
 	g.sequence++
+	g.open = append(g.open, g.sequence)
 	return ops, g.sequence
 }
 
+// windowFull reports whether another group would push the oldest open one out of the proposer window in the state: if
+// that one has to be proposed again, it could no longer be known whether it was applied.
+func (g *grouper) windowFull() bool {
+	return len(g.open) > 0 && g.sequence+1-slices.Min(g.open) >= record.WindowSize
+}
+
 // free ends a group. Operations given back are queued again, first.
-func (g *grouper) free(back []*pending) {
+func (g *grouper) free(sequence uint64, back []*pending) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.busy--
+	g.open = slices.DeleteFunc(g.open, func(open uint64) bool { return open == sequence })
+	g.work.Broadcast()
 	g.drawn.Broadcast()
 	kept := back[:0:0]
 	for _, p := range back {

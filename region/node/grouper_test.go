@@ -442,3 +442,24 @@ func TestGrouper_HoldEndsWithTheNextLeaderOrItsTime(t *testing.T) {
 		})
 	}
 }
+
+// A group that is still on its way keeps its place in the state's window: no group goes that would take it.
+func TestGrouper_NeverLeavesTheWindow(t *testing.T) {
+	g := &grouper{}
+	tests := []struct {
+		open     []uint64
+		sequence uint64
+		want     bool
+	}{
+		{nil, 5_000, false},
+		{[]uint64{7}, 7, false},
+		{[]uint64{7, 1_029}, 7 + record.WindowSize - 2, false},
+		{[]uint64{1_029, 7}, 7 + record.WindowSize - 1, true},
+	}
+	for _, tt := range tests {
+		g.open, g.sequence = tt.open, tt.sequence
+		if got := g.windowFull(); got != tt.want {
+			t.Errorf("windowFull with %v open after %d = %v, want %v", tt.open, tt.sequence, got, tt.want)
+		}
+	}
+}

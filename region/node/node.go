@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -236,6 +238,17 @@ func (g *guard) Update(entries []sm.Entry) ([]sm.Entry, error) {
 		select {} // the process is ending; this replica must not take another step
 	}
 	return done, nil
+}
+
+// RecoverFromSnapshot takes over a state that another replica sent. When it was only told to stop, it says so.
+func (g *guard) RecoverFromSnapshot(r io.Reader, stop <-chan struct{}) error {
+	err := g.IOnDiskStateMachine.RecoverFromSnapshot(r, stop)
+	if err == nil || errors.Is(err, sm.ErrSnapshotStopped) {
+		return err
+	}
+	g.fail(err)
+	<-stop
+	return sm.ErrSnapshotStopped
 }
 
 // Sync makes what was applied durable.

@@ -37,11 +37,11 @@ func (s *slot) run(ctx context.Context) {
 		}
 		s.ops, s.sequence = ops, sequence
 		if !s.encode() {
-			s.g.free(nil)
+			s.g.free(sequence, nil)
 			continue
 		}
 		back, why := s.carry(ctx)
-		s.g.free(back)
+		s.g.free(sequence, back)
 		if back != nil {
 			s.pause(ctx, why)
 		}
