@@ -45,8 +45,16 @@ func TestMain(m *testing.M) {
 //	ports N                   set P1..PN to free ports
 //	certs                     write ca.pem and NAME.pem, NAME.key for node, ops, reader, proxy and nobody
 func TestScripts(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raceDetector {
+		// A start of the program takes many times longer then; most scripts are about what one-shot commands say.
+		scripts = []string{"testdata/script/quickstart.txtar", "testdata/script/watch.txtar", "testdata/script/region.txtar"}
+	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Files:               scripts,
 		Setup:               setup,
 		Cmds:                commands(),
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
