@@ -97,8 +97,7 @@ func (n *ndjson) writeLine(line []byte) error {
 	return nil
 }
 
-// start begins the answer. From here on the listener's time for a request no longer counts: the server would take
-// its passing for the client's departure.
+// start begins the answer.
 func (n *ndjson) start() {
 	if n.started {
 		return
@@ -106,9 +105,6 @@ func (n *ndjson) start() {
 	n.started = true
 	n.w.Header().Set("Content-Type", "application/x-ndjson")
 	n.w.Header().Set("Cache-Control", "no-store")
-	if err := n.control.SetReadDeadline(time.Time{}); err != nil {
-		n.broken = true // a connection without deadlines: the first write will tell
-	}
 }
 
 func (n *ndjson) writeError(err error, id string) {

@@ -160,6 +160,9 @@ func TestWatch_Refusals(t *testing.T) {
 
 	// A watch from the future of this node waits for it.
 	ahead := h.startWatch(t, &pb.WatchRequest{FromRevision: first + 4})
+	if _, err := ahead.Header(); err != nil { // the watch stands
+		t.Fatal(err)
+	}
 	h.put(t, "a", "skipped")
 	h.put(t, "a", "shown")
 	receive(t, ahead, "PUT CONFIG a=shown")
