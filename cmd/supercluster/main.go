@@ -26,11 +26,31 @@ var version = "dev"
 
 func main() {
 	began := processStart(time.Now())
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go awaitSignals(signals, cancel)
 	os.Exit(run(ctx, began, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
+
+// patience is how long after the first signal a second one still counts as the same: timeout(1) and shells signal
+// a process and its group.
+const patience = time.Second
+
+// awaitSignals asks the process to stop at the first signal, and ends it at once at one that comes later.
+func awaitSignals(signals <-chan os.Signal, stop func()) {
+	<-signals
+	stop()
+	first := time.Now()
+	for range signals {
+		if time.Since(first) > patience {
+			os.Exit(exitInterrupted)
+		}
+	}
+}
+
+// exitInterrupted is the exit code of a process that a signal ended.
+const exitInterrupted = 130
 
 // run is main with its surroundings as arguments.
 func run(ctx context.Context, began time.Time, args []string, in io.Reader, out, errOut io.Writer) int {
@@ -45,7 +65,7 @@ func run(ctx context.Context, began time.Time, args []string, in io.Reader, out,
 		_ = pprof.Lookup("goroutine").WriteTo(errOut, 2)
 	}
 	if ctx.Err() != nil && fault.Is(err, fault.Canceled) {
-		return 130
+		return exitInterrupted
 	}
 	return cli.Report(errOut, err)
 }

@@ -202,6 +202,7 @@ func last(ts *testscript.TestScript) *proc {
 func cmdHalt(ts *testscript.TestScript, _ bool, _ []string) {
 	p := last(ts)
 	ts.Check(p.cmd.Process.Signal(os.Interrupt))
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // as timeout(1) does: it must not cut the stop short
 	select {
 	case <-p.done:
 	case <-time.After(20 * time.Second):

@@ -85,6 +85,19 @@ func (g *Group) Run(ctx context.Context, parts ...Part) error {
 	return errors.Join(cause, stopAll(log, started, cause))
 }
 
+// wasReady reports whether the part came so far that others could use it.
+func (r *running) wasReady() bool {
+	if r.Ready == nil {
+		return true
+	}
+	select {
+	case <-r.Ready:
+		return true
+	default:
+		return false
+	}
+}
+
 // errAsked says that the start was given up because the caller's context ended.
 var errAsked = errors.New("asked to stop")
 
@@ -145,7 +158,12 @@ func stopAll(log *slog.Logger, parts []*running, cause error) error {
 		select {
 		case <-r.done:
 			limit.Stop()
-			if r.err != nil && !errors.Is(r.err, context.Canceled) && !errors.Is(cause, r.err) {
+			switch {
+			case r.err == nil || errors.Is(r.err, context.Canceled) || errors.Is(cause, r.err):
+			case !r.wasReady():
+				// It was told to stop while it started: that it could not is no failure.
+				log.Info("part gave up its start", "part", r.Name, "error", r.err)
+			default:
 				errs = append(errs, fmt.Errorf("stop %s: %w", r.Name, r.err))
 			}
 			log.Debug("part stopped", "part", r.Name, "took", time.Since(began))

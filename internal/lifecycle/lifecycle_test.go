@@ -130,6 +130,18 @@ func TestRun_ContextEndsWhileStarting(t *testing.T) {
 	})
 }
 
+func TestRun_APartThatCannotFinishItsStartIsNoFailure(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	starting := Part{Name: "slow", Ready: make(chan struct{}), Run: func(ctx context.Context) error {
+		cancel()
+		<-ctx.Done()
+		return errors.New("open did not complete")
+	}}
+	if err := (&Group{}).Run(ctx, starting); err != nil {
+		t.Errorf("error = %v, want none: it was asked to stop", err)
+	}
+}
+
 func TestRun_StuckPartIsNamedAndTheRestStillStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr trace
