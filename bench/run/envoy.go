@@ -102,7 +102,7 @@ func (h *httpLoad) once(ctx context.Context, client *http.Client, url string) {
 
 // benchEnvoy measures, with one real Envoy under HTTP load, an endpoint change until Envoy has acknowledged it.
 func benchEnvoy(ctx context.Context, opt options) ([]measure.Row, error) {
-	envoy := findEnvoy()
+	envoy := procs.FindEnvoy("", ".")
 	if envoy == "" {
 		return nil, fmt.Errorf("there is no Envoy: run `make tools`, or set ENVOY_BIN")
 	}
@@ -237,18 +237,6 @@ func leaveAndReturn(ctx context.Context, plane *controlPlane) error {
 		}
 	}
 	return nil
-}
-
-func findEnvoy() string {
-	for _, path := range []string{os.Getenv("ENVOY_BIN"), filepath.Join(".tools", "bin", "envoy")} {
-		if abs, err := filepath.Abs(path); path != "" && err == nil {
-			if _, err := os.Stat(abs); err == nil {
-				return abs
-			}
-		}
-	}
-	path, _ := exec.LookPath("envoy")
-	return path
 }
 
 func runEnvoy(group *procs.Group, envoy, bootstrap string) error {

@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"supercluster/internal/procs"
 )
 
 // The demo passes its own checks. Its backends are the demo's program, so it is built first.
 func TestDemo(t *testing.T) {
 	binary := os.Getenv("SUPERCLUSTER_BINARY")
-	envoy := findEnvoy("../../.tools/bin/envoy")
+	envoy := procs.FindEnvoy("", "../..")
 	if binary == "" || envoy == "" {
 		if os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") != "" {
 			t.Fatal("the server or Envoy is missing: run `make test`")

@@ -8,10 +8,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"time"
+
+	"supercluster/internal/procs"
 )
 
 func main() {
@@ -30,30 +30,11 @@ func main() {
 	defer cancel()
 
 	d := &demo{out: os.Stdout, rate: *rate}
-	if err := d.run(ctx, *binary, findEnvoy(*envoy)); err != nil {
+	if err := d.run(ctx, *binary, procs.FindEnvoy(*envoy, ".")); err != nil {
 		d.check(false, "the demo could not go on: %v", err)
 	}
 	fmt.Printf("demo: %d passed, %d failed\n", d.passed, d.failed)
 	if d.failed > 0 {
 		os.Exit(1)
 	}
-}
-
-// findEnvoy gives the path of an Envoy binary, or "" when there is none.
-func findEnvoy(given string) string {
-	candidates := []string{given, os.Getenv("ENVOY_BIN"), filepath.Join(".tools", "bin", "envoy")}
-	if found, err := exec.LookPath("envoy"); err == nil {
-		candidates = append(candidates, found)
-	}
-	for _, path := range candidates {
-		if path == "" {
-			continue
-		}
-		if abs, err := filepath.Abs(path); err == nil {
-			if _, err := os.Stat(abs); err == nil {
-				return abs
-			}
-		}
-	}
-	return ""
 }

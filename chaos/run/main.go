@@ -9,9 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"time"
 )
 
@@ -45,23 +43,4 @@ func main() {
 	if r.failed > 0 {
 		os.Exit(1)
 	}
-}
-
-// findEnvoy gives the path of an Envoy binary, or "" when there is none.
-func findEnvoy(given string) string {
-	candidates := []string{given, os.Getenv("ENVOY_BIN"), filepath.Join(".tools", "bin", "envoy")}
-	if found, err := exec.LookPath("envoy"); err == nil {
-		candidates = append(candidates, found)
-	}
-	for _, path := range candidates {
-		if path == "" {
-			continue
-		}
-		if abs, err := filepath.Abs(path); err == nil {
-			if _, err := os.Stat(abs); err == nil {
-				return abs
-			}
-		}
-	}
-	return ""
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"supercluster/internal/procs"
 )
 
 // A short run of what `make chaos` does in full: real processes, the leader killed under a recorded history.
@@ -18,10 +20,7 @@ func TestKillLeader(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	envoy := findEnvoy("")
-	if envoy == "" {
-		envoy = findEnvoy("../../.tools/bin/envoy")
-	}
+	envoy := procs.FindEnvoy("", "../..")
 	r := &runner{options: options{binary: binary, envoy: envoy, kills: 3, writers: 8}}
 	if err := r.run(ctx); err != nil {
 		t.Fatal(err)

@@ -58,7 +58,7 @@ func (r *runner) run(ctx context.Context) error {
 	if r.writers, err = newWriters(r.region.GRPC); err != nil {
 		return err
 	}
-	if r.proxy, err = startProxy(starting, r.group, r.region, binary, findEnvoy(r.envoy)); err != nil {
+	if r.proxy, err = startProxy(starting, r.group, r.region, binary, procs.FindEnvoy(r.envoy, ".")); err != nil {
 		return err
 	}
 	if r.proxy == nil && os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") != "" {
