@@ -13,9 +13,10 @@ import (
 	"supercluster/region/record"
 )
 
-// Bounds of grouping. A group is what queued while the groups before it were on their way; no timer makes it wait.
+// Bounds of grouping. A group is what queued while the groups before it were on their way; no timer makes it wait. One
+// group at a time is best: at 256 writers two more only made groups smaller (docs/figures.md).
 const (
-	defaultDepth  = 3
+	defaultDepth  = 1
 	maxGroupOps   = 512
 	maxGroupBytes = 256 << 10
 	maxQueuedOps  = 16 << 10
