@@ -12,6 +12,7 @@ import (
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/health/check"
+	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 	"supercluster/registry"
 )
@@ -101,7 +102,7 @@ func alone(t *testing.T) (*region, *world, *Runner) {
 }
 
 func TestActive_Lifecycle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, w, _ := alone(t)
 		r.register(tcpInstance("web", "1", 2))
 		expect := func(what string, want pb.Health) {
@@ -144,7 +145,7 @@ func TestActive_Lifecycle(t *testing.T) {
 }
 
 func TestActive_Schedule(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, w, _ := alone(t)
 		w.takes = 300 * time.Millisecond
 		r.register(tcpInstance("web", "1", 1))
@@ -166,7 +167,7 @@ func TestActive_Schedule(t *testing.T) {
 
 // TestActive_SlowProbes: a probe that takes longer than the interval is not made up for.
 func TestActive_SlowProbes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, w, _ := alone(t)
 		w.takes = 2500 * time.Millisecond
 		r.register(tcpInstance("web", "1", 1))
@@ -185,7 +186,7 @@ func TestActive_SlowProbes(t *testing.T) {
 
 // TestActive_Start: a node that starts spreads the checks whose health is known, and probes the others at once.
 func TestActive_Start(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, w := newRegion(t), newWorld()
 		const n = 200
 		for i := range n {
@@ -227,7 +228,7 @@ func TestActive_Start(t *testing.T) {
 // TestActive_TenThousand: the probes in flight are bounded, every check is probed in its interval all the same, and
 // transitions that come together are written together.
 func TestActive_TenThousand(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, w := newRegion(t), newWorld()
 		const n = 10000
 		for i := range n / 100 {
@@ -264,7 +265,7 @@ func TestActive_TenThousand(t *testing.T) {
 
 // TestActive_Stops: what drains or is gone is not probed again, and a check made again starts anew.
 func TestActive_Stops(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, w, n := alone(t)
 		r.register(tcpInstance("web", "1", 1))
 		time.Sleep(5 * time.Second)
@@ -302,7 +303,7 @@ func TestActive_Stops(t *testing.T) {
 
 // TestActive_NewDefinition: a changed check is probed as it is now, at once, and keeps its health until then.
 func TestActive_NewDefinition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, w, _ := alone(t)
 		r.register(tcpInstance("web", "1", 10))
 		time.Sleep(time.Second)
@@ -326,7 +327,7 @@ func TestActive_NewDefinition(t *testing.T) {
 
 // TestWriter_Retries: a transition is written once writing works again, and only if it still holds then.
 func TestWriter_Retries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, w, _ := alone(t)
 		for i := range 3 {
 			in := tcpInstance("web", fmt.Sprint(i), 1)

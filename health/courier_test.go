@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 )
 
@@ -71,7 +72,7 @@ func odd(req *pb.HeartbeatRequest) (unknown []uint32, err error) {
 
 // TestCourier_Batches: what queues while a message is on its way goes together, and each caller gets its own answer.
 func TestCourier_Batches(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &post{takes: 100 * time.Millisecond, answer: odd}
 		n := away(t, p)
 		const callers = 300
@@ -105,7 +106,7 @@ func TestCourier_Batches(t *testing.T) {
 
 // TestCourier_Bounds: messages are bounded, and so is what waits.
 func TestCourier_Bounds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &post{takes: time.Second, answer: odd}
 		n := away(t, p)
 		call := func() []*pb.HeartbeatTarget {
@@ -144,7 +145,7 @@ func TestCourier_Bounds(t *testing.T) {
 // TestCourier_Failures: a call that fails, and an answer that makes no sense, are errors to the caller; the next
 // heartbeats go again.
 func TestCourier_Failures(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &post{answer: odd}
 		n := away(t, p)
 		target := []*pb.HeartbeatTarget{{Instance: "1"}}

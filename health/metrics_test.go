@@ -9,10 +9,11 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/internal/bubble"
 )
 
 func TestMetrics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		reader := sdkmetric.NewManualReader()
 		r, w := newRegion(t), newWorld()
 		r.node("n1")

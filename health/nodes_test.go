@@ -8,13 +8,14 @@ import (
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 )
 
 // TestNodes_TakeOver: each check is one node's; when a node dies the others probe its checks within 3 s of its death,
 // and theirs stay where they are; when it returns it gets its own back.
 func TestNodes_TakeOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, w := newRegion(t), newWorld()
 		stops := map[string]func(){}
 		for _, name := range []string{"n1", "n2", "n3"} {
@@ -103,7 +104,7 @@ func TestNodes_TakeOver(t *testing.T) {
 // TestNodes_WrongLastWord: two nodes both take a check for theirs for a while, and the one that is wrong writes last.
 // The owner sees it at its next probe and writes again.
 func TestNodes_WrongLastWord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, w, _ := alone(t)
 		r.register(tcpInstance("web", "1", 1))
 		time.Sleep(3 * time.Second)
@@ -126,7 +127,7 @@ func TestNodes_WrongLastWord(t *testing.T) {
 
 // TestNodes_Heartbeats: any node takes heartbeats for any session; the owner hears them all.
 func TestNodes_Heartbeats(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRegion(t)
 		for _, name := range []string{"n1", "n2", "n3"} {
 			r.node(name)
@@ -202,7 +203,7 @@ func TestNodes_Heartbeats(t *testing.T) {
 // TestNodes_Disagree: while nodes do not agree on who lives, a heartbeat goes on to the node that its receiver takes
 // for the owner, and no further.
 func TestNodes_Disagree(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRegion(t)
 		n1, n2, n3 := r.node("n1"), r.node("n2"), r.node("n3")
 		// n1 knows n1 and n2, n2 knows n2 and n3, n3 knows only itself: it takes every check for its own.

@@ -13,6 +13,7 @@ import (
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/health/check"
+	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/registry"
@@ -32,7 +33,7 @@ func beat(t *testing.T, n *Runner, targets ...*pb.HeartbeatTarget) []uint32 {
 }
 
 func TestTTL_Lifecycle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, _, n := alone(t)
 		r.register(ttlInstance("web", "1", 10))
 		web := &pb.HeartbeatTarget{Service: "web", Instance: "1"}
@@ -88,7 +89,7 @@ func TestTTL_Lifecycle(t *testing.T) {
 
 // TestTTL_NeverHeardOf: the expiry of a check that never had a heartbeat is written once, for it says why.
 func TestTTL_NeverHeardOf(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, _, _ := alone(t)
 		r.register(ttlInstance("web", "1", 5))
 		time.Sleep(time.Minute)
@@ -100,7 +101,7 @@ func TestTTL_NeverHeardOf(t *testing.T) {
 
 // TestTTL_MassExpiry: when most of many sessions fall silent at once they are given one more TTL, once.
 func TestTTL_MassExpiry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r, _, n := alone(t)
 		const sessions = 100
 		var targets []*pb.HeartbeatTarget

@@ -7,10 +7,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"supercluster/internal/bubble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -45,7 +46,7 @@ func (t *trace) part(name string, readyAfter, stopAfter time.Duration) Part {
 }
 
 func TestRun_StartsInOrderAndStopsInReverse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var tr trace
 		ctx, cancel := context.WithCancel(t.Context())
 		g := &Group{OnReady: func() { tr.add("group ready"); cancel() }}
@@ -100,7 +101,7 @@ func TestRun_APartThatFailsStopsTheRest(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				var tr trace
 				err := (&Group{}).Run(t.Context(), tt.parts(&tr)...)
 				if err == nil || err.Error() != tt.want {
@@ -115,7 +116,7 @@ func TestRun_APartThatFailsStopsTheRest(t *testing.T) {
 }
 
 func TestRun_ContextEndsWhileStarting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var tr trace
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 		defer cancel()
@@ -143,7 +144,7 @@ func TestRun_APartThatCannotFinishItsStartIsNoFailure(t *testing.T) {
 }
 
 func TestRun_StuckPartIsNamedAndTheRestStillStops(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var tr trace
 		release := make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())

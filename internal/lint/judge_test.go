@@ -42,3 +42,14 @@ func TestImpurities(t *testing.T) {
 		t.Errorf("impurities = %s", got)
 	}
 }
+
+func TestCalls(t *testing.T) {
+	const src = "package p\nfunc f() { synctest.Test(nil, nil); synctest.Wait(); bubble.Test(nil, nil) }"
+	file, err := parser.ParseFile(token.NewFileSet(), "p.go", src, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(calls(file, "synctest", "Test")); got != 1 {
+		t.Errorf("%d calls of synctest.Test found, want 1", got)
+	}
+}

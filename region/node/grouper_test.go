@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 )
@@ -67,7 +68,7 @@ func within(d time.Duration) (context.Context, context.CancelFunc) {
 }
 
 func TestGrouper_CollectsWhileAGroupIsOnItsWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newWorkbench(t, 1, nil)
 		b.log.hold = make(chan struct{})
 		var callers sync.WaitGroup
@@ -102,7 +103,7 @@ func TestGrouper_CollectsWhileAGroupIsOnItsWay(t *testing.T) {
 }
 
 func TestGrouper_GroupsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newWorkbench(t, 1, nil)
 		b.log.hold = make(chan struct{})
 		var callers sync.WaitGroup
@@ -153,7 +154,7 @@ func TestGrouper_LostGroupGoesAgainUnderItsName(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				b := newWorkbench(t, 2, tt.plan)
 				if tt.changes {
 					time.AfterFunc(80*time.Millisecond, func() { b.elect(false) })
@@ -184,7 +185,7 @@ func TestGrouper_LostGroupGoesAgainUnderItsName(t *testing.T) {
 }
 
 func TestGrouper_DroppedOperationsQueueAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newWorkbench(t, 1, func(n int, _ *record.Entry) fate {
 			switch {
 			case n <= 2:
@@ -227,7 +228,7 @@ func TestGrouper_DeadlinesTellWhatIsKnown(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				b := newWorkbench(t, 2, tt.plan)
 				b.elect(tt.leader)
 				ctx, cancel := within(2013 * time.Millisecond)
@@ -246,7 +247,7 @@ func TestGrouper_DeadlinesTellWhatIsKnown(t *testing.T) {
 }
 
 func TestGrouper_AnOperationWithoutADeadlineEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newWorkbench(t, 2, func(int, *record.Entry) fate { return fate{lost: true} })
 		began := time.Now()
 		if _, err := b.g.propose(context.Background(), put("a")); !fault.Is(err, fault.OutcomeUnknown) {
@@ -259,7 +260,7 @@ func TestGrouper_AnOperationWithoutADeadlineEnds(t *testing.T) {
 }
 
 func TestGrouper_WhatCanNotBeEncodedHurtsNobodyElse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newWorkbench(t, 1, nil)
 		b.log.hold = make(chan struct{})
 		bad := record.Op{Type: record.OpTxn, Tenant: 1, RequestID: strings.Repeat("r", record.MaxRequestID+1), Txn: put("b").Txn}
@@ -285,7 +286,7 @@ func TestGrouper_WhatCanNotBeEncodedHurtsNobodyElse(t *testing.T) {
 }
 
 func TestGrouper_QueueIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newWorkbench(t, 1, nil)
 		b.log.hold = make(chan struct{})
 		var callers sync.WaitGroup
@@ -310,7 +311,7 @@ func TestGrouper_QueueIsBounded(t *testing.T) {
 }
 
 func TestGrouper_StopAnswersEverybody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newWorkbench(t, 1, func(int, *record.Entry) fate { return fate{lost: true} })
 		errs := make(chan error, 2)
 		for _, id := range []string{"on its way", "queued"} {
@@ -340,7 +341,7 @@ func TestGrouper_StopAnswersEverybody(t *testing.T) {
 // acknowledged ran, what was answered with "nothing was done" never ran.
 func TestGrouper_ExactlyOnceUnderFaults(t *testing.T) {
 	for seed := range uint64(40) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 7))
 			var mu sync.Mutex
 			draw := func(n int) int {
@@ -407,7 +408,7 @@ func TestGrouper_ExactlyOnceUnderFaults(t *testing.T) {
 
 func TestGrouper_HoldEndsWithTheNextLeaderOrItsTime(t *testing.T) {
 	for _, elected := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			b := newWorkbench(t, 2, func(int, *record.Entry) fate { return fate{after: 30 * time.Millisecond} })
 			var callers sync.WaitGroup
 			call := func(id string) (took *time.Duration) {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 )
 
@@ -35,7 +36,7 @@ func newReadBench(t *testing.T, log *fakeLog) (*reads, *atomic.Bool) {
 
 // One ReadIndex serves all who arrived before it began; who arrives later waits for the next one.
 func TestReads_ShareButNeverJoinWhatBegan(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		log := newFakeLog(nil)
 		log.hold = make(chan struct{})
 		r, _ := newReadBench(t, log)
@@ -87,7 +88,7 @@ func TestReads_LostAndDroppedGoAgain(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				log := newFakeLog(nil)
 				log.read = tt.read
 				r, _ := newReadBench(t, log)
@@ -105,7 +106,7 @@ func TestReads_LostAndDroppedGoAgain(t *testing.T) {
 
 // The age counts from when the ReadIndex began that got an answer, not from one that was lost or from the answer.
 func TestReads_AgeCountsFromTheBeginning(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		log := newFakeLog(nil)
 		log.read = func(n int) fate { return fate{lost: n == 1, after: 100 * time.Millisecond} }
 		r, _ := newReadBench(t, log)
@@ -122,7 +123,7 @@ func TestReads_AgeCountsFromTheBeginning(t *testing.T) {
 }
 
 func TestReads_DeadlinesTellWhatIsKnown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		log := newFakeLog(nil)
 		log.read = func(int) fate { return fate{dropped: true} }
 		r, leader := newReadBench(t, log)

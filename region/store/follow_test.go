@@ -8,11 +8,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 )
@@ -278,7 +278,7 @@ func TestFollow_ASlowOneCostsNobodyAnything(t *testing.T) {
 }
 
 func TestFollow_ProgressWhileIdle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ring := newRing(100, 1<<20)
 		s := &Store{ring: ring}
 		ring.reset(record.Positions{System: 1, Data: 1})

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/region/state"
@@ -184,7 +185,7 @@ func TestRunner_LoadsThenFollows(t *testing.T) {
 }
 
 func TestRunner_WaitEndsWithContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRegion(t)
 		runner := start(t, r, Config{})
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -201,7 +202,7 @@ func TestRunner_WaitEndsWithContext(t *testing.T) {
 }
 
 func TestRunner_RebuildsWhenHistoryIsGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRegion(t)
 		r.gate = make(chan struct{})
 		reader := sdkmetric.NewManualReader()
@@ -272,7 +273,7 @@ func sum(t *testing.T, reader *sdkmetric.ManualReader, name string) int64 {
 }
 
 func TestRunner_RetriesLoads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRegion(t)
 		for range 8 {
 			r.failLoads = append(r.failLoads, fault.New(fault.Unavailable, "no leader"))
@@ -296,7 +297,7 @@ func TestRunner_EndsWhereItCannotGoOn(t *testing.T) {
 }
 
 func TestRunner_StopsWhileItWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRegion(t)
 		r.failLoads = slices.Repeat([]error{fault.New(fault.Busy, "later")}, 1000)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -308,7 +309,7 @@ func TestRunner_StopsWhileItWaits(t *testing.T) {
 }
 
 func TestFollow_Merges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRegion(t)
 		runner := start(t, r, Config{})
 		type call struct {
