@@ -27,3 +27,6 @@ var (
 	TenantValue    = tenantValue
 	NamespaceValue = namespaceValue
 )
+
+// TrimEvery is how many rows a config record may have more than it must.
+const TrimEvery = trimEvery

@@ -5,8 +5,13 @@ import "supercluster/region/record"
 // Config records keep their last versions whatever is compacted, so that a client's compaction does not erase rollback.
 // A row goes when both hold: there are ConfigVersions newer rows, and no revision that may be read shows it. The write
 // that makes the second come true removes it: a put of the record, else the purge.
+//
+// To look for such rows costs a seek from the oldest row on, several times what the rest of a put costs. So a put looks
+// at every trimEvery-th version only, and the purge at one of trimEvery changes and at the last one of a record.
 const (
-	// trimAtOnce bounds the rows that one write removes from one record.
+	// trimEvery is a power of two, and how many rows a record may have more than it must.
+	trimEvery = 16
+	// trimAtOnce bounds the rows that one write removes from one record. It is more than come together between two looks.
 	trimAtOnce = 64
 	// dropKeysAtOnce and dropRowsAtOnce bound what one write removes of deleted records.
 	dropKeysAtOnce = 4
@@ -31,7 +36,7 @@ func (m *machine) keepHistory(c *change) error {
 			return err
 		}
 	}
-	if c.ordinal > record.ConfigVersions {
+	if c.ordinal > record.ConfigVersions && c.ordinal%trimEvery == 0 {
 		return m.trim(k, c.ordinal)
 	}
 	return nil

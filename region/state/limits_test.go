@@ -145,7 +145,7 @@ func TestQuota(t *testing.T) {
 	checkStatuses(t, w.smallLines(t, "put x "+strings.Repeat("x", 101), "put x 1"), record.StatusQuota, record.StatusOK)
 }
 
-// A put removes its own version 32 before, once compaction lets it.
+// Every 16th put removes what has 32 newer versions, once compaction lets it.
 func TestConfigHistory_KeepsTheLastVersions(t *testing.T) {
 	w := newRegion(t)
 	for i := range 50 {
@@ -165,13 +165,18 @@ func TestConfigHistory_KeepsTheLastVersions(t *testing.T) {
 	check(2) // nothing is compacted: every revision can still be read
 	w.line(t, "compact 1 30")
 	check(2)
-	w.line(t, "put config:app 52") // 32 newer than 20, and 21 superseded it before 30
-	check(21)
-	w.line(t, "compact 1 52")
+	for revision := 52; revision <= 64; revision++ { // versions 51 to 63
+		w.line(t, fmt.Sprintf("put config:app %d", revision))
+	}
+	check(2)
+	w.line(t, "put config:app 65") // version 64: 30 superseded 29 at the floor, and both have 32 newer ones
+	check(30)
+	w.line(t, "compact 1 65")
+	check(30)
 	w.line(t, "purge 1 1000") // a purge does it where no put comes
-	check(21)
-	w.line(t, "put config:app 53")
-	check(22)
+	check(34)
+	w.line(t, "put config:app 66")
+	check(34)
 	if n := w.summary(t).Keys; n != 3 {
 		t.Errorf("%d keys", n)
 	}
@@ -198,7 +203,7 @@ func TestConfigHistory_OfARecordThatComesAndGoes(t *testing.T) {
 		w.line(t, fmt.Sprintf("compact 1 %d", w.summary(t).Positions.Data))
 	}
 	records, err := state.History(w.kv, key("config:app"), 0)
-	if err != nil || len(records) > record.ConfigVersions+1 {
+	if err != nil || len(records) > record.ConfigVersions+state.TrimEvery {
 		t.Errorf("%d versions, %v", len(records), err)
 	}
 	if n := w.rows(t, record.SpaceDeleted); n != 1 {
@@ -255,5 +260,24 @@ func TestTenancyValues_AreMessages(t *testing.T) {
 	}
 	if !proto.Equal(&namespace, &pb.Namespace{Tenant: "acme", Name: "prod"}) {
 		t.Errorf("namespace %v", &namespace)
+	}
+}
+
+// A burst of versions that ends below the floor is trimmed by the purge alone, whatever the revisions it fell on.
+func TestConfigHistory_PurgeEndsABurst(t *testing.T) {
+	for records := range 3 { // written in turns
+		w := newRegion(t)
+		for i := range 400 {
+			w.line(t, fmt.Sprintf("put config:app%d %d", i%(records+1), i))
+		}
+		w.line(t, "put config:last 1")
+		w.line(t, fmt.Sprintf("compact 1 %d", w.summary(t).Positions.Data))
+		w.line(t, "purge 1 1000")
+		for i := range records + 1 {
+			history, err := state.History(w.kv, key(fmt.Sprintf("config:app%d", i)), 0)
+			if err != nil || len(history) != record.ConfigVersions {
+				t.Errorf("%d of %d in turns: %d versions, %v", i, records+1, len(history), err)
+			}
+		}
 	}
 }

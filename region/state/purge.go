@@ -84,7 +84,7 @@ func (m *machine) purgeable(shard uint32, floor uint64, changes int) (revisions 
 // and a tombstone itself.
 func (m *machine) purgeChange(c *record.Change, revision uint64) error {
 	if c.Key.Kind == record.KindConfig {
-		return m.purgeConfig(c)
+		return m.purgeConfig(c, revision)
 	}
 	if c.Previous != 0 {
 		if err := m.purgeVersion(c.Key, c.Previous); err != nil {
@@ -111,7 +111,7 @@ func (m *machine) purgeVersion(k record.Key, revision uint64) error {
 }
 
 // purgeConfig leaves the last versions, and the history of deleted records up to the tenant's limit.
-func (m *machine) purgeConfig(c *record.Change) error {
+func (m *machine) purgeConfig(c *record.Change, revision uint64) error {
 	if c.Type == record.EventDelete {
 		if err := m.dropDeleted(c.Key.Tenant); err != nil {
 			return err
@@ -121,7 +121,16 @@ func (m *machine) purgeConfig(c *record.Change) error {
 	if err != nil || !v.found || v.head.Ordinal <= record.ConfigVersions {
 		return err
 	}
+	if v.revision != revision && !drawn(revision) {
+		return nil // a later change of the record will look
+	}
 	return m.trim(c.Key, v.head.Ordinal)
+}
+
+// drawn picks one of trimEvery revisions, the same on every replica. The multiplier is the golden ratio's: records that
+// are written in turns must not all miss, as they could with a remainder of the revision itself.
+func drawn(revision uint64) bool {
+	return (revision*0x9E3779B97F4A7C15)>>32%trimEvery == 0
 }
 
 // purgeOrphan removes rows of one deleted namespace or tenant, at most limit of them.
