@@ -42,16 +42,24 @@ const (
 const (
 	opQueued int32 = iota // nothing was done with it
 	opTaken               // it is part of a group that may be in the log
-	opLeft                // its caller went away
+	opDone                // it is answered, or given up
 )
 
 // pending is an operation that a caller waits for.
 type pending struct {
 	op       record.Op
 	size     int
+	ctx      context.Context // of the caller; only reap asks it
 	deadline time.Time
 	state    atomic.Int32
 	done     chan answer
+}
+
+// answer ends the wait of the caller, unless it was ended before.
+func (p *pending) answer(a answer) {
+	if p.state.Swap(opDone) != opDone {
+		p.done <- a
+	}
 }
 
 type answer struct {
@@ -75,7 +83,9 @@ type grouper struct {
 	queue    fifo
 	sequence uint64
 	stopping bool
-	held     bool     // no new group until there is another leader, or the hold is over
+	held     bool // no new group until there is another leader, or the hold is over
+	gather   gather
+	reaper   reaper
 	busy     int      // slots with a group
 	open     []uint64 // sequences of the groups on their way
 
@@ -90,6 +100,7 @@ func newGrouper(replica, boot uint64, depth int, log *slog.Logger, m *metrics, h
 	g := &grouper{replica: replica, boot: boot, depth: depth, slog: log, metrics: m, hasLeader: hasLeader}
 	g.work = sync.NewCond(&g.mu)
 	g.drawn.L = &g.mu
+	g.reaper.reap = g.reap
 	for range depth {
 		g.wakes = append(g.wakes, make(chan struct{}, 1))
 	}
@@ -101,47 +112,21 @@ func (g *grouper) propose(ctx context.Context, op record.Op) (record.Result, err
 	if err := ctx.Err(); err != nil {
 		return record.Result{}, g.undone(err)
 	}
-	p := &pending{op: op, size: opSize(&op), done: make(chan answer, 1)}
+	p := &pending{op: op, size: opSize(&op), ctx: ctx, done: make(chan answer, 1)}
 	if p.size > record.MaxEntryBytes {
 		return record.Result{}, fault.New(fault.TooLarge, "an operation of %d bytes is over the limit of %d", p.size, record.MaxEntryBytes)
 	}
 	now := time.Now()
 	p.deadline = now.Add(patience)
-	deadline, bounded := ctx.Deadline()
-	if bounded {
+	if deadline, bounded := ctx.Deadline(); bounded {
 		p.deadline = minTime(deadline, now.Add(maxPatience))
 	}
-	if err := g.enqueue(p); err != nil {
+	if err := g.enqueue(p, now); err != nil {
 		return record.Result{}, err
 	}
-	expired := (<-chan time.Time)(nil)
-	if !bounded || p.deadline != deadline {
-		t := time.NewTimer(time.Until(p.deadline))
-		defer t.Stop()
-		expired = t.C
-	}
-	select {
-	case a := <-p.done:
-		return a.result, a.err
-	case <-ctx.Done():
-		return g.leave(p, ctx.Err())
-	case <-expired:
-		return g.leave(p, context.DeadlineExceeded)
-	}
-}
-
-// leave takes an operation back if it is still queued; otherwise nobody knows what will become of it.
-func (g *grouper) leave(p *pending, cause error) (record.Result, error) {
-	if p.state.CompareAndSwap(opQueued, opLeft) {
-		return record.Result{}, g.undone(cause)
-	}
-	select {
-	case a := <-p.done:
-		return a.result, a.err
-	default:
-	}
-	p.state.CompareAndSwap(opTaken, opLeft)
-	return record.Result{}, unknownOutcome(cause)
+	// No select: reap watches over the caller's context and the deadline, for all callers at once.
+	a := <-p.done
+	return a.result, a.err
 }
 
 // undone says why an operation was not proposed in its time.
@@ -161,7 +146,7 @@ func unknownOutcome(cause error) error {
 		WithHint("retry with the same request id")
 }
 
-func (g *grouper) enqueue(p *pending) error {
+func (g *grouper) enqueue(p *pending, now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -172,7 +157,8 @@ func (g *grouper) enqueue(p *pending) error {
 		return fault.New(fault.Busy, "%d writes wait already; nothing was done", g.queue.len()).WithRetryAfter(100 * time.Millisecond)
 	}
 	g.queue.push(p)
-	if g.busy < g.depth {
+	g.reaper.arm(now, minTime(p.deadline, now.Add(reapEvery)))
+	if g.busy < g.depth && g.queue.len() >= g.gather.want {
 		g.work.Signal()
 	}
 	return nil
@@ -203,9 +189,7 @@ func (g *grouper) refuse() {
 	g.work.Broadcast()
 	g.mu.Unlock()
 	for _, p := range waiting {
-		if p.state.CompareAndSwap(opQueued, opTaken) {
-			p.done <- answer{err: errStopping}
-		}
+		p.answer(answer{err: errStopping})
 	}
 }
 
@@ -273,14 +257,20 @@ func (g *grouper) take(ops []*pending) ([]*pending, uint64) {
 		if g.stopping {
 			return nil, 0
 		}
+		g.awaitSiblings()
+		if g.held || g.stopping {
+			continue // it came meanwhile
+		}
 		ops = g.queue.take(ops[:0])
 		if len(ops) > 0 {
 			break
 		}
 	}
+	g.gather.size = len(ops)
 	g.busy++
 	g.sequence++
 	g.open = append(g.open, g.sequence)
+	g.reaper.follow(g.sequence, ops)
 	return ops, g.sequence
 }
 
@@ -295,7 +285,9 @@ func (g *grouper) free(sequence uint64, back []*pending) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.busy--
+	g.gather.ended = time.Now()
 	g.open = slices.DeleteFunc(g.open, func(open uint64) bool { return open == sequence })
+	g.reaper.forget(sequence)
 	g.work.Broadcast()
 	g.drawn.Broadcast()
 	kept := back[:0:0]
@@ -309,9 +301,7 @@ func (g *grouper) free(sequence uint64, back []*pending) {
 	}
 	if g.stopping {
 		for _, p := range kept {
-			if p.state.CompareAndSwap(opQueued, opTaken) {
-				p.done <- answer{err: errStopping}
-			}
+			p.answer(answer{err: errStopping})
 		}
 		return
 	}

@@ -57,6 +57,9 @@ func (q *fifo) take(ops []*pending) []*pending {
 	return ops
 }
 
+// waiting gives what is queued, first to last, with those that were given up. It is valid until the next change.
+func (q *fifo) waiting() []*pending { return q.ops[q.head:] }
+
 func (q *fifo) takeAll() []*pending {
 	all := q.ops[q.head:]
 	*q = fifo{}

@@ -57,7 +57,7 @@ func (s *slot) encode() bool {
 	good := s.ops[:0]
 	for _, p := range s.ops {
 		if err := s.tryEncode([]*pending{p}); err != nil {
-			p.done <- answer{err: err}
+			p.answer(answer{err: err})
 			continue
 		}
 		good = append(good, p)
@@ -242,7 +242,7 @@ func (s *slot) answerAll(data []byte) {
 		return
 	}
 	for i, p := range s.ops {
-		p.done <- answer{result: results[i]}
+		p.answer(answer{result: results[i]})
 	}
 	clear(s.ops)
 }
@@ -250,7 +250,7 @@ func (s *slot) answerAll(data []byte) {
 // finish gives every operation the same answer.
 func (s *slot) finish(a answer) {
 	for _, p := range s.ops {
-		p.done <- a
+		p.answer(a)
 	}
 	clear(s.ops)
 }
