@@ -44,10 +44,9 @@ func Digest(format pb.Format, value []byte) (string, error) {
 
 // digestOf is Digest with errors about the fields of a message.
 func digestOf(message string, format pb.Format, value []byte) (string, error) {
-	field := dotted(message, "value")
 	if at := invalidUTF8(value); at >= 0 {
 		line, column := position(value, at)
-		return "", fault.Field(field, "is not valid UTF-8: line %d, column %d", line, column)
+		return "", fault.Field(dotted(message, "value"), "is not valid UTF-8: line %d, column %d", line, column)
 	}
 	var (
 		canonical []byte
@@ -67,7 +66,7 @@ func digestOf(message string, format pb.Format, value []byte) (string, error) {
 			WithHint("use json, yaml, toml or text")
 	}
 	if err != nil {
-		return "", fault.Field(field, "is not valid %s: %s", FormatName(format), err)
+		return "", fault.Field(dotted(message, "value"), "is not valid %s: %s", FormatName(format), err)
 	}
 	sum := sha256.Sum256(canonical)
 	return hex.EncodeToString(sum[:]), nil

@@ -166,6 +166,9 @@ func (v *View) NamespaceNamed(tenantID, namespaceID uint32) (NamespaceKey, bool)
 // path of the message that names them, empty for the request itself. Empty names stand for `default`.
 func (v *View) Resolve(message, tenant, namespace string) (NamespaceKey, error) {
 	k := NamespaceOf(tenant, namespace)
+	if _, ok := v.space(k.Tenant, k.Namespace); ok {
+		return k, nil // what exists has a good name
+	}
 	if err := label(dotted(message, "tenant"), k.Tenant); err != nil {
 		return k, err
 	}
@@ -175,13 +178,10 @@ func (v *View) Resolve(message, tenant, namespace string) (NamespaceKey, error) 
 	if _, ok := v.tenants.Get(k.Tenant); !ok {
 		return k, v.unknownTenant(dotted(message, "tenant"), k.Tenant)
 	}
-	if _, ok := v.space(k.Tenant, k.Namespace); !ok {
-		err := fault.New(fault.NotFound, "tenant %q has no namespace %q", k.Tenant, k.Namespace).
-			WithHint("create it: supercluster namespace create %s --tenant %s", k.Namespace, k.Tenant)
-		err.Field = dotted(message, "namespace")
-		return k, err
-	}
-	return k, nil
+	err := fault.New(fault.NotFound, "tenant %q has no namespace %q", k.Tenant, k.Namespace).
+		WithHint("create it: supercluster namespace create %s --tenant %s", k.Namespace, k.Tenant)
+	err.Field = dotted(message, "namespace")
+	return k, err
 }
 
 func (v *View) unknownTenant(field, name string) error {
@@ -193,12 +193,12 @@ func (v *View) unknownTenant(field, name string) error {
 
 // resolve is Resolve with the numeric ids.
 func (v *View) resolve(message, tenant, namespace string) (NamespaceKey, spaceID, error) {
-	k, err := v.Resolve(message, tenant, namespace)
-	if err != nil {
-		return k, spaceID{}, err
+	k := NamespaceOf(tenant, namespace)
+	if s, ok := v.space(k.Tenant, k.Namespace); ok {
+		return k, s.id, nil
 	}
-	s, _ := v.space(k.Tenant, k.Namespace)
-	return k, s.id, nil
+	_, err := v.Resolve(message, tenant, namespace)
+	return k, spaceID{}, err
 }
 
 // Service finds a service: it exists once it has an instance or a definition.

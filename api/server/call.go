@@ -111,7 +111,10 @@ func (s *Server) startSpan(ctx context.Context, c *call) (context.Context, trace
 }
 
 // traceOf gives the trace context of a call as a commit keeps it.
-func traceOf(ctx context.Context) record.Trace {
+func (s *Server) traceOf(ctx context.Context) record.Trace {
+	if s.cfg.Tracer == nil {
+		return record.Trace{} // startSpan put none into the context
+	}
 	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsValid() {
 		return record.Trace{}

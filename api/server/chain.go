@@ -18,8 +18,9 @@ import (
 )
 
 // serveUnary is the chain of a unary call, the same for gRPC and HTTP: recover, request id, log and metrics,
-// authenticate, authorize, quota, decode and validate, deadline, handler. It is one function and not a stack of
-// interceptors because each of those would cost every call its own closures.
+// authenticate, authorize, quota, decode and validate, handler. It is one function and not a stack of interceptors
+// because each of those would cost every call its own closures. A call without a deadline gets none here: the region
+// bounds a write in the log, and the reads that wait bound themselves.
 func (s *Server) serveUnary(ctx context.Context, u *unaryMethod, decode func(*envelope) error, h *httpCall) (resp any, err error) {
 	c := &call{row: u.row, http: h, started: time.Now()}
 	c.takeRequestID(ctx)
@@ -34,15 +35,11 @@ func (s *Server) serveUnary(ctx context.Context, u *unaryMethod, decode func(*en
 		return nil, err
 	}
 	ctx = context.WithValue(ctx, callKey{}, c)
-	if c.row.class == classWrite {
-		var cancel context.CancelFunc
-		if ctx, cancel = withDefaultDeadline(ctx, s.cfg.Limits.WriteTimeout); cancel != nil {
-			defer cancel()
-		}
-		if h == nil {
-			// Fails only outside a gRPC call: the HTTP side sets the header itself.
-			_ = grpc.SetHeader(ctx, metadata.MD{requestIDHeader: []string{c.id()}})
-		}
+	if c.requestID != "" && h == nil {
+		// Back comes what the client brought: a header costs a call of some microseconds more at both ends, and an id
+		// that was minted here matters when the call failed, where the error carries it. It fails only outside a gRPC
+		// call: the HTTP side sets the header itself.
+		_ = grpc.SetHeader(ctx, metadata.MD{requestIDHeader: []string{c.requestID}})
 	}
 	return u.call(u.impl, ctx, func(req any) error {
 		c.in.msg = req

@@ -353,12 +353,16 @@ func TestRequestID_ComesBack(t *testing.T) {
 	if _, err := h.config.PutConfig(ctx, req, grpc.Header(&header)); err != nil || header.Get("x-request-id")[0] != "mine-1" {
 		t.Errorf("header %v, %v", header, err)
 	}
-	if _, err := h.config.PutConfig(t.Context(), req, grpc.Header(&header)); err != nil || len(header.Get("x-request-id")[0]) != 16 {
-		t.Errorf("a minted id: %v, %v", header, err)
+	if _, err := h.config.PutConfig(t.Context(), req, grpc.Header(&header)); err != nil || len(header.Get("x-request-id")) != 0 {
+		t.Errorf("none was sent, and back came %v, %v", header, err)
 	}
 	_, err := h.config.GetConfig(ctx, &pb.GetConfigRequest{Name: "none"})
 	if id := status.RequestID(err); id != "mine-1" {
 		t.Errorf("the error carries id %q", id)
+	}
+	_, err = h.config.GetConfig(t.Context(), &pb.GetConfigRequest{Name: "none"})
+	if id := status.RequestID(err); len(id) != 16 {
+		t.Errorf("the error carries the minted id %q", id)
 	}
 	for _, bad := range []string{"a b", strings.Repeat("x", 65), "a\"b", "ä"} {
 		if cleanRequestID(bad) != "" {

@@ -69,9 +69,8 @@ type Limits struct {
 	SendTimeout time.Duration
 	// RequestTimeout is how long an HTTP request may take to arrive, its body included.
 	RequestTimeout time.Duration
-	// WriteTimeout and ReadTimeout are the deadlines of calls that bring none.
-	WriteTimeout time.Duration
-	ReadTimeout  time.Duration
+	// ReadTimeout is the deadline of reads that wait and bring none. Writes that bring none have the region's.
+	ReadTimeout time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
@@ -81,7 +80,6 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Watches, 4096)
 	setDefault(&l.SendTimeout, 10*time.Second)
 	setDefault(&l.RequestTimeout, 60*time.Second)
-	setDefault(&l.WriteTimeout, 10*time.Second)
 	setDefault(&l.ReadTimeout, 10*time.Second)
 	return l
 }

@@ -24,7 +24,7 @@ func (s *Server) writeOf(ctx context.Context, c *call, o *pb.WriteOptions) regis
 		RequestID: o.GetRequestId(),
 		Seen:      o.GetSeenRevision(),
 		Writer:    record.Writer{Time: c.started.UnixNano(), Actor: c.principal.Name, Message: o.GetMessage()},
-		Trace:     traceOf(ctx),
+		Trace:     s.traceOf(ctx),
 	}
 }
 

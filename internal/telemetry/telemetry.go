@@ -16,6 +16,7 @@ import (
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -64,7 +65,9 @@ func New(cfg Config) (*Telemetry, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "the metrics exporter cannot be made")
 	}
-	t.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter))
+	t.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter),
+		// Prometheus text has no exemplars, and looking for a span costs every measurement.
+		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter))
 	if cfg.Endpoint != "" {
 		t.tracers = sdktrace.NewTracerProvider(
 			sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.AlwaysSample())),
