@@ -9,9 +9,10 @@ import "supercluster/region/record"
 // To look for such rows costs a seek from the oldest row on, several times what the rest of a put costs. So a put looks
 // at every trimEvery-th version only, and the purge at one of trimEvery changes and at the last one of a record.
 const (
-	// trimEvery is a power of two, and how many rows a record may have more than it must.
+	// trimEvery is a power of two. While it is written, a record has up to so many rows more than it must. After a burst that
+	// only the purge can trim it may have a few more until its next look, when the draw missed trimAtOnce changes in a row.
 	trimEvery = 16
-	// trimAtOnce bounds the rows that one write removes from one record. It is more than come together between two looks.
+	// trimAtOnce bounds the rows that one write removes from one record.
 	trimAtOnce = 64
 	// dropKeysAtOnce and dropRowsAtOnce bound what one write removes of deleted records.
 	dropKeysAtOnce = 4
