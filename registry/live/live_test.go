@@ -428,7 +428,7 @@ func TestRunner_SpansOfCommits(t *testing.T) {
 	register(t, r, runner.View(), "untraced", record.Trace{})
 	res := register(t, r, runner.View(), "traced", record.Trace{TraceID: [16]byte{7}, SpanID: [8]byte{8}, Flags: 1})
 	wait(t, runner, record.Positions{Data: res.Revision})
-	for range 5000 { // the span ends right after the view is published
+	for range 5000 { // the span ends right after the view is published and its lag is counted
 		if len(recorder.Ended()) > 0 {
 			break
 		}

@@ -89,10 +89,10 @@ func (r *Runner) advance(ctx context.Context, m *meters, commits []record.Commit
 	old := r.View()
 	v, c := old.Next(commits)
 	r.publish(v, c)
+	m.moved(ctx, commits[len(commits)-1].Writer.Time)
 	for _, s := range spans {
 		s.End()
 	}
-	m.moved(ctx, commits[len(commits)-1].Writer.Time)
 	if n := v.Undecodable(); n > old.Undecodable() {
 		r.cfg.Log.Warn("records that cannot be decoded are kept out of the registry view", "count", n)
 	}
