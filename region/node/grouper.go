@@ -113,8 +113,8 @@ func (g *grouper) propose(ctx context.Context, op record.Op) (record.Result, err
 		return record.Result{}, g.undone(err)
 	}
 	p := &pending{op: op, size: opSize(&op), ctx: ctx, done: make(chan answer, 1)}
-	if p.size > record.MaxEntryBytes {
-		return record.Result{}, fault.New(fault.TooLarge, "an operation of %d bytes is over the limit of %d", p.size, record.MaxEntryBytes)
+	if limit := record.MaxBytes([]record.Op{op}); p.size > limit {
+		return record.Result{}, fault.New(fault.TooLarge, "an operation of %d bytes is over the limit of %d", p.size, limit)
 	}
 	now := time.Now()
 	p.deadline = now.Add(patience)

@@ -45,13 +45,17 @@ func (q *fifo) take(ops []*pending) []*pending {
 	bytes := 0
 	for q.len() > 0 && len(ops) < maxGroupOps {
 		next := q.ops[q.head]
-		if len(ops) > 0 && bytes+next.size > maxGroupBytes {
+		alone := next.op.Carries()
+		if len(ops) > 0 && (alone || bytes+next.size > maxGroupBytes) {
 			break
 		}
 		q.pop()
 		if next.state.CompareAndSwap(opQueued, opTaken) {
 			ops = append(ops, next)
 			bytes += next.size
+			if alone {
+				break
+			}
 		}
 	}
 	return ops
@@ -132,5 +136,5 @@ func encodedSize(op *record.Op) int {
 	if op.Identity != nil {
 		size += len(op.Identity.Name)
 	}
-	return size
+	return size + op.FeedBytes()
 }

@@ -74,7 +74,6 @@ func (s *slot) encode() bool {
 }
 
 func (s *slot) tryEncode(ops []*pending) error {
-	s.entry.Level = record.FeatureLevel
 	s.entry.Replica, s.entry.Boot, s.entry.Sequence = s.g.replica, s.g.boot, s.sequence
 	s.entry.Time = time.Now().UnixNano()
 	s.entry.Ops = s.entry.Ops[:0]
@@ -85,6 +84,7 @@ func (s *slot) tryEncode(ops []*pending) error {
 			s.deadline = p.deadline
 		}
 	}
+	s.entry.Level = record.LevelNeeded(s.entry.Ops)
 	command, err := record.AppendEntry(s.command[:0], &s.entry)
 	clear(s.entry.Ops)
 	if err != nil {

@@ -200,7 +200,7 @@ func TestDecodeEntry_StopsOnWhatItCannotJudge(t *testing.T) {
 		{"flipped bit", change(headSize+8, good[headSize+8]^1), fault.Corrupt},
 		{"cut", func() []byte { return good[:len(good)-1] }, fault.Corrupt},
 		{"unknown format", func() []byte { return reseal(change(3, 2)()) }, fault.Unsupported},
-		{"too new a level", func() []byte { return reseal(change(4, 2)()) }, fault.Unsupported},
+		{"too new a level", func() []byte { return reseal(change(4, byte(record.FeatureLevel)+1)()) }, fault.Unsupported},
 		{"unknown operation", func() []byte { return reseal(change(headSize, 200)()) }, fault.Unsupported},
 		{"wrong length of an operation", func() []byte { return reseal(change(headSize+1, good[headSize+1]-1)()) }, fault.Corrupt},
 		{"more operations than bytes", func() []byte { return reseal(change(headSize-1, 100)()) }, fault.Corrupt},

@@ -63,8 +63,8 @@ func AppendEntry(dst []byte, e *Entry) ([]byte, error) {
 			return dst, err
 		}
 	}
-	if size := len(out) - start + checksumSize; size > MaxEntryBytes {
-		return dst, fault.New(fault.TooLarge, "an entry has %d bytes; the limit is %d", size, MaxEntryBytes)
+	if size, limit := len(out)-start+checksumSize, MaxBytes(e.Ops); size > limit {
+		return dst, fault.New(fault.TooLarge, "an entry has %d bytes; the limit is %d", size, limit)
 	}
 	return binary.LittleEndian.AppendUint32(out, Checksum(out[start:])), nil
 }

@@ -38,7 +38,7 @@ func (d *opDecoder) op(c *cursor, op *Op) error {
 
 func (d *opDecoder) body(c *cursor, op *Op) error {
 	switch op.Type {
-	case OpTxn:
+	case OpTxn, OpHeal:
 		return d.txn(c, op)
 	case OpCompact:
 		op.Compact = &Compact{Shard: c.uint32(), Revision: c.uint64()}
@@ -61,7 +61,11 @@ func (d *opDecoder) body(c *cursor, op *Op) error {
 	case OpIdentity:
 		op.Identity = &Identity{RegionID: c.id(), Name: c.string()}
 	default:
-		return errUnsupported("a log entry has an operation of type %d", op.Type)
+		ok, err := c.feedOp(op)
+		if err == nil && !ok {
+			err = errUnsupported("a log entry has an operation of type %d", op.Type)
+		}
+		return err
 	}
 	return nil
 }

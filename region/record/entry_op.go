@@ -13,7 +13,7 @@ func errNoBody(t OpType) error {
 
 func appendOpBody(dst []byte, op *Op) ([]byte, error) {
 	switch op.Type {
-	case OpTxn:
+	case OpTxn, OpHeal:
 		if op.Txn != nil {
 			return appendTxn(dst, op.Txn)
 		}
@@ -49,6 +49,9 @@ func appendOpBody(dst []byte, op *Op) ([]byte, error) {
 		if b := op.Identity; b != nil {
 			return appendString(append(dst, b.RegionID[:]...), b.Name), nil
 		}
+	}
+	if out, ok := appendFeedOp(dst, op); ok {
+		return out, nil
 	}
 	return dst, errNoBody(op.Type)
 }

@@ -270,7 +270,7 @@ func TestGolden_SnapshotStream(t *testing.T) {
 	rows := [][2]string{{"a", "1"}, {"a\x00", ""}, {"b", strings.Repeat("x", 40)}}
 	write := func(rows [][2]string) []byte {
 		var b bytes.Buffer
-		w := record.NewSnapshotWriter(&b, record.FeatureLevel)
+		w := record.NewSnapshotWriter(&b, 1)
 		for _, r := range rows {
 			if err := w.Add([]byte(r[0]), []byte(r[1])); err != nil {
 				t.Fatal(err)

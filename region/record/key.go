@@ -20,14 +20,16 @@ const (
 	SpaceRequests     Space = 6  // request ids, per tenant
 	SpaceWindows      Space = 7  // the last groups of each proposer
 	SpaceCounters     Space = 8  // keys and bytes of tenants and namespaces
-	SpaceFeedLog      Space = 9  // reserved
-	SpaceExported     Space = 10 // reserved
-	SpaceCursors      Space = 11 // reserved: import cursors
-	SpaceOrigins      Space = 12 // reserved
-	SpaceResync       Space = 13 // reserved
+	SpaceFeedLog      Space = 9  // the records of each channel, own and imported, by sequence
+	SpaceExported     Space = 10 // what each own channel carries now
+	SpaceCursors      Space = 11 // where each channel stands
+	SpaceOrigins      Space = 12 // what each imported channel carries now, as it came
+	SpaceResync       Space = 13 // snapshots that are being taken over
 	SpaceAlarms       Space = 14
 	SpaceHolds        Space = 15 // reserved: what holds purge back
 	SpaceDeleted      Space = 16 // deleted config records whose history is kept, by tenant and age
+	SpaceRegions      Space = 17 // regions, their aliases, links of tenants, and what is shown of them
+	SpaceFederated    Space = 18 // federated namespaces and their placements
 
 	// SpaceLocal and above are a node's own notes: in no snapshot and no hash, and never touched by Apply.
 	SpaceLocal Space = 0xf0

@@ -16,6 +16,20 @@ const (
 	OpDeleteNamespace OpType = 9
 	OpAlarm           OpType = 10 // raise or clear a replicated alarm
 	OpIdentity        OpType = 11 // the region's id, once, and its name
+
+	// Of federation; they need feature level 2.
+	OpPeer       OpType = 12 // make another region known, or forget it
+	OpLink       OpType = 13 // link a tenant of another region to one of this region
+	OpPlace      OpType = 14 // declare a namespace federated, or place a prefix of it
+	OpSetChannel OpType = 15 // make or change a channel of this region
+	OpTake       OpType = 16 // say what of another region's records is shown here
+	OpWalk       OpType = 17 // one step of a backfill or remap
+	OpImport     OpType = 18 // take records over from a channel of another region
+	OpReplace    OpType = 19 // take over one chunk of a snapshot of such a channel
+	OpFence      OpType = 20 // stop exporting
+	OpMint       OpType = 21 // begin a new incarnation
+	OpTrimFeed   OpType = 22 // remove the oldest records from the log of a channel
+	OpHeal       OpType = 23 // a transaction that brings back what a restore lost; it passes the fence
 )
 
 // Op is one operation of a log entry. Exactly the field that belongs to Type is set.
@@ -36,6 +50,18 @@ type Op struct {
 	Tenancy  *Tenancy // the four tenant and namespace operations
 	Alarm    *Alarm
 	Identity *Identity
+
+	Peer       *Peer
+	Link       *Link
+	Place      *Place
+	SetChannel *SetChannel
+	Take       *Take
+	Walk       *Walk
+	Import     *Import
+	Replace    *Replace
+	SetFence   *SetFence
+	Mint       *Mint
+	TrimFeed   *TrimFeed
 }
 
 // Txn compares, then runs one of two lists, atomically. All keys are of one shard and a key changes at most once.
@@ -218,6 +244,10 @@ const (
 	StatusStale  Status = 10
 	StatusQuota  Status = 11
 	StatusDenied Status = 12 // a reserved or foreign record
+	// StatusNotHome is a placed record whose home is another region: the detail has its id.
+	StatusNotHome Status = 13
+	// StatusFenced is a write that would be exported while the region is fenced.
+	StatusFenced Status = 14
 )
 
 // Result is the answer of one operation.

@@ -9,6 +9,8 @@ const (
 	KindTenant    Kind = 1 // shard 0; name = the tenant's name
 	KindNamespace Kind = 2 // shard 0, under its tenant; name = the namespace's name
 	KindNode      Kind = 3 // shard 0; name = the node's name
+	KindRegion    Kind = 4 // shard 0; name = the region's id in hex
+	KindPlacement Kind = 5 // shard 0; name = tenant's id in hex / namespace / prefix
 
 	KindService     Kind = 16 // placed; name = the service's name
 	KindInstance    Kind = 17 // regional; name = service/id
@@ -16,6 +18,7 @@ const (
 	KindCheckStatus Kind = 19 // regional; name = service/id/check
 	KindRoute       Kind = 20 // placed; name = the route's name
 	KindConfig      Kind = 21 // placed; name = the entry's name
+	KindSummary     Kind = 22 // regional; name = the service's name
 )
 
 // firstDataKind is the first kind of shard 1.
@@ -85,7 +88,7 @@ func (p Positions) With(shard uint32, revision uint64) Positions {
 // Covers reports whether every event at or before q is at or before p.
 func (p Positions) Covers(q Positions) bool { return p.System >= q.System && p.Data >= q.Data }
 
-// Origin says where a record that was not written here came from. Zero for local records. Reserved for federation.
+// Origin says where a record that was not written here came from. Zero for local records.
 type Origin struct {
 	Home         [16]byte // id of the home region
 	OwnerEpoch   uint64

@@ -7,7 +7,7 @@ type Transaction struct {
 	Writer    Writer
 	Trace     Trace
 	RequestID string
-	// Home and HomePosition say where an imported transaction was made. Zero for local ones. Reserved for federation.
+	// Home and HomePosition say where an imported transaction was made. Zero for local ones.
 	Home         [16]byte
 	HomePosition Position
 	Changes      []Change

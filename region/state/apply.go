@@ -23,11 +23,24 @@ type limits struct {
 	requests       uint64
 	requestNanos   int64
 	history        uint64
+	without        Without
+}
+
+// Without takes rules of federation out, so that the property test of package feed sees each of them matter. Nothing but
+// that test does.
+type Without struct {
+	Cursor bool // an import fits where the channel stands: incarnation, sequence, chain and digest
+	Order  bool // a snapshot is newer than what it replaces
 }
 
 // Apply applies one entry. An error means that this replica cannot know what the others did and must stop: the entry or
 // a row is unreadable, or the rows below failed. Values of the entry live on in the commits.
 func Apply(kv KV, index uint64, e *record.Entry) (Outcome, error) {
+	return ApplyWithout(kv, index, e, Without{})
+}
+
+// ApplyWithout is Apply without some rules.
+func ApplyWithout(kv KV, index uint64, e *record.Entry, w Without) (Outcome, error) {
 	return apply(kv, index, e, limits{
 		rangeKeys:      record.MaxRangeKeys,
 		readBytes:      record.MaxReadBytes,
@@ -35,6 +48,7 @@ func Apply(kv KV, index uint64, e *record.Entry) (Outcome, error) {
 		requests:       record.MaxRequests,
 		requestNanos:   record.RequestNanos,
 		history:        record.MaxHistoryBytes,
+		without:        w,
 	})
 }
 
@@ -65,6 +79,9 @@ type machine struct {
 	limits limits
 	head   record.Head
 	out    Outcome
+
+	fed     *federation
+	fedRead bool
 
 	tallies  []tally
 	requests []requestTable
@@ -121,12 +138,13 @@ func readHead(r Reader) (record.Head, error) {
 // run applies the operations and remembers the group.
 func (m *machine) run() error {
 	before := m.head.Positions
-	oversized := len(m.entry.Ops) > record.MaxOps || m.entry.Size() > record.MaxEntryBytes
+	limit := record.MaxBytes(m.entry.Ops)
+	oversized := len(m.entry.Ops) > record.MaxOps || m.entry.Size() > limit
 	for i := range m.entry.Ops {
 		op, r := &m.entry.Ops[i], &m.out.Results[i]
 		if oversized {
 			refuse(r, record.StatusTooLarge, "a log entry has %d operations in %d bytes; the limits are %d and %d",
-				len(m.entry.Ops), m.entry.Size(), record.MaxOps, record.MaxEntryBytes)
+				len(m.entry.Ops), m.entry.Size(), record.MaxOps, limit)
 			m.outcomes[i] = record.Outcome(r.Status, false, false)
 			continue
 		}
@@ -167,7 +185,7 @@ func (m *machine) judge(op *record.Op, r *record.Result) error {
 
 func (m *machine) dispatch(op *record.Op, r *record.Result) error {
 	switch {
-	case op.Type == record.OpTxn && op.Txn != nil:
+	case (op.Type == record.OpTxn || op.Type == record.OpHeal) && op.Txn != nil:
 		return m.runTxn(op, r)
 	case op.Type == record.OpCompact && op.Compact != nil:
 		m.compact(op.Compact, r)
@@ -187,6 +205,9 @@ func (m *machine) dispatch(op *record.Op, r *record.Result) error {
 	case op.Type == record.OpIdentity && op.Identity != nil:
 		return m.identity(op, r)
 	default:
+		if known, err := m.dispatchFeed(op, r); known {
+			return err
+		}
 		return fault.New(fault.Unsupported, "a log entry has an operation of type %d that cannot be applied", op.Type).
 			WithHint("upgrade this node to the version that the others run, then start it again")
 	}
@@ -194,6 +215,9 @@ func (m *machine) dispatch(op *record.Op, r *record.Result) error {
 
 // finish writes what the operations share.
 func (m *machine) finish() error {
+	if err := m.flushFederation(); err != nil {
+		return err
+	}
 	if err := m.flushTallies(); err != nil {
 		return err
 	}
@@ -213,6 +237,8 @@ func shardOf(op *record.Op) uint32 {
 		return op.Compact.Shard
 	case op.Purge != nil:
 		return op.Purge.Shard
+	case op.Import != nil || op.Replace != nil || op.Walk != nil:
+		return record.ShardData
 	default:
 		return record.ShardSystem
 	}

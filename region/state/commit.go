@@ -25,9 +25,12 @@ func (m *machine) commit() error {
 	}
 	m.key = record.AppendTransactionKey(m.key[:0], p.shard, p.revision)
 	m.row = record.AppendTransaction(m.row[:0], &record.Transaction{
-		Writer: p.writer, Trace: p.trace, RequestID: p.request, Changes: m.changes,
+		Writer: p.writer, Trace: p.trace, RequestID: p.request, Changes: m.changes, Home: p.home, HomePosition: p.homeAt,
 	})
 	if err := m.kv.Set(m.key, m.row); err != nil {
+		return err
+	}
+	if err := m.exportPlan(); err != nil {
 		return err
 	}
 	m.head.Positions = m.head.Positions.With(p.shard, p.revision)

@@ -158,6 +158,9 @@ func (m *machine) deleteNamespace(op *record.Op, tenant uint32, r *record.Result
 	if err := m.planSystemDelete(namespaceKey(tenant, t.Namespace)); err != nil {
 		return err
 	}
+	if err := m.dropFederated(tenant, id); err != nil {
+		return err
+	}
 	if err := m.drop(tenant, id); err != nil {
 		return err
 	}

@@ -19,6 +19,8 @@ type plan struct {
 	index    map[record.Key]int // place in changes; only made for many of them
 	removed  int                // records removed by ranges
 	answered int                // bytes of records answered
+	home     [16]byte           // the region that made the changes, if not this one
+	homeAt   record.Position
 }
 
 // change is one record as it will be.
@@ -77,6 +79,9 @@ func (m *machine) runTxn(op *record.Op, r *record.Result) error {
 		}
 	}
 	if ok, err := m.withinQuota(r); err != nil || !ok {
+		return err
+	}
+	if off, err := m.fencedOff(op, r); err != nil || off {
 		return err
 	}
 	if cap(m.txnResults) == len(m.txnResults) {

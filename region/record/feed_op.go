@@ -1,0 +1,299 @@
+package record
+
+import "encoding/binary"
+
+// Peer makes a region known, or says that it is no longer a peer. Value is the record that describes it.
+type Peer struct {
+	RegionID [16]byte
+	Removed  bool
+	Value    []byte
+	Writer   Writer
+	Trace    Trace
+}
+
+// Link shows the records of a tenant of another region under a tenant of this one; Tenant 0 ends that.
+type Link struct {
+	RegionID [16]byte
+	Remote   [16]byte
+	Tenant   uint32
+}
+
+// Place gives the placed records of a namespace whose names begin with a prefix to a home. The first placement of a
+// namespace has the empty prefix and declares it federated.
+type Place struct {
+	Tenant    uint32
+	Namespace uint32
+	UID       [16]byte // of the tenant
+	Name      string   // of the namespace
+	Prefix    string
+	Home      [16]byte
+	Removed   bool
+	Value     []byte // of the record that describes it
+	Writer    Writer
+	Trace     Trace
+}
+
+// SetChannel makes or changes a channel of this region. ID 0 makes one; Apply counts the generation. A channel stays for
+// ever: one that is of no use is given a selector that picks little.
+type SetChannel struct{ Channel Channel }
+
+// Take says what of another region's records is shown here.
+type Take struct {
+	RegionID [16]byte
+	Selector Selector
+}
+
+// Walk is one step of a backfill of an own channel, or of a remap of an imported one.
+type Walk struct {
+	RegionID [16]byte
+	Channel  uint32
+	Step     uint64
+	From     []byte
+	Limit    uint32
+}
+
+// Import takes records over from another region's channel, or without records a newer head at the same position. It is
+// applied if From is where the channel stands here, and all of it or none.
+type Import struct {
+	RegionID [16]byte
+	Channel  uint32
+	From     FeedPosition
+	Records  [][]byte // encoded FeedRecords
+	Head     []byte   // the signed head that closes them
+	Document []byte   // the channel's signed document, if it is news
+}
+
+// FeedItem is a live record in a snapshot of a channel.
+type FeedItem struct {
+	Key   []byte
+	Entry []byte
+}
+
+// Replace is one chunk of a snapshot of another region's channel: its live records with From <= key < To are exactly
+// Items. An empty To is the end. The first chunk has an empty From.
+type Replace struct {
+	RegionID [16]byte
+	Channel  uint32
+	Target   []byte // the signed head of the snapshot
+	From, To []byte
+	Items    []FeedItem
+	Document []byte
+}
+
+// SetFence pauses exports: the region runs on old data (healing), or another copy of it lives (clone). Proof is a head
+// that the region signed and that is no part of its history; Apply judges that again, for who saw it may have been behind.
+type SetFence struct {
+	Fence  Fence
+	Proof  []byte
+	Reason string
+}
+
+// Mint begins a new incarnation and ends a fence. Operator is set when a person decided it.
+type Mint struct {
+	Incarnation uint64 // the region's, when it was decided
+	Seen        uint64
+	Operator    bool
+}
+
+// TrimFeed removes the oldest records from the log of a channel, up to and with a sequence.
+type TrimFeed struct {
+	RegionID [16]byte
+	Channel  uint32
+	Through  uint64
+}
+
+func appendFeedOp(dst []byte, op *Op) ([]byte, bool) {
+	switch {
+	case op.Type == OpPeer && op.Peer != nil:
+		return appendPeer(dst, op.Peer), true
+	case op.Type == OpLink && op.Link != nil:
+		b := op.Link
+		return binary.AppendUvarint(append(append(dst, b.RegionID[:]...), b.Remote[:]...), uint64(b.Tenant)), true
+	case op.Type == OpPlace && op.Place != nil:
+		return appendPlace(dst, op.Place), true
+	case op.Type == OpSetChannel && op.SetChannel != nil:
+		return appendChannel(dst, &op.SetChannel.Channel), true
+	case op.Type == OpTake && op.Take != nil:
+		return appendSelector(append(dst, op.Take.RegionID[:]...), op.Take.Selector), true
+	case op.Type == OpWalk && op.Walk != nil:
+		b := op.Walk
+		dst = appendChannelName(dst, b.RegionID, b.Channel)
+		dst = appendBytes(binary.AppendUvarint(dst, b.Step), b.From)
+		return binary.AppendUvarint(dst, uint64(b.Limit)), true
+	case op.Type == OpImport && op.Import != nil:
+		return appendImport(dst, op.Import), true
+	case op.Type == OpReplace && op.Replace != nil:
+		return appendReplace(dst, op.Replace), true
+	case op.Type == OpFence && op.SetFence != nil:
+		b := op.SetFence
+		return appendString(appendBytes(append(dst, byte(b.Fence)), b.Proof), b.Reason), true
+	case op.Type == OpMint && op.Mint != nil:
+		dst = binary.AppendUvarint(dst, op.Mint.Incarnation)
+		return append(binary.AppendUvarint(dst, op.Mint.Seen), flag(op.Mint.Operator, 1)), true
+	case op.Type == OpTrimFeed && op.TrimFeed != nil:
+		return binary.AppendUvarint(appendChannelName(dst, op.TrimFeed.RegionID, op.TrimFeed.Channel), op.TrimFeed.Through), true
+	}
+	return dst, false
+}
+
+func appendChannelName(dst []byte, region [16]byte, channel uint32) []byte {
+	return binary.AppendUvarint(append(dst, region[:]...), uint64(channel))
+}
+
+func appendPeer(dst []byte, b *Peer) []byte {
+	dst = append(append(dst, b.RegionID[:]...), flag(b.Removed, 1))
+	dst = appendWriter(appendBytes(dst, b.Value), &b.Writer)
+	return appendOptionalTrace(dst, &b.Trace)
+}
+
+func appendPlace(dst []byte, b *Place) []byte {
+	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(b.Tenant)), uint64(b.Namespace))
+	dst = appendString(appendString(append(dst, b.UID[:]...), b.Name), b.Prefix)
+	dst = append(append(dst, b.Home[:]...), flag(b.Removed, 1))
+	dst = appendWriter(appendBytes(dst, b.Value), &b.Writer)
+	return appendOptionalTrace(dst, &b.Trace)
+}
+
+func appendImport(dst []byte, b *Import) []byte {
+	dst = appendPosition(appendChannelName(dst, b.RegionID, b.Channel), &b.From)
+	dst = binary.AppendUvarint(dst, uint64(len(b.Records)))
+	for _, r := range b.Records {
+		dst = appendBytes(dst, r)
+	}
+	return appendBytes(appendBytes(dst, b.Head), b.Document)
+}
+
+func appendReplace(dst []byte, b *Replace) []byte {
+	dst = appendBytes(appendChannelName(dst, b.RegionID, b.Channel), b.Target)
+	dst = appendBytes(appendBytes(dst, b.From), b.To)
+	dst = binary.AppendUvarint(dst, uint64(len(b.Items)))
+	for i := range b.Items {
+		dst = appendBytes(appendBytes(dst, b.Items[i].Key), b.Items[i].Entry)
+	}
+	return appendBytes(dst, b.Document)
+}
+
+// feedOp reads the body of an operation of federation; false: it is none.
+func (c *cursor) feedOp(op *Op) (ok bool, err error) {
+	switch op.Type {
+	case OpPeer:
+		op.Peer = &Peer{RegionID: c.id(), Removed: c.uint8() != 0, Value: c.bytes(), Writer: c.writer(), Trace: c.optionalTrace()}
+	case OpLink:
+		op.Link = &Link{RegionID: c.id(), Remote: c.id(), Tenant: c.uint32()}
+	case OpPlace:
+		op.Place = &Place{
+			Tenant: c.uint32(), Namespace: c.uint32(), UID: c.id(), Name: c.string(), Prefix: c.string(), Home: c.id(),
+			Removed: c.uint8() != 0, Value: c.bytes(), Writer: c.writer(), Trace: c.optionalTrace(),
+		}
+	case OpSetChannel:
+		op.SetChannel = &SetChannel{}
+		op.SetChannel.Channel, err = c.channel()
+	case OpTake:
+		op.Take = &Take{RegionID: c.id(), Selector: c.selector()}
+	case OpWalk:
+		op.Walk = &Walk{RegionID: c.id(), Channel: c.uint32(), Step: c.uint64(), From: c.bytes(), Limit: c.uint32()}
+	case OpImport:
+		op.Import = c.importOp()
+	case OpReplace:
+		op.Replace = c.replaceOp()
+	case OpFence:
+		op.SetFence = &SetFence{Fence: Fence(c.uint8()), Proof: c.bytes(), Reason: c.string()}
+	case OpMint:
+		op.Mint = &Mint{Incarnation: c.uint64(), Seen: c.uint64(), Operator: c.uint8() != 0}
+	case OpTrimFeed:
+		op.TrimFeed = &TrimFeed{RegionID: c.id(), Channel: c.uint32(), Through: c.uint64()}
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+func (c *cursor) importOp() *Import {
+	b := &Import{RegionID: c.id(), Channel: c.uint32(), From: c.position()}
+	if n := c.count(1); n > 0 {
+		b.Records = make([][]byte, n)
+	}
+	for i := range b.Records {
+		b.Records[i] = c.bytes()
+	}
+	b.Head, b.Document = c.bytes(), c.bytes()
+	return b
+}
+
+func (c *cursor) replaceOp() *Replace {
+	b := &Replace{RegionID: c.id(), Channel: c.uint32(), Target: c.bytes(), From: c.bytes(), To: c.bytes()}
+	if n := c.count(2); n > 0 {
+		b.Items = make([]FeedItem, n)
+	}
+	for i := range b.Items {
+		b.Items[i] = FeedItem{Key: c.bytes(), Entry: c.bytes()}
+	}
+	b.Document = c.bytes()
+	return b
+}
+
+// levelOf gives the feature level that an operation needs.
+func levelOf(t OpType) uint32 {
+	if t >= OpPeer {
+		return 2
+	}
+	return 1
+}
+
+// LevelNeeded gives the lowest feature level that a replica needs to apply the operations.
+func LevelNeeded(ops []Op) uint32 {
+	level := uint32(1)
+	for i := range ops {
+		level = max(level, levelOf(ops[i].Type))
+	}
+	return level
+}
+
+// Carries reports whether the operation takes in what another region sent: it goes alone into an entry, which may then be
+// larger.
+func (op *Op) Carries() bool { return op.Type == OpImport || op.Type == OpReplace }
+
+// FeedBytes estimates, from above, what the parts of an operation of federation that may be large take of an entry.
+func (op *Op) FeedBytes() int {
+	const overhead = 512
+	size := 0
+	switch {
+	case op.Import != nil:
+		size = overhead + len(op.Import.Head) + len(op.Import.Document)
+		for _, r := range op.Import.Records {
+			size += binary.MaxVarintLen32 + len(r)
+		}
+	case op.Replace != nil:
+		size = overhead + len(op.Replace.Target) + len(op.Replace.From) + len(op.Replace.To) + len(op.Replace.Document)
+		for i := range op.Replace.Items {
+			size += 2*binary.MaxVarintLen32 + len(op.Replace.Items[i].Key) + len(op.Replace.Items[i].Entry)
+		}
+	case op.Peer != nil:
+		size = overhead + len(op.Peer.Value)
+	case op.Place != nil:
+		size = overhead + len(op.Place.Value) + len(op.Place.Prefix) + len(op.Place.Name)
+	case op.Take != nil:
+		size = overhead + selectorBytes(op.Take.Selector)
+	case op.SetChannel != nil:
+		size = overhead + selectorBytes(op.SetChannel.Channel.Selector) + 16*len(op.SetChannel.Channel.Audience)
+	case op.Walk != nil:
+		size = overhead + len(op.Walk.From)
+	}
+	return size
+}
+
+func selectorBytes(s Selector) int {
+	size := 0
+	for i := range s {
+		size += 64 + len(s[i].Namespace) + len(s[i].Name)
+	}
+	return size
+}
+
+// MaxBytes gives the limit of an entry with the operations.
+func MaxBytes(ops []Op) int {
+	if len(ops) == 1 && ops[0].Carries() {
+		return MaxImportBytes
+	}
+	return MaxEntryBytes
+}

@@ -1,0 +1,320 @@
+package state
+
+import (
+	"bytes"
+
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+)
+
+// ReadFederation reads the federation row; false: the region has neither peer nor channel.
+func ReadFederation(r Reader) (record.Federation, bool, error) {
+	b, found, err := r.Get(record.FederationKey())
+	if err != nil || !found {
+		return record.Federation{}, false, err
+	}
+	f, err := record.DecodeFederation(b)
+	return f, err == nil, err
+}
+
+// Channels reads the documents of this region's channels.
+func Channels(r Reader) ([]record.Channel, error) {
+	b, found, err := r.Get(record.ChannelsKey())
+	if err != nil || !found {
+		return nil, err
+	}
+	return record.DecodeChannels(bytes.Clone(b))
+}
+
+// FindRegion finds a region by its id.
+func FindRegion(r Reader, id [16]byte) (alias uint32, g record.Region, found bool, err error) {
+	b, found, err := r.Get(record.AppendRegionIDKey(nil, id))
+	if err != nil || !found {
+		return 0, record.Region{}, false, err
+	}
+	if alias, err = record.DecodeAlias(b); err != nil {
+		return 0, record.Region{}, false, err
+	}
+	g, found, err = readRegion(r, alias)
+	return alias, g, found, err
+}
+
+func readRegion(r Reader, alias uint32) (record.Region, bool, error) {
+	b, found, err := r.Get(record.AppendRegionKey(nil, alias))
+	if err != nil || !found {
+		return record.Region{}, false, err
+	}
+	g, err := record.DecodeRegion(b)
+	return g, err == nil, err
+}
+
+// Regions lists the regions by alias, this one first.
+func Regions(r Reader) (all []record.Region, err error) {
+	from := record.AppendRegionKey(nil, 0)
+	err = scan(r, from, record.AppendRegionKey(nil, ^uint32(0)), func(_, value []byte) error {
+		g, err := record.DecodeRegion(value)
+		all = append(all, g)
+		return err
+	})
+	return all, err
+}
+
+// regionOf finds a region that an entry deals with.
+func (m *machine) regionOf(alias uint32) (record.Region, bool, error) { return readRegion(m.kv, alias) }
+
+// TenantLink links a tenant of another region to one of this region.
+type TenantLink struct {
+	Remote [16]byte
+	Tenant uint32
+}
+
+// Links lists the tenant links of a region.
+func Links(r Reader, alias uint32) (all []TenantLink, err error) {
+	from := record.AppendLinkKey(nil, alias, [16]byte{})
+	prefix := from[:len(from)-16]
+	err = scan(r, prefix, record.PrefixSuccessor(bytes.Clone(prefix)), func(key, value []byte) error {
+		var l TenantLink
+		copy(l.Remote[:], key[len(prefix):])
+		var err error
+		l.Tenant, err = record.DecodeAlias(value)
+		all = append(all, l)
+		return err
+	})
+	return all, err
+}
+
+func readLink(r Reader, alias uint32, remote [16]byte) (tenant uint32, found bool, err error) {
+	b, found, err := r.Get(record.AppendLinkKey(nil, alias, remote))
+	if err != nil || !found {
+		return 0, false, err
+	}
+	tenant, err = record.DecodeAlias(b)
+	return tenant, err == nil, err
+}
+
+// ImportSelector reads what of a region's records is shown here.
+func ImportSelector(r Reader, alias uint32) (record.Selector, error) {
+	b, found, err := r.Get(record.AppendImportSelectorKey(nil, alias))
+	if err != nil || !found {
+		return nil, err
+	}
+	return record.DecodeSelectorRow(bytes.Clone(b))
+}
+
+// ReadFederated reads a federated namespace; nil: it is not federated.
+func ReadFederated(r Reader, tenant, namespace uint32) (*record.FederatedNamespace, bool, error) {
+	b, found, err := r.Get(record.AppendFederatedKey(nil, tenant, namespace))
+	if err != nil || !found {
+		return nil, false, err
+	}
+	s, err := record.DecodeFederated(b)
+	return &s, err == nil, err
+}
+
+// FeedStateOf reads where a channel stands here.
+func FeedStateOf(r Reader, alias, channel uint32) (record.FeedState, bool, error) {
+	return readFeedState(r, alias, channel)
+}
+
+func readFeedState(r Reader, alias, channel uint32) (record.FeedState, bool, error) {
+	b, found, err := r.Get(record.AppendFeedStateKey(nil, alias, channel))
+	if err != nil || !found {
+		return record.FeedState{}, false, err
+	}
+	s, err := record.DecodeFeedState(bytes.Clone(b))
+	return s, err == nil, err
+}
+
+// EachFeedState calls fn with every channel of a region that is here, by number.
+func EachFeedState(r Reader, alias uint32, fn func(channel uint32, s *record.FeedState) error) error {
+	return eachFeedState(r, alias, fn)
+}
+
+func eachFeedState(r Reader, alias uint32, fn func(channel uint32, s *record.FeedState) error) error {
+	type numbered struct {
+		channel uint32
+		state   record.FeedState
+	}
+	var all []numbered // fn may write what is being read
+	err := scan(r, record.AppendFeedStateKey(nil, alias, 0), record.AppendFeedStateKey(nil, alias+1, 0), func(key, value []byte) error {
+		_, channel, err := record.DecodeFeedStateKey(key)
+		if err != nil {
+			return err
+		}
+		s, err := record.DecodeFeedState(bytes.Clone(value))
+		all = append(all, numbered{channel, s})
+		return err
+	})
+	for i := range all {
+		if err == nil {
+			err = fn(all[i].channel, &all[i].state)
+		}
+	}
+	return err
+}
+
+// ReadResync reads the snapshot of a channel that is being taken over.
+func ReadResync(r Reader, alias, channel uint32) (record.Resync, bool, error) {
+	b, found, err := r.Get(record.AppendResyncKey(nil, alias, channel))
+	if err != nil || !found {
+		return record.Resync{}, false, err
+	}
+	s, err := record.DecodeResync(bytes.Clone(b))
+	return s, err == nil, err
+}
+
+// OwnHead gives the head of a channel of this region as it stands, unsigned and without a time.
+func OwnHead(r Reader, region [16]byte, doc *record.Channel) (record.FeedHead, error) {
+	s, _, err := readFeedState(r, AliasSelf, doc.ID)
+	if err != nil {
+		return record.FeedHead{}, err
+	}
+	head, err := readHead(r)
+	return record.FeedHead{
+		Region: region, Channel: doc.ID, Generation: doc.Generation, Position: s.Position, Digest: s.Digest,
+		Revision: head.Positions.Of(shardOfClass(doc.Class)),
+	}, err
+}
+
+// FeedLogEntry is a row of the log of a channel.
+type FeedLogEntry struct {
+	Sequence uint64
+	record.FeedLogRow
+}
+
+// FeedLog reads the log of a channel after a sequence: at most maxBytes of records, but one at least if there is one.
+// What an earlier incarnation left behind the channel's position is not read.
+func FeedLog(r Reader, alias, channel uint32, s *record.FeedState, after uint64, maxBytes int) (rows []FeedLogEntry, err error) {
+	if after < s.FloorSequence || after >= s.Position.Sequence {
+		return nil, nil
+	}
+	it, err := r.Scan(record.AppendFeedLogKey(nil, alias, channel, after+1),
+		record.AppendFeedLogKey(nil, alias, channel, s.Position.Sequence+1), false)
+	if err != nil {
+		return nil, err
+	}
+	for size := 0; size < maxBytes && it.Next(); {
+		sequence, err := record.DecodeFeedLogKey(it.Key())
+		if err == nil {
+			var row record.FeedLogRow
+			row, err = record.DecodeFeedLogRow(bytes.Clone(it.Value()))
+			if size += len(row.Record); size > maxBytes && len(rows) > 0 {
+				break
+			}
+			rows = append(rows, FeedLogEntry{sequence, row})
+		}
+		if err != nil {
+			_ = it.Close() // the first error says more
+			return nil, err
+		}
+	}
+	return rows, it.Close()
+}
+
+// FeedChainAt gives the chain of a channel at a sequence; false: the log no longer tells.
+func FeedChainAt(r Reader, alias, channel uint32, s *record.FeedState, sequence uint64) ([32]byte, bool, error) {
+	switch {
+	case sequence == s.Position.Sequence:
+		return s.Position.Chain, true, nil
+	case sequence == s.FloorSequence:
+		return s.FloorChain, true, nil
+	case sequence < s.FloorSequence || sequence > s.Position.Sequence:
+		return [32]byte{}, false, nil
+	}
+	b, found, err := r.Get(record.AppendFeedLogKey(nil, alias, channel, sequence))
+	if err != nil || !found {
+		return [32]byte{}, false, err
+	}
+	row, err := record.DecodeFeedLogRow(b)
+	return row.Chain, err == nil, err
+}
+
+// FeedContent reads the live records of a channel in the order of their keys, from a key on: at most maxBytes, but one at
+// least if there is one. next is the key to go on from; nil at the end.
+func FeedContent(r Reader, alias, channel uint32, from []byte, maxBytes int) (items []record.FeedItem, next []byte, err error) {
+	if alias == AliasSelf {
+		return ownContent(r, channel, from, maxBytes)
+	}
+	lower := record.AppendImportedKey(nil, alias, channel, from)
+	upper := record.PrefixSuccessor(record.AppendImportedKey(nil, alias, channel, nil))
+	size := 0
+	it, err := r.Scan(lower, upper, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	for it.Next() {
+		key := bytes.Clone(record.ImportedFeedKey(it.Key()))
+		if size >= maxBytes {
+			next = key
+			break
+		}
+		row, err := record.DecodeImported(bytes.Clone(it.Value()))
+		if err != nil {
+			_ = it.Close() // the first error says more
+			return nil, nil, err
+		}
+		items, size = append(items, record.FeedItem{Key: key, Entry: row.Entry}), size+len(key)+len(row.Entry)
+	}
+	return items, next, it.Close()
+}
+
+// ownContent builds the live records of a channel of this region from the records themselves.
+func ownContent(r Reader, channel uint32, from []byte, maxBytes int) (items []record.FeedItem, next []byte, err error) {
+	type exported struct {
+		key []byte
+		row record.Exported
+	}
+	var rows []exported
+	lower := record.AppendExportedKey(nil, channel, from)
+	it, err := r.Scan(lower, record.PrefixSuccessor(record.AppendExportedKey(nil, channel, nil)), false)
+	if err != nil {
+		return nil, nil, err
+	}
+	const maxRows = 4096
+	for len(rows) <= maxRows && it.Next() {
+		row, err := record.DecodeExported(it.Value())
+		if err != nil {
+			_ = it.Close() // the first error says more
+			return nil, nil, err
+		}
+		rows = append(rows, exported{bytes.Clone(record.ExportedFeedKey(it.Key())), row})
+	}
+	if err := it.Close(); err != nil {
+		return nil, nil, err
+	}
+	size := 0
+	for i := range rows {
+		if size >= maxBytes || i == maxRows {
+			return items, rows[i].key, nil
+		}
+		entry, err := ownEntry(r, rows[i].key, &rows[i].row)
+		if err != nil {
+			return nil, nil, err
+		}
+		items = append(items, record.FeedItem{Key: rows[i].key, Entry: entry})
+		size += len(rows[i].key) + len(entry)
+	}
+	return items, nil, nil
+}
+
+func ownEntry(r Reader, key []byte, row *record.Exported) ([]byte, error) {
+	k, err := record.DecodeFeedKey(key)
+	if err != nil {
+		return nil, err
+	}
+	shard, _ := k.Kind.Shard()
+	local := record.Key{Shard: shard, Tenant: row.Tenant, Namespace: row.Namespace, Kind: k.Kind, Name: k.Name}
+	if k.Regional {
+		local.Scope = record.ScopeRegion
+	}
+	rec, found, err := Get(r, local, 0)
+	if err != nil {
+		return nil, err
+	}
+	entry := appendEntryOf(nil, &rec, row.OwnerEpoch)
+	if !found || record.Element(key, entry) != row.Element {
+		return nil, fault.New(fault.Corrupt, "the exported record %q is not what its channel carries", k.Name).
+			WithHint("stop this replica, check its disk, then let it rejoin from the others under a new replica id")
+	}
+	return entry, nil
+}
