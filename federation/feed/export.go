@@ -78,7 +78,7 @@ func (s *Server) standing(r state.Reader, region [16]byte, channel uint32) (st s
 func (st *standing) judge(r state.Reader, p *Pull, peer [16]byte) (snapshot bool, refused Refusal, err error) {
 	at := st.state.Position
 	switch {
-	case !st.document.MayHave(peer):
+	case !st.document.MayHave(peer) && peer != p.Region: // its own it may always see
 		return false, RefusedAudience, nil
 	case st.fence != record.FenceNone:
 		return false, RefusedFenced, nil
@@ -191,7 +191,7 @@ func (e *Exporter) Next(r state.Reader, now, age int64, snapshot func() (state.R
 	if err != nil || m == nil {
 		return nil, err
 	}
-	e.credit -= int64(m.size())
+	e.credit -= int64(m.Size())
 	return m, nil
 }
 
@@ -340,8 +340,8 @@ func (e *Exporter) chunk(now int64) (*Message, error) {
 	return &Message{Type: TypeChunk, Region: e.region, Channel: e.channel, Chunk: c}, nil
 }
 
-// size is what a message counts against the credit.
-func (m *Message) size() int {
+// Size is what a message counts against the credit.
+func (m *Message) Size() int {
 	const overhead = 256
 	n := overhead
 	switch {
@@ -355,4 +355,33 @@ func (m *Message) size() int {
 		}
 	}
 	return n
+}
+
+// Offer is a channel of this region as it is offered to a peer.
+type Offer struct{ Document, Head []byte }
+
+// Offers lists the channels of this region that a peer may have, as they stand. A fenced region offers none.
+func (s *Server) Offers(r state.Reader, peer [16]byte, now int64) ([]Offer, error) {
+	f, found, err := state.ReadFederation(r)
+	if err != nil || !found || f.Fence != record.FenceNone {
+		return nil, err
+	}
+	docs, err := state.Channels(r)
+	if err != nil {
+		return nil, err
+	}
+	var all []Offer
+	for i := range docs {
+		if !docs[i].MayHave(peer) {
+			continue
+		}
+		head, err := state.OwnHead(r, s.Self, &docs[i])
+		if err != nil {
+			return nil, err
+		}
+		doc := record.ChannelDocument{Region: s.Self, Channel: docs[i]}
+		doc.Signature = s.Sign(doc.Signed())
+		all = append(all, Offer{record.AppendChannelDocument(nil, &doc), s.sign(head, now)})
+	}
+	return all, nil
 }

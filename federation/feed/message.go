@@ -26,6 +26,7 @@ const (
 	TypeChunk  Type = 4 // server: a part of a snapshot
 	TypeRefuse Type = 5 // server: not from me, and why
 	TypeProbe  Type = 6 // receiver: tell me your head, I want to know how old I am
+	TypeStop   Type = 7 // receiver: no more of this channel
 )
 
 // Refusal says why a server does not serve.
@@ -135,6 +136,8 @@ func Append(dst []byte, m *Message) []byte {
 		return binary.AppendUvarint(dst, uint64(m.Credit))
 	case TypeProbe:
 		return binary.AppendVarint(dst, m.Stamp)
+	case TypeStop:
+		return dst
 	case TypeBatch:
 		b := m.Batch
 		dst = appendBytes(appendBytes(dst, b.Head), b.Document)
@@ -181,6 +184,7 @@ func Decode(b []byte) (Message, error) {
 		m.Credit = d.uint32()
 	case TypeProbe:
 		m.Stamp = d.int64()
+	case TypeStop:
 	case TypeBatch:
 		m.Batch = &Batch{Head: d.bytes(), Document: d.bytes(), Stamp: d.int64(), AgeNanos: d.int64()}
 		m.Batch.Records = make([][]byte, d.count(1))

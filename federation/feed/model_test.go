@@ -46,7 +46,9 @@ func fakeSign(region [16]byte, message []byte) (sig [64]byte) {
 	return sig
 }
 
-func fakeKeys(region [16]byte, message []byte, sig [64]byte) bool { return fakeSign(region, message) == sig }
+func fakeKeys(region [16]byte, message []byte, sig [64]byte) bool {
+	return fakeSign(region, message) == sig
+}
 
 type envelope struct {
 	from, to int // nodes
@@ -621,4 +623,3 @@ func (m *model) shown(d int, alias uint32, s int, channel uint32, items []record
 	}
 	return ""
 }
-

@@ -11,6 +11,8 @@ const (
 	KindNode      Kind = 3 // shard 0; name = the node's name
 	KindRegion    Kind = 4 // shard 0; name = the region's id in hex
 	KindPlacement Kind = 5 // shard 0; name = tenant's id in hex / namespace / prefix
+	// KindInvitation lets one region join: shard 0; name = SHA-256 of the secret in hex, value = its end. It never leaves.
+	KindInvitation Kind = 6
 
 	KindService     Kind = 16 // placed; name = the service's name
 	KindInstance    Kind = 17 // regional; name = service/id

@@ -82,6 +82,7 @@ type machine struct {
 
 	fed     *federation
 	fedRead bool
+	cleared []uint32 // homes whose records may be shown now, since one of this region that stood in the way is gone
 
 	tallies  []tally
 	requests []requestTable

@@ -140,6 +140,9 @@ func (m *machine) home(op *record.TxnOp, r *record.Result) (bool, error) {
 	}
 	if op.Type == record.TxnDelete {
 		own, err := m.ownLeftover(op.Key)
+		if own {
+			m.cleared = append(m.cleared, away)
+		}
 		if err != nil || own {
 			return own, err
 		}
@@ -262,4 +265,14 @@ func (m *machine) dropFederated(tenant, namespace uint32) error {
 	}
 	f.spaces = nil
 	return m.kv.Delete(record.AppendFederatedKey(nil, tenant, namespace))
+}
+
+// showCleared begins to look again at the records of regions that a deleted record of this region had stood in the way of.
+func (m *machine) showCleared() error {
+	for _, alias := range m.cleared {
+		if err := m.walkImports(alias); err != nil {
+			return err
+		}
+	}
+	return nil
 }

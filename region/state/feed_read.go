@@ -318,3 +318,37 @@ func ownEntry(r Reader, key []byte, row *record.Exported) ([]byte, error) {
 	}
 	return entry, nil
 }
+
+// EachFederated calls fn with every federated namespace, by its numbers.
+func EachFederated(r Reader, fn func(tenant, namespace uint32, s *record.FederatedNamespace) error) error {
+	return scan(r, []byte{record.SpaceFederated}, []byte{record.SpaceFederated + 1}, func(key, value []byte) error {
+		tenant, namespace, err := record.DecodeFederatedKey(key)
+		if err != nil {
+			return err
+		}
+		s, err := record.DecodeFederated(value)
+		if err != nil {
+			return err
+		}
+		return fn(tenant, namespace, &s)
+	})
+}
+
+// LocalKey gives the key of a record of this region by its feed key; false: it is in no federated namespace.
+func LocalKey(r Reader, k *record.FeedKey) (local record.Key, ok bool, err error) {
+	shard, valid := k.Kind.Shard()
+	if !valid || shard == record.ShardSystem {
+		return record.Key{}, false, nil
+	}
+	local = record.Key{Shard: shard, Kind: k.Kind, Name: k.Name}
+	if k.Regional {
+		local.Scope = record.ScopeRegion
+	}
+	err = EachFederated(r, func(tenant, namespace uint32, s *record.FederatedNamespace) error {
+		if s.Tenant == k.Tenant && s.Namespace == k.Namespace {
+			local.Tenant, local.Namespace, ok = tenant, namespace, true
+		}
+		return nil
+	})
+	return local, ok, err
+}

@@ -61,6 +61,7 @@ func (m *machine) runTxn(op *record.Op, r *record.Result) error {
 		return nil
 	}
 	m.beginPlan(t.Shard, t.Writer, t.Trace, op.RequestID)
+	m.cleared = m.cleared[:0]
 	holds, err := m.compareAll(t.Compare)
 	if err != nil {
 		return err
@@ -90,7 +91,10 @@ func (m *machine) runTxn(op *record.Op, r *record.Result) error {
 	m.txnResults = append(m.txnResults, record.TxnResult{Succeeded: holds, Ops: answers})
 	r.Txn = &m.txnResults[len(m.txnResults)-1]
 	m.answered += m.plan.answered
-	return m.commit()
+	if err := m.commit(); err != nil {
+		return err
+	}
+	return m.showCleared()
 }
 
 func (m *machine) beginPlan(shard uint32, w record.Writer, t record.Trace, request string) {

@@ -1,0 +1,160 @@
+package federation
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"supercluster/region/record"
+)
+
+// MethodAges is the method of the node channel by which the leader tells the other nodes how old what the region has of
+// others is.
+const MethodAges uint8 = 6
+
+// spreadEvery is how often it does.
+const spreadEvery = 500 * time.Millisecond
+
+// headEvery is how often an idle head is written to the store although nothing but the revision moved.
+const headEvery = 10 * time.Second
+
+// ages knows how old what the region has of each channel is, by this node's own clock: a receiver stamps what it asks, and
+// the answer says that the head was the newest when it was asked, or so long before.
+type ages struct {
+	began time.Time
+
+	mu      sync.RWMutex
+	fresh   map[channelName]time.Time // when the channel was last known not to be behind
+	written map[channelName]writtenHead
+}
+
+type writtenHead struct {
+	at       time.Time
+	revision uint64
+}
+
+func newAges() *ages {
+	return &ages{began: time.Now(), fresh: map[channelName]time.Time{}, written: map[channelName]writtenHead{}}
+}
+
+// stamp is this node's time as it travels.
+func (a *ages) stamp() int64 { return int64(time.Since(a.began)) }
+
+// note takes in an answer: when stamp was made, the channel as it is here was so old.
+func (a *ages) note(name channelName, stamp int64, age time.Duration) {
+	at := a.began.Add(time.Duration(stamp)).Add(-age)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at.After(a.fresh[name]) {
+		a.fresh[name] = at
+	}
+}
+
+// neverHeard is the age of a channel that nobody answered for.
+const neverHeard = 24 * 365 * time.Hour
+
+// of gives the age of a channel.
+func (a *ages) of(name channelName) time.Duration {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if at, ok := a.fresh[name]; ok {
+		return max(time.Since(at), 0)
+	}
+	return neverHeard
+}
+
+// region gives the age of the oldest channel of a region; false: nothing was heard of it.
+func (a *ages) region(id [16]byte) (time.Duration, bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	oldest, ok := time.Duration(0), false
+	for name, at := range a.fresh {
+		if name.region == id {
+			oldest, ok = max(oldest, time.Since(at)), true
+		}
+	}
+	return oldest, ok
+}
+
+// worthWriting reports whether an idle head should be written: the home's revision moved, and the last such was a while
+// ago.
+func (a *ages) worthWriting(name channelName, encoded []byte) bool {
+	head, err := record.DecodeFeedHead(encoded)
+	if err != nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last := a.written[name]
+	if head.Revision == last.revision || time.Since(last.at) < headEvery {
+		return false
+	}
+	a.written[name] = writtenHead{at: time.Now(), revision: head.Revision}
+	return true
+}
+
+// encode gives the ages as they are now.
+func (a *ages) encode() []byte {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	var b []byte
+	for name, at := range a.fresh {
+		b = append(b, name.region[:]...)
+		b = binary.AppendUvarint(b, uint64(name.channel))
+		b = binary.AppendVarint(b, int64(time.Since(at)))
+	}
+	return b
+}
+
+// merge takes in the ages of the leader.
+func (a *ages) merge(b []byte) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(b) > 16 {
+		var name channelName
+		copy(name.region[:], b)
+		channel, n := binary.Uvarint(b[16:])
+		if n <= 0 {
+			return
+		}
+		age, k := binary.Varint(b[16+n:])
+		if k <= 0 {
+			return
+		}
+		name.channel = uint32(channel)
+		if at := now.Add(-time.Duration(age)); at.After(a.fresh[name]) {
+			a.fresh[name] = at
+		}
+		b = b[16+n+k:]
+	}
+}
+
+// spreadAges tells the other nodes of the region, while this one leads.
+func (f *Federation) spreadAges(ctx context.Context) error {
+	for pause(ctx, spreadEvery) {
+		if leads, _ := f.cfg.Store.Leads(); !leads {
+			continue
+		}
+		payload := f.ages.encode()
+		for _, node := range f.cfg.Store.Alive() {
+			if node == f.cfg.Node || len(payload) == 0 {
+				continue
+			}
+			call, cancel := context.WithTimeout(ctx, spreadEvery)
+			_, _ = f.cfg.Store.Call(call, node, MethodAges, payload) // told again in a moment
+			cancel()
+		}
+	}
+	return nil
+}
+
+// HandleAges takes in what the leader tells.
+func (f *Federation) HandleAges(_ context.Context, _ string, payload []byte) ([]byte, error) {
+	f.ages.merge(payload)
+	return nil, nil
+}
+
+// Age says how old what this region has of another is; false: nothing was ever heard of it, or it is no peer.
+func (f *Federation) Age(region [16]byte) (time.Duration, bool) { return f.ages.region(region) }

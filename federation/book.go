@@ -1,0 +1,245 @@
+package federation
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/region/state"
+)
+
+// peer is another region, as its newest document describes it.
+type peer struct {
+	id    [16]byte
+	alias uint32
+	doc   *pb.Region
+}
+
+// book knows the regions. It is filled from the store and never asks it.
+type book struct {
+	self [16]byte
+	key  ed25519.PublicKey
+
+	mu      sync.RWMutex
+	peers   map[[16]byte]*peer
+	own     *pb.Region
+	changed chan struct{}
+}
+
+func newBook(id Identity) *book {
+	return &book{
+		self: id.RegionID, key: id.FeedKey, peers: map[[16]byte]*peer{}, changed: make(chan struct{}),
+		own: &pb.Region{Id: hex.EncodeToString(id.RegionID[:]), Name: id.Name},
+	}
+}
+
+// verify judges a signature by the feed key of a region.
+func (b *book) verify(region [16]byte, message []byte, signature [64]byte) bool {
+	key := b.key
+	if region != b.self {
+		p := b.find(region)
+		if p == nil {
+			return false
+		}
+		key = p.doc.GetFeedKey()
+	}
+	return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, message, signature[:])
+}
+
+func (b *book) find(region [16]byte) *peer {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.peers[region]
+}
+
+// list gives the peers by name, and a channel that is closed when they change.
+func (b *book) list() ([]*peer, <-chan struct{}) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	all := make([]*peer, 0, len(b.peers))
+	for _, p := range b.peers {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(x, y *peer) int { return int(x.alias) - int(y.alias) })
+	return all, b.changed
+}
+
+// ownDocument describes this region.
+func (b *book) ownDocument() *pb.Region {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return proto.CloneOf(b.own)
+}
+
+// name gives the name of a region, or its id.
+func (b *book) name(region [16]byte) string {
+	if region == b.self {
+		return b.ownDocument().GetName()
+	}
+	if p := b.find(region); p != nil && p.doc.GetName() != "" {
+		return p.doc.GetName()
+	}
+	return hex.EncodeToString(region[:])
+}
+
+// named finds a region by name, alias or id; this one too.
+func (b *book) named(name string) ([16]byte, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	is := func(d *pb.Region) bool {
+		return d.GetName() == name || d.GetId() == name || slices.Contains(d.GetAliases(), name)
+	}
+	if is(b.own) {
+		return b.self, nil
+	}
+	var found [][16]byte
+	for id, p := range b.peers {
+		if is(p.doc) {
+			found = append(found, id)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return [16]byte{}, fault.New(fault.NotFound, "there is no region %q", name).WithHint("`supercluster region peer ls` lists the regions")
+	case 1:
+		return found[0], nil
+	default:
+		return [16]byte{}, fault.New(fault.Invalid, "%d regions are called %q", len(found), name).
+			WithHint("name it by its id: `supercluster region peer ls -o json` shows them; `supercluster region rename` ends the confusion")
+	}
+}
+
+// keepBook reads the regions anew whenever a system record changed, until ctx ends.
+func (f *Federation) keepBook(ctx context.Context) error {
+	select {
+	case <-f.cfg.Store.Ready():
+	case <-ctx.Done():
+		return nil
+	}
+	last := ^uint64(0)
+	for {
+		changed := f.cfg.Store.Changed()
+		err := f.pinned(func(r state.Reader) error {
+			s, err := state.Summarize(r)
+			if err != nil || s.Positions.System == last {
+				return err
+			}
+			last = s.Positions.System
+			return f.readBook(r)
+		})
+		if err != nil && fault.KindOf(err) == fault.Corrupt {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// readBook reads what the store has of each region. What a region says of itself in its feed goes before what was
+// exchanged when it joined.
+func (f *Federation) readBook(r state.Reader) error {
+	regions, err := state.Regions(r)
+	if err != nil {
+		return err
+	}
+	peers := map[[16]byte]*peer{}
+	own := f.book.ownDocument()
+	for i, g := range regions {
+		alias := uint32(i + 1)
+		doc, err := regionDocument(r, g.ID, alias)
+		switch {
+		case err != nil:
+			return err
+		case alias == state.AliasSelf && doc != nil:
+			own = doc
+		case alias != state.AliasSelf && doc != nil && !g.Removed:
+			peers[g.ID] = &peer{id: g.ID, alias: alias, doc: doc}
+		}
+	}
+	f.trust(peers)
+	b := f.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.peers, b.own = peers, own
+	close(b.changed)
+	b.changed = make(chan struct{})
+	return nil
+}
+
+func regionDocument(r state.Reader, id [16]byte, alias uint32) (*pb.Region, error) {
+	k := record.Key{Shard: record.ShardSystem, Kind: record.KindRegion, Scope: alias, Name: hex.EncodeToString(id[:])}
+	rec, found, err := state.Get(r, k, 0)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		k.Scope = record.ScopeRegion
+		if rec, found, err = state.Get(r, k, 0); err != nil || !found {
+			return nil, err
+		}
+	}
+	doc := &pb.Region{}
+	if proto.Unmarshal(rec.Value, doc) != nil {
+		return nil, nil // kept; whoever wrote it has a later version
+	}
+	return doc, nil
+}
+
+// trust makes the servers of exactly the peers trusted.
+func (f *Federation) trust(peers map[[16]byte]*peer) {
+	set := f.cfg.Identity.SetRoots
+	if set == nil {
+		return
+	}
+	before, _ := f.book.list()
+	for _, p := range before {
+		if peers[p.id] == nil {
+			_ = set(p.id, nil) // ending trust does not fail
+		}
+	}
+	for _, p := range peers {
+		if err := set(p.id, p.doc.GetCaCertificates()); err != nil {
+			f.log.Warn("the certificates of a peer are not usable; its servers are refused", "region", p.doc.GetName(), "error", err)
+		}
+	}
+}
+
+// describeSelf writes the document of this region when it is not what it should be. Peers get it with the control
+// channel.
+func (f *Federation) describeSelf(ctx context.Context) error {
+	want := f.book.ownDocument()
+	id := f.cfg.Identity
+	want.FeedKey, want.CaCertificates, want.TrustDomain = id.FeedKey, id.Roots, id.TrustDomain
+	if addresses := f.cfg.Addresses(); len(addresses) > 0 {
+		want.Addresses = addresses
+	}
+	have := f.book.ownDocument()
+	want.Updated, have.Updated = nil, nil
+	if proto.Equal(want, have) && have.GetFeedKey() != nil {
+		return nil
+	}
+	return f.writeSelf(ctx, want)
+}
+
+func (f *Federation) writeSelf(ctx context.Context, doc *pb.Region) error {
+	doc.Updated = timestampNow()
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(doc)
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "the region's document does not encode")
+	}
+	_, err = f.propose(ctx, record.Op{Type: record.OpPeer, Peer: &record.Peer{
+		RegionID: f.cfg.Identity.RegionID, Value: value, Writer: record.Writer{Actor: "federation", Time: time.Now().UnixNano()},
+	}})
+	return err
+}

@@ -1,0 +1,268 @@
+package federation
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"supercluster/federation/link"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/region/state"
+)
+
+// Calls between regions. Numbers travel: never reused.
+const (
+	callOffers  uint8 = 1 // what channels the peer has for this region
+	callTenants uint8 = 2 // the tenants of the peer, by name
+	callForward uint8 = 3 // a write to what the peer is the home of
+	callJoin    uint8 = 4 // the first contact, with an invitation
+)
+
+const (
+	frameCall   uint8 = 1
+	frameAnswer uint8 = 2
+	// maxCalls bounds the calls of a peer that are worked on at once.
+	maxCalls = 16
+	// callTimeout bounds a call whose caller set no end.
+	callTimeout = 10 * time.Second
+)
+
+// caller makes calls on a stream.
+type caller struct {
+	stream *link.Stream
+
+	mu      sync.Mutex
+	next    uint64
+	waiting map[uint64]chan answer
+	err     error
+}
+
+type answer struct {
+	body []byte
+	err  error
+}
+
+func newCaller(s *link.Stream) *caller { return &caller{stream: s, waiting: map[uint64]chan answer{}} }
+
+// run takes in answers until the stream ends.
+func (c *caller) run(ctx context.Context) error {
+	for {
+		m, err := c.stream.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		id, n := binary.Uvarint(m.Body)
+		if n <= 0 || m.Type != frameAnswer {
+			return fault.New(fault.Invalid, "a peer sent something that is no answer")
+		}
+		c.mu.Lock()
+		w := c.waiting[id]
+		delete(c.waiting, id)
+		c.mu.Unlock()
+		if w != nil {
+			w <- decodeAnswer(m.Body[n:])
+		}
+	}
+}
+
+// end answers every call that still waits.
+func (c *caller) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err = err; err == nil {
+		c.err = fault.New(fault.Unavailable, "the link has ended")
+	}
+	for id, w := range c.waiting {
+		w <- answer{err: fault.Wrap(fault.OutcomeUnknown, c.err, "the link ended before the peer answered")}
+		delete(c.waiting, id)
+	}
+}
+
+// call makes a call and waits for its answer.
+func (c *caller) call(ctx context.Context, method uint8, payload []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	w := make(chan answer, 1)
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return nil, fault.Wrap(fault.Unavailable, c.err, "the link has ended")
+	}
+	c.next++
+	id := c.next
+	c.waiting[id] = w
+	c.mu.Unlock()
+	body := append(append(binary.AppendUvarint(nil, id), method), payload...)
+	if err := c.stream.Send(ctx, link.Message{Type: frameCall, Body: body}); err != nil {
+		c.forget(id)
+		return nil, err
+	}
+	select {
+	case a := <-w:
+		return a.body, a.err
+	case <-ctx.Done():
+		c.forget(id)
+		return nil, fault.Wrap(fault.OutcomeUnknown, ctx.Err(), "the peer did not answer in time")
+	}
+}
+
+func (c *caller) forget(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, id)
+}
+
+// An answer is 0 and the body, or 1, kind u8, revision, and the texts of a fault.
+func encodeAnswer(id uint64, body []byte, err error) []byte {
+	b := binary.AppendUvarint(nil, id)
+	if err == nil {
+		return append(append(b, 0), body...)
+	}
+	b = append(b, 1, byte(fault.KindOf(err)))
+	e, ok := fault.As(err)
+	if !ok {
+		e = fault.New(fault.Internal, "the region failed; its log says why")
+	}
+	b = binary.AppendUvarint(b, e.Revision)
+	for _, s := range []string{e.Message, e.Field, e.Hint} {
+		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+	}
+	return b
+}
+
+func decodeAnswer(b []byte) answer {
+	if len(b) > 0 && b[0] == 0 {
+		return answer{body: b[1:]}
+	}
+	if len(b) < 3 {
+		return answer{err: fault.New(fault.Invalid, "a peer sent an answer that does not parse")}
+	}
+	e := &fault.Error{Kind: fault.Kind(b[1])}
+	rest := b[2:]
+	revision, n := binary.Uvarint(rest)
+	if n > 0 {
+		e.Revision, rest = revision, rest[n:]
+	}
+	for _, s := range []*string{&e.Message, &e.Field, &e.Hint} {
+		size, n := binary.Uvarint(rest)
+		if n <= 0 || size > uint64(len(rest)-n) {
+			break
+		}
+		*s, rest = string(rest[n:n+int(size)]), rest[n+int(size):]
+	}
+	return answer{err: e}
+}
+
+// answerCalls answers the calls of a peer on a stream.
+func (f *Federation) answerCalls(ctx context.Context, peer link.Peer, s *link.Stream) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxCalls + 1)
+	g.Go(func() error {
+		for {
+			m, err := s.Recv(ctx)
+			if err != nil {
+				return err
+			}
+			id, n := binary.Uvarint(m.Body)
+			if m.Type != frameCall || n <= 0 || len(m.Body) == n {
+				return fault.New(fault.Invalid, "a peer sent something that is no call")
+			}
+			method, payload := m.Body[n], m.Body[n+1:]
+			g.Go(func() error {
+				call, cancel := context.WithTimeout(ctx, callTimeout)
+				defer cancel()
+				body, err := f.answer(call, peer, method, payload)
+				return s.Send(ctx, link.Message{Type: frameAnswer, Body: encodeAnswer(id, body, err)})
+			})
+		}
+	})
+	return g.Wait()
+}
+
+func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, payload []byte) ([]byte, error) {
+	switch method {
+	case callOffers:
+		return f.offers(peer.Region)
+	case callTenants:
+		return f.tenants()
+	case callForward:
+		return f.answerForward(ctx, peer.Region, payload)
+	default:
+		return nil, fault.New(fault.Unsupported, "this version knows no call %d", method).
+			WithHint("upgrade this region to the version that the other runs")
+	}
+}
+
+// offer is a channel that a peer may have.
+type offer struct{ document, head []byte }
+
+// offers lists the channels that are here and that a region may have, and what this region has of its own.
+func (f *Federation) offers(to [16]byte) (b []byte, err error) {
+	err = f.pinned(func(r state.Reader) error {
+		regions, err := state.Regions(r)
+		if err != nil {
+			return err
+		}
+		own, err := f.server.Offers(r, to, time.Now().UnixNano())
+		if err != nil {
+			return err
+		}
+		for _, o := range own {
+			b = appendOffer(b, offer{o.Document, o.Head})
+		}
+		for i := range regions {
+			if uint32(i+1) == state.AliasSelf || regions[i].Removed {
+				continue
+			}
+			err := state.EachFeedState(r, uint32(i+1), func(_ uint32, s *record.FeedState) error {
+				doc, err := record.DecodeChannelDocument(s.Document)
+				if err == nil && len(s.Head) > 0 && (regions[i].ID == to || doc.Channel.MayHave(to)) {
+					b = appendOffer(b, offer{s.Document, s.Head})
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return b, err
+}
+
+func appendOffer(dst []byte, o offer) []byte {
+	dst = append(binary.AppendUvarint(dst, uint64(len(o.document))), o.document...)
+	return append(binary.AppendUvarint(dst, uint64(len(o.head))), o.head...)
+}
+
+func decodeOffers(b []byte) (all []offer, err error) {
+	for len(b) > 0 {
+		var o offer
+		for _, part := range []*[]byte{&o.document, &o.head} {
+			size, n := binary.Uvarint(b)
+			if n <= 0 || size > uint64(len(b)-n) {
+				return nil, fault.New(fault.Invalid, "a peer sent offers that do not parse")
+			}
+			*part, b = b[n:n+int(size)], b[n+int(size):]
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
+func timestampNow() *timestamppb.Timestamp { return timestamppb.Now() }
+
+// marshal encodes a message the same way each time.
+func marshal(m proto.Message) ([]byte, error) {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "a message does not encode")
+	}
+	return b, nil
+}

@@ -1,0 +1,270 @@
+package federation
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation/feed"
+	"supercluster/federation/link"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/region/state"
+)
+
+// maxKeptNames bounds the records that a report of healing names.
+const maxKeptNames = 100
+
+// heal ends a fence that old data caused: it asks the peers for what they have of this region, brings back what is lost,
+// and begins a new incarnation. What was changed here since this process began is kept, and reported.
+func (f *Federation) heal(ctx context.Context) error {
+	var row record.Federation
+	if err := f.pinned(func(r state.Reader) (err error) {
+		row, _, err = state.ReadFederation(r)
+		return err
+	}); err != nil || row.Fence != record.FenceHealing {
+		return err
+	}
+	report := &pb.Healing{At: timestamppb.Now()}
+	f.log.Warn("healing from peers", "reason", row.Reason)
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Tuning.HealWithin)
+	defer cancel()
+	seen := row.Seen
+	var channels []record.Channel
+	if err := f.pinned(func(r state.Reader) (err error) {
+		channels, err = state.Channels(r)
+		return err
+	}); err != nil {
+		return err
+	}
+	for i := range channels {
+		newest, err := f.healChannel(ctx, &channels[i], report)
+		if err != nil {
+			report.Unreachable = append(report.Unreachable, fmt.Sprintf("channel %d: %v", channels[i].ID, err))
+		}
+		seen = max(seen, newest)
+	}
+	mint, done := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer done()
+	if _, err := f.propose(mint, record.Op{Type: record.OpMint, Mint: &record.Mint{Incarnation: row.Incarnation, Seen: seen}}); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.healing = report
+	f.mu.Unlock()
+	f.log.Warn("healed from peers; a new incarnation began", "restored", report.Restored, "kept", report.Kept,
+		"kept_names", report.KeptNames, "unreachable", report.Unreachable)
+	return nil
+}
+
+// healChannel brings back what the peer with the newest head of a channel of this region has of it. It gives the newest
+// incarnation that any peer showed.
+func (f *Federation) healChannel(ctx context.Context, c *record.Channel, report *pb.Healing) (newest uint64, err error) {
+	var best *uplink
+	var at record.FeedPosition
+	for wait := firstPullWait; best == nil; wait = min(2*wait, time.Second) {
+		for _, u := range f.upNow() {
+			head, ok := f.shownBy(ctx, u, c.ID)
+			if ok && (best == nil || head.Position.After(at)) {
+				best, at = u, head.Position
+			}
+		}
+		if best == nil && !pause(ctx, wait) {
+			return 0, fault.New(fault.Unavailable, "no peer that has it was reached in time")
+		}
+	}
+	return at.Incarnation, f.restoreFrom(ctx, best, c, report)
+}
+
+// upNow lists the uplinks whose connection is up.
+func (f *Federation) upNow() []*uplink {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var up []*uplink
+	for _, u := range f.uplinks {
+		u.mu.Lock()
+		if u.calls != nil {
+			up = append(up, u)
+		}
+		u.mu.Unlock()
+	}
+	return up
+}
+
+// shownBy asks a peer for the head that it has of a channel of this region.
+func (f *Federation) shownBy(ctx context.Context, u *uplink, channel uint32) (record.FeedHead, bool) {
+	body, err := u.call(ctx, callOffers, nil)
+	if err != nil {
+		return record.FeedHead{}, false
+	}
+	offers, err := decodeOffers(body)
+	if err != nil {
+		return record.FeedHead{}, false
+	}
+	for i := range offers {
+		head, err := record.DecodeFeedHead(offers[i].head)
+		if err == nil && head.Region == f.cfg.Identity.RegionID && head.Channel == channel &&
+			f.book.verify(head.Region, head.Signed(), head.Signature) {
+			return head, true
+		}
+	}
+	return record.FeedHead{}, false
+}
+
+// restoreFrom takes a snapshot of a channel of this region from a peer, and brings back each record that is lost.
+func (f *Federation) restoreFrom(ctx context.Context, u *uplink, c *record.Channel, report *pb.Healing) error {
+	u.mu.Lock()
+	conn := u.conn
+	u.mu.Unlock()
+	if conn == nil {
+		return fault.New(fault.Unavailable, "the link has ended")
+	}
+	s, err := conn.Open(ctx, classOf(c.Class))
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	ask := &feed.Message{Type: feed.TypePull, Region: f.cfg.Identity.RegionID, Channel: c.ID, Pull: &feed.Pull{Credit: 1 << 30, Whole: true}}
+	if err := s.Send(ctx, link.Message{Type: uint8(ask.Type), Body: feed.Append(nil, ask)}); err != nil {
+		return err
+	}
+	loss := loss{f: f, channel: c, report: report}
+	digest := record.Digest{}
+	for from := []byte(nil); ; {
+		raw, err := s.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		m, err := feed.Decode(raw.Body)
+		switch {
+		case err != nil:
+			return err
+		case m.Chunk == nil || !bytes.Equal(m.Chunk.From, from):
+			return fault.New(fault.Unavailable, "the peer does not give a snapshot")
+		}
+		for i := range m.Chunk.Items {
+			digest.Add(record.Element(m.Chunk.Items[i].Key, m.Chunk.Items[i].Entry))
+		}
+		if err := f.pinned(func(r state.Reader) error { return loss.add(r, m.Chunk) }); err != nil {
+			return err
+		}
+		if from = m.Chunk.To; len(from) > 0 {
+			continue
+		}
+		head, err := record.DecodeFeedHead(m.Chunk.Target)
+		if err != nil || !f.book.verify(head.Region, head.Signed(), head.Signature) || head.Digest != digest {
+			return fault.New(fault.Denied, "what the peer gave is not what this region signed")
+		}
+		return loss.bringBack(ctx)
+	}
+}
+
+// maxLoss bounds the bytes that are held of what is lost in a channel until all of its snapshot was seen to be genuine.
+const maxLoss = 256 << 20
+
+// loss is what a channel of this region lost: kept until the digest proves the snapshot.
+type loss struct {
+	f       *Federation
+	channel *record.Channel
+	report  *pb.Healing
+	ops     []record.TxnOp
+	bytes   int
+}
+
+// add compares one chunk with what is here.
+func (l *loss) add(r state.Reader, chunk *feed.Chunk) error {
+	if l.channel.Class == record.ClassControl {
+		return nil // the region describes itself anew
+	}
+	theirs := make(map[string]struct{}, len(chunk.Items))
+	for i := range chunk.Items {
+		theirs[string(chunk.Items[i].Key)] = struct{}{}
+		if err := l.judge(r, chunk.Items[i].Key, chunk.Items[i].Entry); err != nil {
+			return err
+		}
+	}
+	for from := chunk.From; ; {
+		mine, next, err := state.FeedContent(r, state.AliasSelf, l.channel.ID, from, feed.MaxBatchBytes)
+		if err != nil {
+			return err
+		}
+		for i := range mine {
+			if len(chunk.To) > 0 && bytes.Compare(mine[i].Key, chunk.To) >= 0 {
+				return nil
+			}
+			if _, ok := theirs[string(mine[i].Key)]; ok {
+				continue
+			}
+			if err := l.judge(r, mine[i].Key, nil); err != nil {
+				return err
+			}
+		}
+		if from = next; next == nil {
+			return nil
+		}
+	}
+}
+
+// judge compares one record: that peers have it as entry, or nil that it had been deleted. What was changed here since this
+// process began is kept.
+func (l *loss) judge(r state.Reader, key, encoded []byte) error {
+	k, err := record.DecodeFeedKey(key)
+	if err != nil {
+		return nil // it can not have been written here
+	}
+	local, ok, err := state.LocalKey(r, &k)
+	if err != nil || !ok {
+		return err
+	}
+	mine, found, err := state.Get(r, local, 0)
+	if err != nil {
+		return err
+	}
+	op := record.TxnOp{Type: record.TxnDelete, Key: local}
+	if encoded != nil {
+		entry, err := record.DecodeFeedEntry(encoded)
+		if err != nil {
+			return nil
+		}
+		if found && bytes.Equal(mine.Value, entry.Value) {
+			return nil
+		}
+		op = record.TxnOp{Type: record.TxnPut, Key: local, Value: entry.Value, Attributes: entry.Attributes}
+	}
+	if found && mine.ModifyRevision > l.f.started.Load() {
+		if l.report.Kept++; len(l.report.KeptNames) < maxKeptNames {
+			l.report.KeptNames = append(l.report.KeptNames, k.Name)
+		}
+		return nil
+	}
+	if l.bytes += len(op.Value) + len(key); l.bytes > maxLoss {
+		return fault.New(fault.TooLarge, "more than %d bytes of channel %d are lost", maxLoss, l.channel.ID)
+	}
+	l.ops = append(l.ops, op)
+	return nil
+}
+
+// bringBack writes what is lost.
+func (l *loss) bringBack(ctx context.Context) error {
+	for len(l.ops) > 0 {
+		n, size := 0, 0
+		for ; n < len(l.ops) && n < 256; n++ {
+			if size += len(l.ops[n].Value); size > 1<<20 && n > 0 {
+				break
+			}
+		}
+		txn := &record.Txn{Shard: l.ops[0].Key.Shard, Then: l.ops[:n], Writer: record.Writer{
+			Actor: "federation", Message: "brought back from a peer", Time: time.Now().UnixNano(),
+		}}
+		if _, err := l.f.propose(ctx, record.Op{Type: record.OpHeal, Txn: txn}); err != nil {
+			return err
+		}
+		l.report.Restored += uint64(n)
+		l.ops = l.ops[n:]
+	}
+	return nil
+}

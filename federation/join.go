@@ -1,0 +1,350 @@
+package federation
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation/link"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/region/state"
+)
+
+// Life of an invitation.
+const (
+	defaultLifetime = 10 * time.Minute
+	maxLifetime     = 24 * time.Hour
+	secretBytes     = 32
+)
+
+// Invite makes an invitation for one region. Only a hash of its secret is kept.
+func (f *Federation) Invite(ctx context.Context, lifetime time.Duration, w record.Writer) (*pb.Invitation, error) {
+	if lifetime == 0 {
+		lifetime = defaultLifetime
+	}
+	if lifetime < 0 || lifetime > maxLifetime {
+		return nil, fault.Field("lifetime", "is %s; an invitation holds for at most %s", lifetime, maxLifetime)
+	}
+	secret := make([]byte, secretBytes)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "no random bytes")
+	}
+	expires := time.Now().Add(lifetime)
+	put := record.TxnOp{
+		Type: record.TxnPut, Key: invitationKey(secret), Value: binary.BigEndian.AppendUint64(nil, uint64(expires.UnixNano())),
+	}
+	if err := f.system(ctx, w, nil, put); err != nil {
+		return nil, err
+	}
+	id := f.cfg.Identity
+	return &pb.Invitation{
+		RegionId: hex.EncodeToString(id.RegionID[:]), Region: f.book.ownDocument().GetName(), Addresses: f.cfg.Addresses(),
+		Fingerprint: id.Fingerprint, CaCertificates: id.Roots, Secret: secret, Expires: timestamppb.New(expires),
+	}, nil
+}
+
+func invitationKey(secret []byte) record.Key {
+	sum := sha256.Sum256(append([]byte("supercluster invitation\x00"), secret...))
+	return record.Key{Shard: record.ShardSystem, Kind: record.KindInvitation, Scope: record.ScopeRegion, Name: hex.EncodeToString(sum[:])}
+}
+
+// system runs a transaction on system records.
+func (f *Federation) system(ctx context.Context, w record.Writer, compare []record.Compare, ops ...record.TxnOp) error {
+	r, err := f.propose(ctx, record.Op{Type: record.OpTxn, Txn: &record.Txn{
+		Shard: record.ShardSystem, Compare: compare, Then: ops, Writer: w,
+	}})
+	if err == nil && r.Txn != nil && !r.Txn.Succeeded {
+		err = fault.New(fault.Conflict, "another call was faster")
+	}
+	return err
+}
+
+// redeem uses an invitation up: it exists, holds, and nobody used it before.
+func (f *Federation) redeem(ctx context.Context, secret []byte) error {
+	k := invitationKey(secret)
+	refused := fault.New(fault.Denied, "the invitation is not one of this region, or was used").
+		WithHint("make another: `supercluster region peer invite`")
+	if _, err := f.cfg.Store.Linearize(ctx); err != nil {
+		return err
+	}
+	var rec record.Record
+	var found bool
+	if err := f.pinned(func(r state.Reader) (err error) {
+		rec, found, err = state.Get(r, k, 0)
+		return err
+	}); err != nil {
+		return err
+	}
+	if !found || len(rec.Value) != 8 {
+		return refused
+	}
+	w := record.Writer{Actor: "federation", Message: "an invitation was used"}
+	compare := []record.Compare{{
+		Key: k, Target: record.CompareModifyRevision, Operator: record.CompareEqual, Number: rec.ModifyRevision,
+	}}
+	if err := f.system(ctx, w, compare, record.TxnOp{Type: record.TxnDelete, Key: k}); fault.Is(err, fault.Conflict) {
+		return refused
+	} else if err != nil {
+		return err
+	}
+	if expires := time.Unix(0, int64(binary.BigEndian.Uint64(rec.Value))); time.Now().After(expires) {
+		return fault.New(fault.Denied, "the invitation ended at %s", expires.UTC().Format(time.RFC3339)).
+			WithHint("make another: `supercluster region peer invite`")
+	}
+	return nil
+}
+
+// join serves a region that is not trusted yet and has an invitation: one call, then the connection ends.
+func (f *Federation) join(ctx context.Context, c *link.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	s, err := c.Accept(ctx)
+	if err != nil {
+		return err
+	}
+	m, err := s.Recv(ctx)
+	if err != nil {
+		return err
+	}
+	id, n := binary.Uvarint(m.Body)
+	if m.Type != frameCall || n <= 0 || len(m.Body) == n || m.Body[n] != callJoin {
+		return fault.New(fault.Denied, "a region without an invitation may only join")
+	}
+	body, err := f.welcome(ctx, c, m.Body[n+1:])
+	if err != nil {
+		f.log.Warn("a region was not let in", "remote", c.Peer().Address, "error", err)
+	}
+	if err := s.Send(ctx, link.Message{Type: frameAnswer, Body: encodeAnswer(id, body, err)}); err != nil {
+		return err
+	}
+	_, _ = s.Recv(ctx) // the other end closes, having read the answer
+	return nil
+}
+
+// welcome judges a region that wants to join, and makes it a peer.
+func (f *Federation) welcome(ctx context.Context, c *link.Conn, payload []byte) ([]byte, error) {
+	m := &pb.JoinRequest{}
+	if err := proto.Unmarshal(payload, m); err != nil {
+		return nil, fault.New(fault.Invalid, "the request to join does not parse")
+	}
+	doc := m.GetRegion()
+	who, err := f.cfg.Identity.Claimed(c.TLS(), doc.GetCaCertificates())
+	if err != nil {
+		return nil, fault.Wrap(fault.Unauthenticated, err, "the certificate of the region that joins is not by its own CA")
+	}
+	if hex.EncodeToString(who.Region[:]) != doc.GetId() {
+		return nil, fault.New(fault.Denied, "the certificate of the region that joins is of region %x, not of %s", who.Region, doc.GetId())
+	}
+	if err := f.fits(who.Region, doc); err != nil {
+		return nil, err
+	}
+	if err := f.redeem(ctx, m.GetSecret()); err != nil {
+		return nil, err
+	}
+	if err := f.addPeer(ctx, who.Region, doc); err != nil {
+		return nil, err
+	}
+	f.log.Info("a region joined", "region", doc.GetName(), "id", doc.GetId(), "ca", f.cfg.Identity.Fingerprints(doc.GetCaCertificates()))
+	return marshal(&pb.JoinResponse{Region: f.fullDocument()})
+}
+
+// fullDocument describes this region as it is, also before it was written for the first time.
+func (f *Federation) fullDocument() *pb.Region {
+	doc, id := f.book.ownDocument(), f.cfg.Identity
+	doc.FeedKey, doc.CaCertificates, doc.TrustDomain = id.FeedKey, id.Roots, id.TrustDomain
+	if a := f.cfg.Addresses(); len(a) > 0 {
+		doc.Addresses = a
+	}
+	return doc
+}
+
+// fits judges the document of a region that is to be a peer.
+func (f *Federation) fits(id [16]byte, doc *pb.Region) error {
+	if id == f.cfg.Identity.RegionID {
+		return fault.New(fault.Invalid, "that is this region itself")
+	}
+	if len(doc.GetFeedKey()) != 32 || len(doc.GetCaCertificates()) == 0 || doc.GetName() == "" || len(doc.GetAddresses()) == 0 {
+		return fault.New(fault.Invalid, "the region's document lacks its name, addresses, feed key or CA")
+	}
+	taken := func(d *pb.Region) bool {
+		return d.GetId() != doc.GetId() && (d.GetName() == doc.GetName() || slices.Contains(d.GetAliases(), doc.GetName()))
+	}
+	peers, _ := f.book.list()
+	clash := taken(f.book.ownDocument())
+	for _, p := range peers {
+		clash = clash || taken(p.doc)
+	}
+	if clash {
+		return fault.New(fault.Exists, "another region is called %q", doc.GetName()).
+			WithHint("rename one of them first: `supercluster region rename NAME`")
+	}
+	return nil
+}
+
+func (f *Federation) addPeer(ctx context.Context, id [16]byte, doc *pb.Region) error {
+	value, err := marshal(doc)
+	if err != nil {
+		return err
+	}
+	_, err = f.propose(ctx, record.Op{Type: record.OpPeer, Peer: &record.Peer{
+		RegionID: id, Value: value, Writer: record.Writer{Actor: "federation", Message: "the region joined", Time: time.Now().UnixNano()},
+	}})
+	return err
+}
+
+// Accept joins this region with the one that made an invitation.
+func (f *Federation) Accept(ctx context.Context, inv *pb.Invitation) (*pb.Peer, error) {
+	var region [16]byte
+	id, err := hex.DecodeString(inv.GetRegionId())
+	if err != nil || len(id) != len(region) || len(inv.GetCaCertificates()) == 0 || len(inv.GetAddresses()) == 0 || len(inv.GetSecret()) == 0 {
+		return nil, fault.New(fault.Invalid, "the invitation is not whole").WithHint("make another: `supercluster region peer invite`")
+	}
+	copy(region[:], id)
+	if prints := f.cfg.Identity.Fingerprints(inv.GetCaCertificates()); len(prints) == 0 || prints[0] != inv.GetFingerprint() {
+		return nil, fault.New(fault.Denied, "the fingerprint in the invitation is not that of its certificate: it was altered")
+	}
+	if time.Now().After(inv.GetExpires().AsTime()) {
+		return nil, fault.New(fault.Denied, "the invitation ended at %s", inv.GetExpires().AsTime().Format(time.RFC3339)).
+			WithHint("make another: `supercluster region peer invite`")
+	}
+	if region == f.cfg.Identity.RegionID {
+		return nil, fault.New(fault.Invalid, "the invitation was made by this region itself").
+			WithHint("accept it in the other region")
+	}
+	doc, err := f.knock(ctx, region, inv)
+	if err != nil {
+		return nil, err
+	}
+	if doc.GetId() != inv.GetRegionId() {
+		return nil, fault.New(fault.Denied, "the region that answered is %s, not %s", doc.GetId(), inv.GetRegionId())
+	}
+	if err := f.fits(region, doc); err != nil {
+		return nil, err
+	}
+	if err := f.addPeer(ctx, region, doc); err != nil {
+		return nil, err
+	}
+	return &pb.Peer{Region: doc, Fingerprints: f.cfg.Identity.Fingerprints(doc.GetCaCertificates())}, nil
+}
+
+// knock shows the invitation to the first address that answers.
+func (f *Federation) knock(ctx context.Context, region [16]byte, inv *pb.Invitation) (*pb.Region, error) {
+	var last error
+	for _, address := range inv.GetAddresses() {
+		doc, reached, err := f.knockAt(ctx, region, address, inv)
+		if err == nil {
+			return doc, nil
+		}
+		if last = err; reached {
+			return nil, err // it was heard and refused: another server of the region says the same
+		}
+	}
+	return nil, fault.Wrap(fault.Unavailable, last, "no server of the inviting region answers at %v", inv.GetAddresses()).
+		WithHint("is its federation port reachable over UDP from here?")
+}
+
+func (f *Federation) knockAt(ctx context.Context, region [16]byte, address string, inv *pb.Invitation) (doc *pb.Region, reached bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	c, err := f.endpoint.DialJoin(ctx, region, address)
+	if err != nil {
+		return nil, false, err
+	}
+	defer c.Close(nil)
+	who, err := f.cfg.Identity.Claimed(c.TLS(), inv.GetCaCertificates())
+	if err != nil || who.Region != region {
+		return nil, true, fault.New(fault.Denied, "the server at %s is not of the region that made the invitation", address)
+	}
+	s, err := c.Open(ctx, link.ClassCalls)
+	if err != nil {
+		return nil, false, err
+	}
+	defer s.Close()
+	payload, err := marshal(&pb.JoinRequest{Secret: inv.GetSecret(), Region: f.fullDocument()})
+	if err != nil {
+		return nil, false, err
+	}
+	if err := s.Send(ctx, link.Message{Type: frameCall, Body: append([]byte{1, callJoin}, payload...)}); err != nil {
+		return nil, false, err
+	}
+	m, err := s.Recv(ctx)
+	if err != nil {
+		return nil, true, err
+	}
+	if len(m.Body) < 2 {
+		return nil, true, fault.New(fault.Invalid, "the answer to the invitation does not parse")
+	}
+	a := decodeAnswer(m.Body[1:])
+	if a.err != nil {
+		return nil, true, a.err
+	}
+	out := &pb.JoinResponse{}
+	if err := proto.Unmarshal(a.body, out); err != nil {
+		return nil, true, fault.New(fault.Invalid, "the answer to the invitation does not parse")
+	}
+	return out.GetRegion(), true, nil
+}
+
+// RemovePeer ends the exchange with a region.
+func (f *Federation) RemovePeer(ctx context.Context, name string, w record.Writer) error {
+	region, err := f.book.named(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.propose(ctx, record.Op{Type: record.OpPeer, Peer: &record.Peer{RegionID: region, Removed: true, Writer: w}})
+	return err
+}
+
+// Rename gives this region another name; the old one stays an alias.
+func (f *Federation) Rename(ctx context.Context, name string) (*pb.Region, error) {
+	doc := f.fullDocument()
+	if doc.GetName() == name {
+		return doc, nil
+	}
+	want := proto.CloneOf(doc)
+	want.Name = name
+	if err := f.fitsName(want); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(want.Aliases, doc.GetName()) {
+		want.Aliases = append(want.Aliases, doc.GetName())
+	}
+	want.Aliases = slices.DeleteFunc(want.Aliases, func(a string) bool { return a == name })
+	return want, f.writeSelf(ctx, want)
+}
+
+// fitsName judges a name of this region against those of its peers.
+func (f *Federation) fitsName(doc *pb.Region) error {
+	peers, _ := f.book.list()
+	for _, p := range peers {
+		if p.doc.GetName() == doc.GetName() || slices.Contains(p.doc.GetAliases(), doc.GetName()) {
+			return fault.New(fault.Exists, "another region is called %q", doc.GetName())
+		}
+	}
+	return nil
+}
+
+// Unfence ends the fence of a region that found another living copy of itself.
+func (f *Federation) Unfence(ctx context.Context) (uint64, error) {
+	var row record.Federation
+	if err := f.pinned(func(r state.Reader) (err error) {
+		row, _, err = state.ReadFederation(r)
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	if row.Fence == record.FenceNone {
+		return 0, fault.New(fault.Conflict, "the region is not fenced")
+	}
+	r, err := f.propose(ctx, record.Op{Type: record.OpMint, Mint: &record.Mint{Incarnation: row.Incarnation, Seen: row.Seen, Operator: true}})
+	return uint64(r.ID), err
+}

@@ -1,0 +1,142 @@
+package federation
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"supercluster/region/record"
+)
+
+// routes says through which peer each channel comes. Its home goes before everybody; another one serves while there is
+// no link to the home.
+type routes struct {
+	mu    sync.Mutex
+	route map[channelName]*route
+}
+
+type route struct {
+	via      [16]byte // zero: nobody
+	release  context.CancelFunc
+	orphaned time.Time // since when nobody serves it
+	newest   record.FeedPosition
+	have     record.FeedPosition
+}
+
+func newRoutes() *routes { return &routes{route: map[channelName]*route{}} }
+
+func (r *routes) of(name channelName) *route {
+	at := r.route[name]
+	if at == nil {
+		at = &route{orphaned: time.Now()}
+		r.route[name] = at
+	}
+	return at
+}
+
+// claim is the right to pull a channel.
+type claim struct {
+	r    *routes
+	name channelName
+	via  [16]byte
+
+	mu     sync.Mutex
+	cancel context.CancelFunc
+	gone   bool
+}
+
+// claim gives the right to pull a channel through a peer, if nobody has it, or if the peer is the home.
+func (r *routes) claim(name channelName, via [16]byte, relayAfter time.Duration, now time.Time) (*claim, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.of(name)
+	home := via == name.region
+	switch {
+	case at.via == via:
+		return nil, false
+	case at.via != [16]byte{} && !home:
+		return nil, false
+	case at.via == [16]byte{} && !home && now.Sub(at.orphaned) < relayAfter:
+		return nil, false
+	}
+	if at.release != nil {
+		at.release()
+	}
+	c := &claim{r: r, name: name, via: via}
+	at.via, at.release = via, c.revoke
+	return c, true
+}
+
+// context gives a context that ends when another peer takes over.
+func (c *claim) context(parent context.Context) context.Context {
+	ctx, cancel := context.WithCancel(parent)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cancel = cancel
+	if c.gone {
+		cancel()
+	}
+	return ctx
+}
+
+func (c *claim) revoke() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// release gives the right back.
+func (c *claim) release() {
+	c.revoke()
+	c.r.mu.Lock()
+	defer c.r.mu.Unlock()
+	if at := c.r.of(c.name); at.via == c.via {
+		at.via, at.release, at.orphaned = [16]byte{}, nil, time.Now()
+	}
+}
+
+// drop takes every channel from a peer whose link ended.
+func (r *routes) drop(via [16]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, at := range r.route {
+		if at.via == via {
+			at.release()
+			at.via, at.release, at.orphaned = [16]byte{}, nil, time.Now()
+		}
+	}
+}
+
+// head notes how far a channel is at its home, as far as anybody said.
+func (r *routes) head(name channelName, p record.FeedPosition) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at := r.of(name); p.After(at.newest) {
+		at.newest = p
+	}
+}
+
+func (r *routes) applied(name channelName, p record.FeedPosition) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.of(name).have = p
+}
+
+// positions gives how far a channel is at its home and here.
+func (r *routes) positions(name channelName) (newest, have record.FeedPosition) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.of(name)
+	return at.newest, at.have
+}
+
+// through gives the peer that serves a channel; false: nobody does.
+func (r *routes) through(name channelName) (via [16]byte, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.of(name)
+	return at.via, at.via != [16]byte{}
+}

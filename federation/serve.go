@@ -1,0 +1,277 @@
+package federation
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"supercluster/federation/feed"
+	"supercluster/federation/link"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/region/state"
+)
+
+// maxExporters bounds the channels that one stream serves.
+const maxExporters = 1024
+
+// channelName names a channel of a region.
+type channelName struct {
+	region  [16]byte
+	channel uint32
+}
+
+func (c channelName) compare(d channelName) int {
+	if n := slices.Compare(c.region[:], d.region[:]); n != 0 {
+		return n
+	}
+	return cmp.Compare(c.channel, d.channel)
+}
+
+// accept serves a connection that a peer opened.
+func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		for {
+			s, err := c.Accept(ctx)
+			if err != nil {
+				return ended(ctx, err)
+			}
+			g.Go(func() error {
+				defer s.Close()
+				if s.Class() == link.ClassCalls {
+					return ended(ctx, f.answerCalls(ctx, c.Peer(), s))
+				}
+				return ended(ctx, f.export(ctx, c.Peer().Region, s))
+			})
+		}
+	})
+	return g.Wait()
+}
+
+// ended takes the end of a context for no error.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// outlet serves channels to a peer on one stream.
+type outlet struct {
+	f      *Federation
+	peer   [16]byte
+	stream *link.Stream
+	wake   chan struct{}
+
+	mu        sync.Mutex
+	exporters map[channelName]*feed.Exporter
+	replies   []*feed.Message
+}
+
+// export serves what a peer pulls on a stream, until it ends.
+func (f *Federation) export(ctx context.Context, peer [16]byte, s *link.Stream) error {
+	o := &outlet{f: f, peer: peer, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{}}
+	defer o.close()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return o.receive(ctx) })
+	g.Go(func() error { return o.send(ctx) })
+	return g.Wait()
+}
+
+func (o *outlet) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range o.exporters {
+		e.Close()
+	}
+}
+
+func (o *outlet) receive(ctx context.Context) error {
+	for {
+		raw, err := o.stream.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		m, err := feed.Decode(raw.Body)
+		if err != nil {
+			return err
+		}
+		if err := o.take(ctx, &m); err != nil {
+			return err
+		}
+		select {
+		case o.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// take takes in what the peer asks for.
+func (o *outlet) take(ctx context.Context, m *feed.Message) error {
+	name := channelName{m.Region, m.Channel}
+	if m.Type == feed.TypePull {
+		return o.open(ctx, name, m.Pull)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	e := o.exporters[name]
+	switch {
+	case e == nil: // it was refused meanwhile
+	case m.Type == feed.TypeCredit:
+		e.Credit(m.Credit)
+	case m.Type == feed.TypeProbe:
+		e.Probe(m.Stamp)
+	case m.Type == feed.TypeStop:
+		e.Close()
+		delete(o.exporters, name)
+	default:
+		return fault.New(fault.Invalid, "a receiver sent a message of type %d", m.Type)
+	}
+	return nil
+}
+
+// open begins to serve a channel, and looks at what the peer shows of this region.
+func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error {
+	if name.region == o.f.cfg.Identity.RegionID {
+		o.f.judge(ctx, p.Head)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if e := o.exporters[name]; e != nil {
+		e.Close()
+		delete(o.exporters, name)
+	}
+	if len(o.exporters) >= maxExporters {
+		return fault.New(fault.Busy, "%d channels are pulled on one stream", len(o.exporters))
+	}
+	return o.f.pinned(func(r state.Reader) error {
+		e, refusal, err := o.f.server.Open(r, o.peer, p, o.f.snapshot)
+		if err != nil {
+			return err
+		}
+		if refusal != nil {
+			o.replies = append(o.replies, refusal)
+			return nil
+		}
+		o.exporters[name] = e
+		return nil
+	})
+}
+
+// snapshot pins the rows for as long as a snapshot of a channel is being sent.
+func (f *Federation) snapshot() (state.Reader, func()) {
+	r, release, err := f.cfg.Store.Pin()
+	if err != nil {
+		return closedRows{err}, func() {}
+	}
+	return r, release
+}
+
+// send says what there is to say, whenever the rows or the peer's wishes changed.
+func (o *outlet) send(ctx context.Context) error {
+	for {
+		changed := o.f.cfg.Store.Changed()
+		if err := o.sendAll(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-o.wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// sendAll sends until nobody has anything to say. A message of each channel at a time: none waits for a long one.
+func (o *outlet) sendAll(ctx context.Context) error {
+	for more := true; more; {
+		messages, err := o.next()
+		if err != nil {
+			return err
+		}
+		more = len(messages) > 0
+		for _, m := range messages {
+			if err := o.stream.Send(ctx, link.Message{Type: uint8(m.Type), Body: feed.Append(nil, m)}); err != nil {
+				return err
+			}
+			o.f.metrics.sent(m)
+		}
+	}
+	return nil
+}
+
+// next gives the next message of each channel.
+func (o *outlet) next() ([]*feed.Message, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	messages := o.replies
+	o.replies = nil
+	if len(o.exporters) == 0 {
+		return messages, nil
+	}
+	names := make([]channelName, 0, len(o.exporters))
+	for n := range o.exporters {
+		names = append(names, n)
+	}
+	slices.SortFunc(names, channelName.compare)
+	now := time.Now().UnixNano()
+	err := o.f.pinned(func(r state.Reader) error {
+		for _, n := range names {
+			m, err := o.exporters[n].Next(r, now, int64(o.f.ages.of(n)), o.f.snapshot)
+			if err != nil {
+				return err
+			}
+			if m == nil {
+				continue
+			}
+			if m.Type == feed.TypeRefuse {
+				o.exporters[n].Close()
+				delete(o.exporters, n)
+			}
+			messages = append(messages, m)
+		}
+		return nil
+	})
+	return messages, err
+}
+
+// judge looks at a head that this region is said to have signed, and fences the region if it must.
+func (f *Federation) judge(ctx context.Context, head []byte) {
+	if len(head) == 0 {
+		return
+	}
+	var op *record.Op
+	look := func(r state.Reader) (err error) {
+		op, err = f.guard.Judge(r, head)
+		return err
+	}
+	if err := f.pinned(look); err != nil || op == nil {
+		return
+	}
+	// This node may be behind its own region: judge again when it is not.
+	if _, err := f.cfg.Store.Linearize(ctx); err != nil {
+		return
+	}
+	if err := f.pinned(look); err != nil || op == nil {
+		return
+	}
+	if _, err := f.propose(ctx, *op); err != nil {
+		f.log.Debug("a fence was not needed, or could not be set", "error", err)
+		return
+	}
+	f.metrics.fenced(op.SetFence.Fence)
+	f.log.Error("this region fenced itself", "fence", op.SetFence.Fence, "reason", op.SetFence.Reason)
+}
+
+// closedRows are rows of a store that is closed.
+type closedRows struct{ err error }
+
+func (c closedRows) Get([]byte) ([]byte, bool, error)                 { return nil, false, c.err }
+func (c closedRows) First(_, _ []byte) (_, _ []byte, _ bool, _ error) { return nil, nil, false, c.err }
+func (c closedRows) Scan(_, _ []byte, _ bool) (state.Iterator, error) { return nil, c.err }

@@ -1,0 +1,444 @@
+package federation
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"supercluster/federation/feed"
+	"supercluster/federation/link"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/region/state"
+)
+
+// uplink takes channels over from one peer while this node leads: those of the peer itself, and of others that have no
+// link of their own.
+type uplink struct {
+	f    *Federation
+	peer *peer
+	link *link.Link
+
+	mu    sync.Mutex
+	calls *caller // of the connection that is up
+	conn  *link.Conn
+}
+
+// runUplink keeps the link to a peer until ctx ends.
+func (f *Federation) runUplink(ctx context.Context, p *peer) error {
+	u := &uplink{f: f, peer: p}
+	l, err := f.endpoint.NewLink(link.LinkConfig{
+		Region: p.id,
+		Addresses: func() []string {
+			if now := f.book.find(p.id); now != nil {
+				return now.doc.GetAddresses()
+			}
+			return nil
+		},
+		Handler: u.handle,
+	})
+	if err != nil {
+		return err
+	}
+	u.link = l
+	f.mu.Lock()
+	f.uplinks[p.id] = u
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		delete(f.uplinks, p.id)
+		f.mu.Unlock()
+		f.routes.drop(p.id)
+	}()
+	return l.Run(ctx)
+}
+
+// connection is one connection of an uplink.
+type connection struct {
+	u     *uplink
+	conn  *link.Conn
+	group *errgroup.Group
+	ctx   context.Context
+
+	mu     sync.Mutex
+	inlets map[link.Class]*inlet
+}
+
+// handle uses a connection until it ends.
+func (u *uplink) handle(ctx context.Context, conn *link.Conn) error {
+	defer u.f.routes.drop(u.peer.id)
+	stream, err := conn.Open(ctx, link.ClassCalls)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	c := &connection{u: u, conn: conn, group: g, ctx: ctx, inlets: map[link.Class]*inlet{}}
+	calls := newCaller(stream)
+	g.Go(func() error { return calls.run(ctx) })
+	u.up(calls, conn)
+	defer u.up(nil, nil)
+	g.Go(func() error { return c.follow(ctx, calls) })
+	err = g.Wait()
+	calls.end(err)
+	return err
+}
+
+func (u *uplink) up(calls *caller, conn *link.Conn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.calls, u.conn = calls, conn
+}
+
+// call asks the peer; it fails at once when no connection is up.
+func (u *uplink) call(ctx context.Context, method uint8, payload []byte) ([]byte, error) {
+	u.mu.Lock()
+	c := u.calls
+	u.mu.Unlock()
+	if c == nil {
+		return nil, fault.New(fault.Unavailable, "no link to region %s is up", u.f.book.name(u.peer.id)).
+			WithHint("`supercluster federation links` says why")
+	}
+	return c.call(ctx, method, payload)
+}
+
+// follow asks the peer again and again what it offers, and pulls what is to come from it.
+func (c *connection) follow(ctx context.Context, calls *caller) error {
+	f := c.u.f
+	for {
+		answer, err := calls.call(ctx, callOffers, nil)
+		if err != nil {
+			return err
+		}
+		offers, err := decodeOffers(answer)
+		if err != nil {
+			return err
+		}
+		for i := range offers {
+			if err := c.consider(ctx, &offers[i]); err != nil {
+				return err
+			}
+		}
+		if !pause(ctx, f.cfg.Tuning.OfferEvery) {
+			return ctx.Err()
+		}
+	}
+}
+
+// consider looks at one channel that the peer has: it may show that this region is fenced, or be one to pull from here.
+func (c *connection) consider(ctx context.Context, o *offer) error {
+	f := c.u.f
+	head, err := record.DecodeFeedHead(o.head)
+	if err != nil {
+		return err
+	}
+	if head.Region == f.cfg.Identity.RegionID {
+		f.judge(ctx, o.head)
+		return nil
+	}
+	home := f.book.find(head.Region)
+	doc, err := record.DecodeChannelDocument(o.document)
+	if home == nil || err != nil || !f.book.verify(doc.Region, doc.Signed(), doc.Signature) || !f.book.verify(head.Region, head.Signed(), head.Signature) {
+		return nil // not of a peer, or not by it
+	}
+	name := channelName{head.Region, head.Channel}
+	f.routes.head(name, head.Position)
+	claim, ok := f.routes.claim(name, c.u.peer.id, f.cfg.Tuning.RelayAfter, time.Now())
+	if !ok {
+		return nil
+	}
+	in, err := c.inlet(classOf(doc.Channel.Class))
+	if err != nil {
+		return err
+	}
+	p := newPuller(f, c.u, in, name, home)
+	in.add(name, p)
+	c.group.Go(func() error {
+		defer claim.release()
+		defer in.remove(name)
+		return p.run(claim.context(c.ctx))
+	})
+	return nil
+}
+
+// classOf gives the class of streams for a class of channels; of one that a later version has, that of config.
+func classOf(c record.Class) link.Class {
+	if c >= record.ClassControl && c <= record.ClassSummaries {
+		return link.Class(c)
+	}
+	return link.ClassConfig
+}
+
+// inlet is one stream on which channels come in.
+type inlet struct {
+	stream *link.Stream
+
+	mu      sync.Mutex
+	pullers map[channelName]*puller
+}
+
+// inlet gives the stream of a class, and opens it the first time.
+func (c *connection) inlet(class link.Class) (*inlet, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if in := c.inlets[class]; in != nil {
+		return in, nil
+	}
+	s, err := c.conn.Open(c.ctx, class)
+	if err != nil {
+		return nil, err
+	}
+	in := &inlet{stream: s, pullers: map[channelName]*puller{}}
+	c.inlets[class] = in
+	c.group.Go(func() error {
+		defer s.Close()
+		return in.receive(c.ctx)
+	})
+	return in, nil
+}
+
+func (in *inlet) add(name channelName, p *puller) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.pullers[name] = p
+}
+
+func (in *inlet) remove(name channelName) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.pullers, name)
+}
+
+// receive hands what comes to whom it is for.
+func (in *inlet) receive(ctx context.Context) error {
+	for {
+		raw, err := in.stream.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		m, err := feed.Decode(raw.Body)
+		if err != nil {
+			return err
+		}
+		in.mu.Lock()
+		p := in.pullers[channelName{m.Region, m.Channel}]
+		in.mu.Unlock()
+		if p == nil {
+			continue // it has just been given up
+		}
+		if err := p.offer(&m, len(raw.Body)); err != nil {
+			return err
+		}
+	}
+}
+
+func (in *inlet) send(ctx context.Context, m *feed.Message) error {
+	return in.stream.Send(ctx, link.Message{Type: uint8(m.Type), Body: feed.Append(nil, m)})
+}
+
+// puller takes one channel over.
+type puller struct {
+	f     *Federation
+	u     *uplink
+	in    *inlet
+	name  channelName
+	alias uint32
+
+	mu     sync.Mutex
+	queue  []*feed.Message
+	bytes  int
+	arrive chan struct{}
+}
+
+func newPuller(f *Federation, u *uplink, in *inlet, name channelName, home *peer) *puller {
+	return &puller{f: f, u: u, in: in, name: name, alias: home.alias, arrive: make(chan struct{}, 1)}
+}
+
+// offer queues a message. A peer that sends more than it was given credit for is not to be trusted with memory.
+func (p *puller) offer(m *feed.Message, size int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bytes+size > int(p.f.cfg.Tuning.Credit)+feed.MaxMessageBytes+1<<20 {
+		return fault.New(fault.Denied, "region %s sends more than it was given credit for", p.f.book.name(p.u.peer.id))
+	}
+	p.queue, p.bytes = append(p.queue, m), p.bytes+size
+	select {
+	case p.arrive <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (p *puller) takeAll() []*feed.Message {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.queue
+	p.queue, p.bytes = nil, 0
+	return all
+}
+
+// Waits between pulls of a channel that went wrong.
+const (
+	firstPullWait = 50 * time.Millisecond
+	lastPullWait  = 5 * time.Second
+)
+
+// run pulls until ctx ends. What goes wrong is made up for by the next pull: it begins at what was applied.
+func (p *puller) run(ctx context.Context) error {
+	wait := firstPullWait
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := p.pull(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if kind := fault.KindOf(err); kind == fault.Corrupt || p.in.stream.Err() != nil {
+			return err
+		}
+		p.f.metrics.repulled(err)
+		p.f.log.Debug("a channel is pulled anew", "region", p.f.book.name(p.name.region), "channel", p.name.channel,
+			"via", p.f.book.name(p.u.peer.id), "reason", err)
+		if time.Since(began) > lastPullWait {
+			wait = firstPullWait
+		}
+		if !pause(ctx, wait) {
+			break
+		}
+		wait = min(2*wait, lastPullWait)
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = p.in.send(stop, &feed.Message{Type: feed.TypeStop, Region: p.name.region, Channel: p.name.channel}) // the end of the stream says it too
+	return nil
+}
+
+// pull takes the channel over from where it stands, until something goes wrong.
+func (p *puller) pull(ctx context.Context) error {
+	p.takeAll()
+	importer := &feed.Importer{Self: p.f.cfg.Identity.RegionID, Region: p.name.region, Channel: p.name.channel, Keys: p.f.book.verify}
+	var ask *feed.Message
+	if err := p.f.pinned(func(r state.Reader) (err error) {
+		ask, err = importer.Pull(r, p.f.ages.stamp(), p.f.cfg.Tuning.Credit)
+		return err
+	}); err != nil {
+		return err
+	}
+	if ask == nil {
+		return fault.New(fault.NotFound, "the region is not known any more")
+	}
+	if err := p.in.send(ctx, ask); err != nil {
+		return err
+	}
+	probe := time.NewTicker(p.f.cfg.Tuning.ProbeEvery)
+	defer probe.Stop()
+	for {
+		select {
+		case <-p.arrive:
+			if err := p.apply(ctx, importer, p.takeAll()); err != nil {
+				return err
+			}
+		case <-probe.C:
+			m := &feed.Message{Type: feed.TypeProbe, Region: p.name.region, Channel: p.name.channel, Stamp: p.f.ages.stamp()}
+			if err := p.in.send(ctx, m); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// apply takes messages over, in order. Batches that came together go as one operation.
+func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []*feed.Message) error {
+	for i := 0; i < len(messages); {
+		n := mergeable(messages[i:])
+		m := merge(messages[i : i+n])
+		if m.Refuse != nil {
+			p.f.judge(ctx, m.Refuse.Head)
+		}
+		op, err := importer.Take(m)
+		if err != nil {
+			return err
+		}
+		if op != nil {
+			if err := p.propose(ctx, op, m); err != nil {
+				return err
+			}
+		}
+		size := uint32(0)
+		for _, each := range messages[i : i+n] {
+			size += uint32(each.Size())
+		}
+		credit := &feed.Message{Type: feed.TypeCredit, Region: p.name.region, Channel: p.name.channel, Credit: size}
+		if err := p.in.send(ctx, credit); err != nil {
+			return err
+		}
+		i += n
+	}
+	return nil
+}
+
+// propose has an operation applied, and notes how fresh the channel is then. An idle head is written only if it says
+// something new about revisions: otherwise what it says is noted in memory.
+func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) error {
+	idle := op.Import != nil && len(op.Import.Records) == 0 && len(op.Import.Document) == 0
+	if !idle || p.f.ages.worthWriting(p.name, op.Import.Head) {
+		if _, err := p.f.propose(ctx, *op); err != nil {
+			return err
+		}
+		p.f.metrics.imported(op)
+	}
+	switch {
+	case op.Import != nil:
+		if head, err := record.DecodeFeedHead(op.Import.Head); err == nil {
+			p.f.routes.head(p.name, head.Position)
+			p.f.routes.applied(p.name, head.Position)
+		}
+		p.f.ages.note(p.name, m.Batch.Stamp, time.Duration(m.Batch.AgeNanos))
+	case op.Replace != nil && len(op.Replace.To) == 0:
+		if head, err := record.DecodeFeedHead(op.Replace.Target); err == nil {
+			p.f.routes.applied(p.name, head.Position)
+		}
+	}
+	p.progress()
+	return nil
+}
+
+// progress tells the watchdog how far the channel is.
+func (p *puller) progress() {
+	head, applied := p.f.routes.positions(p.name)
+	if head.Incarnation == applied.Incarnation {
+		p.u.link.Progress(fmt.Sprintf("%x/%d", p.name.region, p.name.channel), head.Sequence, applied.Sequence)
+	}
+}
+
+// mergeable counts the batches at the front that may go together: they have records, and fit into one entry.
+func mergeable(messages []*feed.Message) int {
+	n, size := 0, 0
+	for ; n < len(messages); n++ {
+		b := messages[n].Batch
+		if b == nil || len(b.Records) == 0 || len(b.Document) > 0 {
+			break
+		}
+		if size += messages[n].Size(); n > 0 && size > feed.MaxBatchBytes {
+			break
+		}
+	}
+	return max(n, 1)
+}
+
+func merge(messages []*feed.Message) *feed.Message {
+	if len(messages) == 1 {
+		return messages[0]
+	}
+	last := *messages[len(messages)-1]
+	batch := *last.Batch
+	batch.Records = nil
+	for _, m := range messages {
+		batch.Records = append(batch.Records, m.Batch.Records...)
+	}
+	last.Batch = &batch
+	return &last
+}
