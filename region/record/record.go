@@ -9,6 +9,7 @@ const (
 	KindTenant    Kind = 1 // shard 0; name = the tenant's name
 	KindNamespace Kind = 2 // shard 0, under its tenant; name = the namespace's name
 	KindNode      Kind = 3 // shard 0; name = the node's name
+	KindRegion    Kind = 4 // shard 0; name = the region's id in hex
 
 	KindService     Kind = 16 // placed; name = the service's name
 	KindInstance    Kind = 17 // regional; name = service/id
