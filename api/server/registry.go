@@ -227,7 +227,7 @@ func (s *Server) serviceAnswer(sv *registry.ServiceView) *pb.Service {
 }
 
 func (s *Server) instanceAnswer(in *registry.InstanceView) *pb.Instance {
-	answer := in.Answer(s.cfg.RegionName)
+	answer := in.Answer()
 	if !in.DrainUntil.IsZero() {
 		answer.DrainUntil = timestamppb.New(in.DrainUntil)
 	}
