@@ -168,8 +168,7 @@ const (
 )
 
 // update applies what changed between two states of a service; either may be nil. Instances of other regions are
-// theirs to check. With the same state twice, it
-// applies a change of the live nodes.
+// theirs to check. With the same state twice, it applies a change of the live nodes.
 func (l *loop) update(before, now *registry.ServiceView, when timing) {
 	if before != nil {
 		for _, in := range before.Local() {
