@@ -72,6 +72,8 @@ type Plan struct {
 	Draining []Endpoint
 	// Excluded are in the same order.
 	Excluded []Excluded
+	// Regions are this region and the others that have an instance, the nearest first; none when no other has.
+	Regions []string
 	// Rule says what decided, for people.
 	Rule string
 	// Revision is that of the service's last change.
@@ -104,6 +106,11 @@ func For(v *registry.View, c Client, q Query) (Plan, bool) {
 	b.shares = regions(s, v.Region())
 	for n := range b.shares {
 		b.region(&b.shares[n], n == len(b.shares)-1)
+	}
+	if len(b.shares) > 1 {
+		for _, r := range b.shares {
+			b.Regions = append(b.Regions, r.region)
+		}
 	}
 	b.Rule = b.rule()
 	return b.Plan, true
