@@ -173,6 +173,18 @@ func (v *View) HomeOf(origin *record.Origin) string {
 	return hex.EncodeToString(origin.Home[:])
 }
 
+// RegionOf is what answers call the region that owns a record.
+func (v *View) RegionOf(r *record.Record) string {
+	switch r.Key.Scope {
+	case record.ScopePlaced:
+		return v.HomeOf(&r.Origin)
+	case record.ScopeRegion:
+		return v.region
+	default:
+		return v.regions.label(r.Key.Scope, r.Origin.Home)
+	}
+}
+
 // originOf gives where an imported record came from, nil for one of this region.
 func originOf(r *record.Record) *record.Origin {
 	if r.Origin == (record.Origin{}) {

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"bytes"
 	"encoding/hex"
 	"net/netip"
 	"strings"
@@ -80,16 +81,16 @@ func read(q *query, depth int) subject {
 	if depth == 0 {
 		return subject{kind: subjectApex}
 	}
-	switch last := string(q.label(depth - 1)); {
-	case last == "addr":
+	switch last := q.label(depth - 1); {
+	case string(last) == "addr":
 		return readAddr(q, depth)
-	case depth == 1 && last == "ns":
+	case depth == 1 && string(last) == "ns":
 		return subject{kind: subjectServer}
-	case last == "ns", last == "service", strings.HasPrefix(last, "_"):
+	case string(last) == "ns", string(last) == "service", bytes.HasPrefix(last, []byte("_")):
 		return readNames(q, depth)
 	default:
 		s := readNames(q, depth-1)
-		s.region = last
+		s.region = string(last)
 		return s
 	}
 }

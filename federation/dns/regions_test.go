@@ -257,6 +257,7 @@ func stale(m *mdns.Msg) int {
 // A region whose copy is old is answered all the same, marked for clients that understand it, and never as an error.
 func TestRegions_StaleCopies(t *testing.T) {
 	s := regions(t)
+	s.imported(3, &pb.Instance{Service: "leaving", Id: "l1", Address: "10.2.9.1", Port: 80, Draining: true})
 	r := newResponder(t, func() *registry.View { return s.view })
 	old := map[[16]byte]bool{{3}: true} // dc2
 	r.stale = func(region [16]byte) bool { return old[region] }
@@ -273,6 +274,7 @@ func TestRegions_StaleCopies(t *testing.T) {
 		{"db.service", mdns.TypeA, true, "10.2.1.1"},
 		{"web.service.global", mdns.TypeA, true, "10.0.0.1 10.0.0.2 10.2.0.1 10.3.0.1"},
 		{"web.service", mdns.TypeA, false, "10.0.0.1 10.0.0.2"}, // nothing of it is from dc2
+		{"leaving.service", mdns.TypeA, true, ""},               // nobody serves, as far as is known
 		{"web.service.dc1", mdns.TypeA, false, "10.0.0.1 10.0.0.2"},
 		{"web.service.dc3", mdns.TypeA, false, "10.3.0.1"},
 		{"far.service", mdns.TypeA, false, "10.3.2.1"},
