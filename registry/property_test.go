@@ -337,21 +337,6 @@ func drawEvent(t *rapid.T, revision uint64) record.Event {
 	return record.Event{Type: record.EventPut, Record: r}
 }
 
-// drawRegion makes the record of a region. Names and aliases are not kept apart, as in a store that two regions of one
-// name, or a mistake, have reached.
-func drawRegion(t *rapid.T, r *record.Record) {
-	r.Key = RegionRecordKey([16]byte{byte(rapid.IntRange(1, 3).Draw(t, "region"))})
-	r.Attributes.Flags = uint64(rapid.IntRange(1, 3).Draw(t, "alias"))
-	value, err := encode(&pb.Region{
-		Name:    pick(t, "name", []string{testRegion, "dc2", "dc3", "global", "", "Not A Name"}),
-		Aliases: rapid.SliceOfN(rapid.SampledFrom([]string{"old", "dc2", "ns"}), 0, 2).Draw(t, "aliases"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Value = value
-}
-
 // TestView_OldViewsStay is invariant I2: a view does not change by what comes after it.
 func TestView_OldViewsStay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

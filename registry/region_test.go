@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/internal/fault"
@@ -263,4 +264,19 @@ func TestPutRegionOp_Refuses(t *testing.T) {
 			t.Errorf("%v: %v, want %s", tt.in, err, tt.field)
 		}
 	}
+}
+
+// drawRegion makes the record of a region. Names and aliases are not kept apart, as in a store that two regions of one
+// name, or a mistake, have reached.
+func drawRegion(t *rapid.T, r *record.Record) {
+	r.Key = RegionRecordKey([16]byte{byte(rapid.IntRange(1, 3).Draw(t, "region"))})
+	r.Attributes.Flags = uint64(rapid.IntRange(1, 3).Draw(t, "alias"))
+	value, err := encode(&pb.Region{
+		Name:    pick(t, "name", []string{testRegion, "dc2", "dc3", "global", "", "Not A Name"}),
+		Aliases: rapid.SliceOfN(rapid.SampledFrom([]string{"old", "dc2", "ns"}), 0, 2).Draw(t, "aliases"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Value = value
 }
