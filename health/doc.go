@@ -4,7 +4,8 @@
 // region. Each check belongs to one live node, chosen by rendezvous hash, so every node computes the same owner
 // without asking; when a node dies the others take over its checks and nobody else's move. A heartbeat may be sent to
 // any node; it goes to the owner over the node channel and ends in one atomic store. It never decides which endpoints
-// a client gets and never writes anything but check status records.
+// a client gets and never writes anything but check status records. Instances of other regions are never probed, expired
+// or spoken for: their regions do that, and their records come with the health.
 //
 // Invariants:
 //

@@ -167,22 +167,22 @@ const (
 	spread timing = true  // this process started: over one interval, if their health is known
 )
 
-// update applies what changed between two states of a service; either may be nil. With the same state twice, it
-// applies a change of the live nodes.
+// update applies what changed between two states of a service; either may be nil. Instances of other regions are
+// theirs to check. With the same state twice, it applies a change of the live nodes.
 func (l *loop) update(before, now *registry.ServiceView, when timing) {
 	if before != nil {
-		for _, in := range before.Instances {
+		for _, in := range before.Local() {
 			l.dropGone(in, now)
 		}
 	}
-	if now == nil || len(now.Instances) == 0 {
+	if now == nil || len(now.Local()) == 0 {
 		if before != nil {
 			delete(l.known, before.Key)
 		}
 		return
 	}
 	l.known[now.Key] = now
-	for _, in := range now.Instances {
+	for _, in := range now.Local() {
 		if before != nil && before != now {
 			if old, ok := before.Instance(in.Key.ID); ok && old == in {
 				continue

@@ -109,7 +109,13 @@ func (r *region) Propose(ctx context.Context, op record.Op) (record.Result, erro
 			}
 		}
 	}
-	next, changes := r.view.Next(out.Commits)
+	r.publish(out.Commits)
+	return out.Results[0], nil
+}
+
+// publish takes the view to some commits.
+func (r *region) publish(commits []record.Commit) {
+	next, changes := r.view.Next(commits)
 	r.view = next
 	for f := range r.followers {
 		f.changes.Merge(changes)
@@ -118,7 +124,29 @@ func (r *region) Propose(ctx context.Context, op record.Op) (record.Result, erro
 		default:
 		}
 	}
-	return out.Results[0], nil
+}
+
+// imported adds records of the region with alias 2 to the view, in the commit of a write of our own.
+func (r *region) imported(records ...record.Record) {
+	r.t.Helper()
+	op, _, err := registry.PutRouteOp(r.View(), &pb.Route{Name: "any", Hosts: []string{"*"}, Service: "any"}, 0, registry.Write{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.index++
+	out, err := state.Apply(r.mem, r.index, &record.Entry{Level: 1, Ops: []record.Op{op}})
+	if err != nil || len(out.Commits) != 1 {
+		r.t.Fatal(err, out)
+	}
+	for _, rec := range records {
+		rec.Key.Shard, rec.Key.Tenant, rec.Key.Namespace, rec.Key.Scope = record.ShardData, 1, 1, 2
+		rec.CreateRevision, rec.ModifyRevision, rec.Version = out.Commits[0].Position.Revision, out.Commits[0].Position.Revision, 1
+		rec.Origin = record.Origin{Home: [16]byte{2}, HomeRevision: 9}
+		out.Commits[0].Events = append(out.Commits[0].Events, record.Event{Type: record.EventPut, Record: rec})
+	}
+	r.publish(out.Commits)
 }
 
 func (r *region) setFail(err error) {

@@ -14,11 +14,13 @@ type Changes struct {
 	Tenancy bool
 	// Nodes: the servers of the region differ.
 	Nodes bool
+	// Regions: what is known of this region or its peers differs.
+	Regions bool
 }
 
 // IsEmpty reports whether nothing changed.
 func (c *Changes) IsEmpty() bool {
-	return !c.All && !c.Tenancy && !c.Nodes && len(c.Services) == 0 && len(c.Routes) == 0
+	return !c.All && !c.Tenancy && !c.Nodes && !c.Regions && len(c.Services) == 0 && len(c.Routes) == 0
 }
 
 // Merge adds the changes of a later step. o stays as it is and is not kept.
@@ -26,6 +28,7 @@ func (c *Changes) Merge(o Changes) {
 	c.All = c.All || o.All
 	c.Tenancy = c.Tenancy || o.Tenancy
 	c.Nodes = c.Nodes || o.Nodes
+	c.Regions = c.Regions || o.Regions
 	if c.Services == nil {
 		c.Services = maps.Clone(o.Services)
 	} else {

@@ -17,10 +17,14 @@ import (
 // concerns reports whether a record is one that the view shows: of a kind and scope that this version knows.
 func concerns(k record.Key) bool {
 	switch k.Kind {
-	case record.KindTenant, record.KindNamespace, record.KindNode:
-		return k.Shard == record.ShardSystem && (k.Kind != record.KindNode || k.Scope == record.ScopeRegion)
-	case record.KindService, record.KindInstance, record.KindCheck, record.KindCheckStatus, record.KindRoute:
-		return k.Shard == record.ShardData && k.Scope == scopeOf(k.Kind)
+	case record.KindTenant, record.KindNamespace:
+		return k.Shard == record.ShardSystem
+	case record.KindNode, record.KindRegion:
+		return k.Shard == record.ShardSystem && k.Scope == record.ScopeRegion
+	case record.KindInstance, record.KindCheck, record.KindCheckStatus: // of this region or another
+		return k.Shard == record.ShardData && k.Scope >= record.ScopeRegion
+	case record.KindService, record.KindRoute:
+		return k.Shard == record.ShardData && k.Scope == record.ScopePlaced
 	default:
 		return false
 	}
@@ -79,11 +83,11 @@ func decodeRoute(r *record.Record, in NamespaceKey) (*RouteView, bool) {
 		return nil, false
 	}
 	p.Tenant, p.Namespace, p.Name, p.Meta = in.Tenant, in.Namespace, r.Key.Name, nil
-	return &RouteView{Key: in.Route(r.Key.Name), Route: p, Meta: metaOf(r)}, true
+	return &RouteView{Key: in.Route(r.Key.Name), Route: p, Origin: originOf(r), Meta: metaOf(r)}, true
 }
 
-// decodeInstance reads an instance, without checks.
-func decodeInstance(r *record.Record, in NamespaceKey, region string) (*InstanceView, bool) {
+// decodeInstance reads an instance, without checks and without the name of its region.
+func decodeInstance(r *record.Record, in NamespaceKey) (*InstanceView, bool) {
 	service, id, ok := SplitInstanceName(r.Key.Name)
 	p := new(pb.Instance)
 	if !ok || !storable(r.Key.Name) || proto.Unmarshal(r.Value, p) != nil {
@@ -93,14 +97,18 @@ func decodeInstance(r *record.Record, in NamespaceKey, region string) (*Instance
 	if err != nil || !instanceFits(p) {
 		return nil, false
 	}
-	p.Tenant, p.Namespace, p.Service, p.Id, p.Region = in.Tenant, in.Namespace, service, id, region
+	p.Tenant, p.Namespace, p.Service, p.Id = in.Tenant, in.Namespace, service, id
 	p.Checks, p.Meta, p.CheckStatus, p.Health, p.DrainUntil = nil, nil, nil, pb.Health_HEALTH_UNSPECIFIED, nil
+	p.Source = nil
 	if p.Weight == 0 {
 		p.Weight = DefaultWeight
 	}
 	i := &InstanceView{
-		Key: in.Service(service).Instance(id), Instance: p, Addr: addr.Unmap(), Meta: metaOf(r),
-		space: spaceID{r.Key.Tenant, r.Key.Namespace},
+		Key: in.Service(service).InstanceIn(r.Key.Scope, id), Instance: p, Addr: addr.Unmap(), Meta: metaOf(r),
+		space: spaceID{r.Key.Tenant, r.Key.Namespace}, writtenAt: writtenAt(r),
+	}
+	if !i.Key.IsLocal() {
+		i.Origin = originOf(r)
 	}
 	if p.Draining && r.Attributes.Flags != 0 && r.Attributes.Flags <= maxMilli {
 		i.DrainUntil = time.UnixMilli(int64(r.Attributes.Flags))

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"encoding/binary"
 	"iter"
 	"strings"
 
@@ -9,8 +10,9 @@ import (
 	pb "supercluster/api/gen/supercluster/v1"
 )
 
-// index finds instances of a namespace by what they have. Its keys are dimension, value, service and id,
-// separated by NUL, which none of them contains; so the instances of one service with a value stand together.
+// index finds instances of a namespace by what they have. Its keys are dimension, value, service, and the scope (4
+// bytes) with the id, separated by NUL, which names do not contain; so the instances of one service with a value
+// stand together, in the order of the service.
 type index struct{ keys *btree.Map[string, struct{}] }
 
 // The dimensions.
@@ -22,15 +24,18 @@ const (
 
 func healthValue(h pb.Health) string { return string(rune('0' + h)) }
 
-func indexKey(dimension byte, value, service, id string) string {
+func indexKey(dimension byte, value string, k *InstanceKey) string {
 	var b strings.Builder
-	b.Grow(4 + len(value) + len(service) + len(id))
+	b.Grow(7 + len(value) + len(k.Service.Name) + len(k.ID))
 	b.WriteByte(dimension)
 	b.WriteString(value)
 	b.WriteByte(0)
-	b.WriteString(service)
+	b.WriteString(k.Service.Name)
 	b.WriteByte(0)
-	b.WriteString(id)
+	var scope [4]byte
+	binary.BigEndian.PutUint32(scope[:], k.Scope)
+	b.Write(scope[:])
+	b.WriteString(k.ID)
 	return b.String()
 }
 
@@ -60,25 +65,25 @@ func (x index) each(i *InstanceView, do func(key string)) {
 
 // labels are the keys that follow from the instance's own record.
 func (x index) labels(i *InstanceView, do func(key string)) {
-	do(indexKey(byZone, i.Instance.GetZone(), i.Key.Service.Name, i.Key.ID))
+	do(indexKey(byZone, i.Instance.GetZone(), &i.Key))
 	for _, tag := range i.Instance.GetTags() {
-		do(indexKey(byTag, tag, i.Key.Service.Name, i.Key.ID))
+		do(indexKey(byTag, tag, &i.Key))
 	}
 }
 
 func (x index) health(i *InstanceView) string {
-	return indexKey(byHealth, healthValue(i.Health), i.Key.Service.Name, i.Key.ID)
+	return indexKey(byHealth, healthValue(i.Health), &i.Key)
 }
 
-// scan visits service and id of the keys with a prefix.
-func (x index) scan(prefix string, visit func(service, id string) bool) {
+// scan visits the instances of the keys with a prefix.
+func (x index) scan(prefix string, visit func(at slot) bool) {
 	skip := strings.IndexByte(prefix, 0) + 1
 	x.keys.Ascend(prefix, func(k string, _ struct{}) bool {
 		if !strings.HasPrefix(k, prefix) {
 			return false
 		}
-		service, id, _ := strings.Cut(k[skip:], "\x00")
-		return visit(service, id)
+		service, rest, _ := strings.Cut(k[skip:], "\x00")
+		return visit(slot{binary.BigEndian.Uint32([]byte(rest[:4])), service, rest[4:]})
 	})
 }
 
@@ -117,7 +122,7 @@ func (f Filter) prefix() string {
 	return p
 }
 
-// Instances lists the instances of a namespace that a filter selects, by service and id. It visits those that the
+// Instances lists the instances of a namespace that a filter selects, by service and in its order. It visits those that the
 // filter's tag, else zone, else health names, not the others.
 func (v *View) Instances(tenant, namespace string, f Filter) iter.Seq[*InstanceView] {
 	return func(yield func(*InstanceView) bool) {
@@ -126,8 +131,8 @@ func (v *View) Instances(tenant, namespace string, f Filter) iter.Seq[*InstanceV
 			return
 		}
 		if p := f.prefix(); p != "" {
-			s.index.scan(p, func(service, id string) bool {
-				i, ok := s.instance(service, id)
+			s.index.scan(p, func(at slot) bool {
+				i, ok := s.instance(at)
 				return !ok || !f.Selects(i) || yield(i)
 			})
 			return
@@ -151,12 +156,12 @@ func (s *space) each(service string, yield func(*InstanceView) bool) {
 	})
 }
 
-func (s *space) instance(service, id string) (*InstanceView, bool) {
-	sv, ok := s.services.Get(service)
+func (s *space) instance(at slot) (*InstanceView, bool) {
+	sv, ok := s.services.Get(at.service)
 	if !ok {
 		return nil, false
 	}
-	return sv.Instance(id)
+	return sv.InstanceIn(at.scope, at.id)
 }
 
 // ServicesTagged lists the services of a namespace that have an instance with a tag, by name.

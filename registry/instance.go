@@ -80,6 +80,7 @@ func normalInstance(in *pb.Instance, k NamespaceKey) (*pb.Instance, error) {
 	out.Tenant, out.Namespace = k.Tenant, k.Namespace
 	// What only answers have.
 	out.Meta, out.Health, out.CheckStatus, out.Region, out.DrainUntil = nil, pb.Health_HEALTH_UNSPECIFIED, nil, "", nil
+	out.Source = nil
 	if err := unreservedLabel("instance.service", in.GetService()); err != nil {
 		return nil, err
 	}
@@ -149,8 +150,12 @@ func defaultID(in *pb.Instance) string {
 	return host + "-" + strconv.FormatUint(uint64(in.GetPort()), 10)
 }
 
-// instanceKey finds the record of an instance by the fields of a request.
+// instanceKey finds the record of an instance by the fields of a request. One of another region has none that this
+// region may write.
 func (v *View) instanceKey(k InstanceKey) (InstanceKey, spaceID, error) {
+	if !k.IsLocal() {
+		return k, spaceID{}, notHome(k.Service.Name, k.ID, v.RegionLabel(k.Scope, [16]byte{}))
+	}
 	in, space, err := v.resolve("", k.Service.Tenant, k.Service.Namespace)
 	if err != nil {
 		return k, spaceID{}, err
@@ -218,10 +223,13 @@ func DrainOp(v *View, k InstanceKey, until time.Time, w Write) (record.Op, error
 
 // RemoveDrainedOp removes an instance that is still as in shows it, draining: registering it again cancels the
 // removal, and Outcome then is Conflict.
-func RemoveDrainedOp(in *InstanceView, w Write) record.Op {
+func RemoveDrainedOp(in *InstanceView, w Write) (record.Op, error) {
+	if !in.Key.IsLocal() {
+		return record.Op{}, notHome(in.Key.Service.Name, in.Key.ID, in.Instance.GetRegion())
+	}
 	key := in.space.key(record.KindInstance, InstanceName(in.Key.Service.Name, in.Key.ID))
 	compare, otherwise := expecting(key, in.ModifyRevision)
-	return w.txn(in.space.tenant, record.ShardData, compare, deregisterOps(in.space, in.Key), otherwise)
+	return w.txn(in.space.tenant, record.ShardData, compare, deregisterOps(in.space, in.Key), otherwise), nil
 }
 
 // CheckStatusOp writes a transition of a check of an instance. It holds only while the very check that in shows
@@ -229,6 +237,9 @@ func RemoveDrainedOp(in *InstanceView, w Write) record.Op {
 func CheckStatusOp(in *InstanceView, status *pb.CheckStatus, w Write) (record.Op, error) {
 	if err := w.check(); err != nil {
 		return record.Op{}, err
+	}
+	if !in.Key.IsLocal() {
+		return record.Op{}, notHome(in.Key.Service.Name, in.Key.ID, in.Instance.GetRegion())
 	}
 	meta, ok := in.CheckMeta(status.GetCheckId())
 	if !ok {

@@ -54,8 +54,13 @@ func (k ServiceKey) In() NamespaceKey {
 	return NamespaceKey{Tenant: k.Tenant, Namespace: k.Namespace}
 }
 
-// Instance gives the key of an instance of the service.
-func (k ServiceKey) Instance(id string) InstanceKey { return InstanceKey{Service: k, ID: id} }
+// Instance gives the key of an instance of the service in this region.
+func (k ServiceKey) Instance(id string) InstanceKey { return k.InstanceIn(record.ScopeRegion, id) }
+
+// InstanceIn gives the key of an instance of the service in the region with an alias.
+func (k ServiceKey) InstanceIn(alias uint32, id string) InstanceKey {
+	return InstanceKey{Service: k, Scope: alias, ID: id}
+}
 
 // Compare orders keys by tenant, namespace and name.
 func (k ServiceKey) Compare(o ServiceKey) int {
@@ -68,11 +73,16 @@ func (k ServiceKey) Compare(o ServiceKey) int {
 	return strings.Compare(k.Name, o.Name)
 }
 
-// InstanceKey names an instance of this region.
+// InstanceKey names an instance. Two regions may use the same id.
 type InstanceKey struct {
 	Service ServiceKey
-	ID      string
+	// Scope is the alias of its region; record.ScopeRegion is this region.
+	Scope uint32
+	ID    string
 }
+
+// IsLocal reports whether the instance belongs to this region: only then this region may write it.
+func (k InstanceKey) IsLocal() bool { return k.Scope == record.ScopeRegion }
 
 // Check gives the key of a check of the instance.
 func (k InstanceKey) Check(id string) CheckKey { return CheckKey{Instance: k, ID: id} }
@@ -113,7 +123,7 @@ type spaceID struct{ tenant, namespace uint32 }
 
 func (s spaceID) packed() uint64 { return uint64(s.tenant)<<32 | uint64(s.namespace) }
 
-// key gives the key of a record of the namespace: regional kinds carry the scope of this region.
+// key gives the key of a record of the namespace that this region writes: regional kinds carry its scope.
 func (s spaceID) key(kind record.Kind, name string) record.Key {
 	return record.Key{
 		Shard: record.ShardData, Tenant: s.tenant, Namespace: s.namespace, Kind: kind, Scope: scopeOf(kind), Name: name,

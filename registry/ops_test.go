@@ -233,7 +233,7 @@ func TestDrain(t *testing.T) {
 	if !marked.Instance.GetDraining() || !marked.DrainUntil.Equal(until) || len(marked.Checks) != 1 {
 		t.Fatalf("after the mark: %+v", marked)
 	}
-	if got := marked.Answer(testRegion).GetDrainUntil(); !got.AsTime().Equal(until) {
+	if got := marked.Answer().GetDrainUntil(); !got.AsTime().Equal(until) {
 		t.Errorf("the answer says %v", got)
 	}
 	if sv, _ := s.view.Service(k.Service); sv.Counts.Draining != 1 {
@@ -243,7 +243,7 @@ func TestDrain(t *testing.T) {
 	wantFault(t, err, fault.Conflict, "", "expected was")
 
 	s.register(t, in) // it came back: the removal must not happen
-	_, err = s.run(t, RemoveDrainedOp(marked, Write{}))
+	_, err = s.run(t, made(t)(RemoveDrainedOp(marked, Write{})))
 	wantFault(t, err, fault.Conflict, "", "expected was")
 
 	drain, _ = DrainOp(s.view, k, time.Time{}, Write{})
@@ -252,7 +252,7 @@ func TestDrain(t *testing.T) {
 	if !marked.DrainUntil.IsZero() {
 		t.Errorf("a drain without end is until %v", marked.DrainUntil)
 	}
-	s.must(t, RemoveDrainedOp(marked, Write{}))
+	s.must(t, made(t)(RemoveDrainedOp(marked, Write{})))
 	if _, ok := s.view.Service(k.Service); ok {
 		t.Error("the service is still there")
 	}

@@ -104,6 +104,7 @@ var nouns = map[record.Kind]string{
 	record.KindTenant:      "tenant",
 	record.KindNamespace:   "namespace",
 	record.KindNode:        "node",
+	record.KindRegion:      "region",
 	record.KindService:     "the definition of service",
 	record.KindInstance:    "instance",
 	record.KindCheck:       "check",

@@ -78,7 +78,7 @@ func (h *history) step(t *rapid.T) {
 	}
 	tenant, namespace := pick(t, "tenant", someTenants), pick(t, "namespace", someNamespaces)
 	k := ServiceOf(tenant, namespace, pick(t, "service", someServices)).Instance(pick(t, "id", someIDs))
-	switch rapid.IntRange(0, 13).Draw(t, "step") {
+	switch rapid.IntRange(0, 14).Draw(t, "step") {
 	case 0:
 		op, _, err := CreateTenantOp(&pb.Tenant{Name: tenant}, [16]byte{byte(h.index + 1)}, Write{})
 		h.propose(t, op, err)
@@ -106,6 +106,12 @@ func (h *history) step(t *rapid.T) {
 		h.placed(t, v, k.Service)
 	case 12:
 		op, err := PutNodeOp(&pb.Node{Name: pick(t, "node", someIDs[:2]), Replica: h.index}, Write{})
+		h.propose(t, op, err)
+	case 13:
+		alias := uint32(rapid.IntRange(1, 3).Draw(t, "alias"))
+		op, err := PutRegionOp(&pb.Region{
+			Id: RegionRecordKey([16]byte{byte(alias)}).Name, Name: pick(t, "region name", []string{"dc2", "dc3", "dc4"}),
+		}, alias, Write{})
 		h.propose(t, op, err)
 	default:
 		h.raw(t, v, k)
@@ -285,7 +291,20 @@ func drawEvent(t *rapid.T, revision uint64) record.Event {
 	tenant, ns := uint32(rapid.IntRange(1, 2).Draw(t, "tenant")), uint32(rapid.IntRange(1, 2).Draw(t, "namespace"))
 	space := spaceID{tenant, ns}
 	r := record.Record{ModifyRevision: revision, CreateRevision: revision, Version: 1}
-	switch rapid.IntRange(0, 6).Draw(t, "kind") {
+	// Regional records are of this region or of others, whose region records come when they like.
+	regional := func(kind record.Kind, name string) record.Key {
+		k := space.key(kind, name)
+		if k.Scope = uint32(rapid.IntRange(1, 3).Draw(t, "scope")); k.Scope > record.ScopeRegion {
+			r.Origin = record.Origin{Home: [16]byte{byte(k.Scope)}, OwnerEpoch: 1, HomeRevision: revision + 100, FeedSequence: revision}
+		}
+		return k
+	}
+	placed := func() {
+		if rapid.Bool().Draw(t, "imported") {
+			r.Origin = record.Origin{Home: [16]byte{2}, HomeRevision: revision + 100}
+		}
+	}
+	switch rapid.IntRange(0, 8).Draw(t, "kind") {
 	case 0:
 		// A tenant made again has another id; the number is never given to another name.
 		r.Attributes.Flags = uint64(tenant + 2*uint32(rapid.IntRange(0, 1).Draw(t, "again")))
@@ -294,15 +313,20 @@ func drawEvent(t *rapid.T, revision uint64) record.Event {
 		r.Attributes.Flags = uint64(ns)
 		r.Key = record.Key{Tenant: tenant, Kind: record.KindNamespace, Name: fmt.Sprintf("n%d", ns)}
 	case 2:
-		r.Key, r.Value = space.key(record.KindInstance, "web/a"), []byte("\x2a\x0810.0.0.9\x30\x51")
+		name := pick(t, "instance", []string{"web/a", "web/b", "db/a"})
+		r.Key, r.Value = regional(record.KindInstance, name), []byte("\x2a\x0810.0.0.9\x30\x51")
 	case 3:
-		r.Key = space.key(record.KindCheck, "web/a/tcp")
+		r.Key = regional(record.KindCheck, "web/a/tcp")
 	case 4:
-		r.Key, r.Value = space.key(record.KindCheckStatus, "web/a/tcp"), []byte("\x10\x01")
+		r.Key, r.Value = regional(record.KindCheckStatus, "web/a/tcp"), []byte("\x10\x01")
 	case 5:
 		r.Key = space.key(record.KindRoute, "r")
+		placed()
+	case 6, 7:
+		drawRegion(t, &r)
 	default:
 		r.Key = space.key(record.KindService, "web")
+		placed()
 	}
 	if rapid.IntRange(0, 9).Draw(t, "garbage") == 0 {
 		r.Value = []byte("\xff")
@@ -341,12 +365,16 @@ func FuzzView(f *testing.F) {
 	f.Add(uint16(record.KindInstance), "web/a", []byte("\x2a\x0810.0.0.9\x30\x51"), uint64(0))
 	f.Add(uint16(record.KindNamespace), "shop", []byte{}, uint64(7))
 	f.Add(uint16(record.KindCheckStatus), "web/a/http", []byte("\x10\x01"), uint64(0))
+	f.Add(uint16(record.KindRegion), "02000000000000000000000000000000", []byte("\x12\x03dc2"), uint64(2))
 	f.Fuzz(func(t *testing.T, kind uint16, name string, value []byte, flags uint64) {
 		s := newStore(t)
 		s.register(t, web("a"))
 		k := spaceID{1, 1}.key(record.Kind(kind), name)
-		if record.Kind(kind) <= record.KindNode {
+		if record.Kind(kind) <= record.KindRegion {
 			k.Shard, k.Namespace = record.ShardSystem, 0
+		}
+		if record.Kind(kind) == record.KindRegion {
+			k.Tenant, k.Scope = 0, record.ScopeRegion
 		}
 		r := record.Record{Key: k, Value: value, ModifyRevision: 1000, Attributes: record.Attributes{Flags: flags}}
 		v, _ := s.view.Next([]record.Commit{{

@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/region/record"
 )
 
 // Counts are how many instances a service has, by health; draining ones are counted beside that.
@@ -30,15 +33,19 @@ func (c *Counts) add(i *InstanceView, n int) {
 	}
 }
 
-// ServiceView is a service: its definition, if it has one, and its instances. Nothing of it ever changes.
+// ServiceView is a service: its definition, if it has one, and its instances of all regions. Nothing of it ever
+// changes.
 type ServiceView struct {
 	Key ServiceKey
 	// Definition is nil when the service has none.
 	Definition     *pb.Service
 	DefinitionMeta Meta
-	// Instances are ordered by id.
+	// DefinitionOrigin is where the definition came from, nil when it was written here.
+	DefinitionOrigin *record.Origin
+	// Instances are those of this region, then those of the others by alias, each by id.
 	Instances []*InstanceView
-	Counts    Counts
+	// Counts are of all instances, LocalCounts of those of this region.
+	Counts, LocalCounts Counts
 	// Revision is that of the last change. A view built from records knows of no deletions, so there it is that
 	// of the newest record.
 	Revision uint64
@@ -46,19 +53,58 @@ type ServiceView struct {
 	tags, zones, ports tally
 }
 
-// Instance finds an instance by its id.
+// Instance finds an instance of this region by its id.
 func (s *ServiceView) Instance(id string) (*InstanceView, bool) {
-	at, ok := s.find(id)
+	return s.InstanceIn(record.ScopeRegion, id)
+}
+
+// InstanceIn finds an instance by the alias of its region and its id.
+func (s *ServiceView) InstanceIn(alias uint32, id string) (*InstanceView, bool) {
+	at, ok := s.find(alias, id)
 	if !ok {
 		return nil, false
 	}
 	return s.Instances[at], true
 }
 
-func (s *ServiceView) find(id string) (int, bool) {
+// Local lists the instances of this region by id: the only ones that it may probe, expire, drain or write.
+func (s *ServiceView) Local() []*InstanceView {
+	n := len(s.Instances)
+	if n > 0 && !s.Instances[n-1].Key.IsLocal() {
+		n, _ = s.find(record.ScopeRegion+1, "")
+	}
+	return s.Instances[:n:n]
+}
+
+// Regions lists the names of the regions that have an instance: this one, then by alias.
+func (s *ServiceView) Regions() []string {
+	var names []string
+	for rest := s.Instances; len(rest) > 0; {
+		scope := rest[0].Key.Scope
+		names = append(names, rest[0].Instance.GetRegion())
+		rest = rest[sort.Search(len(rest), func(n int) bool { return rest[n].Key.Scope > scope }):]
+	}
+	return names
+}
+
+func (s *ServiceView) find(alias uint32, id string) (int, bool) {
 	return slices.BinarySearchFunc(s.Instances, id, func(i *InstanceView, id string) int {
+		if i.Key.Scope != alias {
+			return cmp.Compare(i.Key.Scope, alias)
+		}
 		return strings.Compare(i.Key.ID, id)
 	})
+}
+
+// add counts an instance, n times.
+func (s *ServiceView) add(i *InstanceView, n int) {
+	if i == nil {
+		return
+	}
+	s.Counts.add(i, n)
+	if i.Key.IsLocal() {
+		s.LocalCounts.add(i, n)
+	}
 }
 
 // Tags lists the tags of the instances, sorted.
@@ -123,7 +169,7 @@ func orHTTP(p pb.Protocol) pb.Protocol {
 // InstanceView is an instance with its checks and their state. Nothing of it ever changes.
 type InstanceView struct {
 	Key InstanceKey
-	// Instance has the names of its key and the region; checks, health and meta are beside it, not in it.
+	// Instance has the names of its key and of the region; checks, health and meta are beside it, not in it.
 	Instance *pb.Instance
 	Addr     netip.Addr
 	// Checks are ordered by id.
@@ -135,8 +181,14 @@ type InstanceView struct {
 	Meta
 	// DrainUntil is when a draining instance is due to be removed; zero when nobody said.
 	DrainUntil time.Time
+	// Origin is where the record of an instance of another region came from; nil for one of this region.
+	Origin *record.Origin
+	// SourceRevision is the revision of its own region at which it, a check or a status of it last changed.
+	SourceRevision uint64
 
 	space spaceID
+	// writtenAt is that revision of its own record alone.
+	writtenAt uint64
 	// parts are the checks and statuses there are records of, by check id; a status may have no check.
 	parts []part
 }
@@ -147,6 +199,8 @@ type part struct {
 	check  *pb.Check
 	meta   Meta // of the check
 	status *pb.CheckStatus
+	// checkAt and statusAt are the revisions of their own region at which they changed last.
+	checkAt, statusAt uint64
 }
 
 // notCheckedYet is the output of a check that has no status.
@@ -165,12 +219,12 @@ func (i *InstanceView) HasTag(tag string) bool {
 	return slices.Contains(i.Instance.GetTags(), tag)
 }
 
-// Answer gives a copy of the instance as the API shows it: with checks, their status, health and meta.
-func (i *InstanceView) Answer(region string) *pb.Instance {
+// Answer gives a copy of the instance as the API shows it: with checks, their status, health, meta and source.
+func (i *InstanceView) Answer() *pb.Instance {
 	out := proto.CloneOf(i.Instance)
-	out.Region = region
 	out.Health = i.Health
-	out.Meta = i.Meta.Answer(region)
+	out.Meta = i.Meta.Answer(out.Region)
+	out.Source = &pb.Source{Region: out.Region, Revision: i.SourceRevision}
 	if !i.DrainUntil.IsZero() {
 		out.DrainUntil = timestamppb.New(i.DrainUntil)
 	}
@@ -210,9 +264,10 @@ func (i *InstanceView) withPart(check string, change func(*part)) *InstanceView 
 
 // settle derives what follows from the parts of an instance that is there.
 func (i *InstanceView) settle() {
-	i.Health = pb.Health_HEALTH_PASSING
+	i.Health, i.SourceRevision = pb.Health_HEALTH_PASSING, i.writtenAt
 	i.Checks, i.Status = make([]*pb.Check, 0, len(i.parts)), make([]*pb.CheckStatus, 0, len(i.parts))
 	for _, p := range i.parts {
+		i.SourceRevision = max(i.SourceRevision, p.checkAt, p.statusAt)
 		if p.check == nil {
 			continue
 		}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/tidwall/btree"
@@ -71,17 +72,31 @@ func (p *spaceStep) peek(name string) (*ServiceView, bool) {
 	return p.services.Get(name)
 }
 
+// slot names an instance within a namespace.
+type slot struct {
+	scope       uint32
+	service, id string
+}
+
+func slotOf(k InstanceKey) slot { return slot{k.Scope, k.Service.Name, k.ID} }
+
+// packed gives a slot as a map key.
+func (at slot) packed() string {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 5+len(at.service)+len(at.id)), at.scope)
+	return string(append(append(append(b, at.service...), '/'), at.id...))
+}
+
 // slot finds what there is of an instance: itself, or checks and statuses that wait for it.
-func (p *spaceStep) slot(service, id string) (*InstanceView, bool) {
-	if sv, ok := p.peek(service); ok {
-		if i, ok := sv.Instance(id); ok {
+func (p *spaceStep) slot(at slot) (*InstanceView, bool) {
+	if sv, ok := p.peek(at.service); ok {
+		if i, ok := sv.InstanceIn(at.scope, at.id); ok {
 			return i, true
 		}
 	}
 	if p.orphans.Len() == 0 {
 		return nil, false
 	}
-	return p.orphans.Get(InstanceName(service, id))
+	return p.orphans.Get(at.packed())
 }
 
 // serviceStep is the copy of a service that a step writes to.
@@ -112,27 +127,23 @@ func (t *serviceStep) own() {
 	}
 }
 
-// replace puts an instance in the place of another of the same id; either may be nil.
+// replace puts an instance in the place of another of the same key; either may be nil.
 func (t *serviceStep) replace(was, now *InstanceView) {
 	t.own()
 	v := t.view
 	switch {
 	case was == nil:
-		at, _ := v.find(now.Key.ID)
+		at, _ := v.find(now.Key.Scope, now.Key.ID)
 		v.Instances = slices.Insert(v.Instances, at, now)
 	case now == nil:
-		at, _ := v.find(was.Key.ID)
+		at, _ := v.find(was.Key.Scope, was.Key.ID)
 		v.Instances = slices.Delete(v.Instances, at, at+1)
 	default:
-		at, _ := v.find(now.Key.ID)
+		at, _ := v.find(now.Key.Scope, now.Key.ID)
 		v.Instances[at] = now
 	}
-	if was != nil {
-		v.Counts.add(was, -1)
-	}
-	if now != nil {
-		v.Counts.add(now, 1)
-	}
+	v.add(was, -1)
+	v.add(now, 1)
 	if was == nil || now == nil || was.Instance != now.Instance {
 		t.count(was, -1)
 		t.count(now, 1)

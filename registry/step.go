@@ -14,6 +14,8 @@ type step struct {
 	order   []*spaceStep // as they were touched
 	changes Changes
 
+	// renamed are the aliases of regions whose name differs from the view before.
+	renamed []uint32
 	// What the step has a copy of; most steps need neither.
 	ownsSystem, ownsUndecodable bool
 }
@@ -52,6 +54,7 @@ func (s *step) mark(k record.Key, bad bool) {
 
 // finish ends the step; it must not be used afterwards.
 func (s *step) finish() (*View, Changes) {
+	s.relabel()
 	for _, p := range s.order {
 		p.finish()
 		if p.isEmpty() {
@@ -115,6 +118,8 @@ func (s *step) set(r *record.Record) bool {
 			s.changes.Nodes = true
 		}
 		return ok
+	case record.KindRegion:
+		return s.setRegion(r)
 	}
 	p := s.space(spaceID{r.Key.Tenant, r.Key.Namespace})
 	switch r.Key.Kind {
@@ -149,6 +154,8 @@ func (s *step) remove(k record.Key, revision uint64) {
 		if _, was := s.next.nodes.Delete(k.Name); was {
 			s.changes.Nodes = true
 		}
+	case record.KindRegion:
+		s.removeRegion(k.Name)
 	default:
 		s.removeIn(s.space(spaceID{k.Tenant, k.Namespace}), k, revision)
 	}
@@ -159,20 +166,20 @@ func (s *step) removeIn(p *spaceStep, k record.Key, revision uint64) {
 	case record.KindService:
 		if sv, ok := p.peek(k.Name); ok && sv.Definition != nil {
 			t := p.service(k.Name, revision)
-			t.view.Definition, t.view.DefinitionMeta = nil, Meta{}
+			t.view.Definition, t.view.DefinitionMeta, t.view.DefinitionOrigin = nil, Meta{}, nil
 			s.touched(p, k.Name)
 		}
 	case record.KindInstance:
 		if service, id, ok := SplitInstanceName(k.Name); ok {
-			s.removeInstance(p, service, id, revision)
+			s.removeInstance(p, slot{k.Scope, service, id}, revision)
 		}
 	case record.KindCheck:
 		if service, id, check, ok := SplitCheckName(k.Name); ok {
-			s.changePart(p, service, id, check, revision, func(x *part) { x.check, x.meta = nil, Meta{} })
+			s.changePart(p, slot{k.Scope, service, id}, check, revision, func(x *part) { x.check, x.meta, x.checkAt = nil, Meta{}, 0 })
 		}
 	case record.KindCheckStatus:
 		if service, id, check, ok := SplitCheckName(k.Name); ok {
-			s.changePart(p, service, id, check, revision, func(x *part) { x.status = nil })
+			s.changePart(p, slot{k.Scope, service, id}, check, revision, func(x *part) { x.status, x.statusAt = nil, 0 })
 		}
 	case record.KindRoute:
 		p.ownRoutes()
@@ -188,7 +195,7 @@ func (s *step) setDefinition(p *spaceStep, r *record.Record) bool {
 		return false
 	}
 	t := p.service(r.Key.Name, r.ModifyRevision)
-	t.view.Definition, t.view.DefinitionMeta = d, metaOf(r)
+	t.view.Definition, t.view.DefinitionMeta, t.view.DefinitionOrigin = d, metaOf(r), originOf(r)
 	s.touched(p, r.Key.Name)
 	return true
 }
@@ -205,26 +212,28 @@ func (s *step) setRoute(p *spaceStep, r *record.Record) bool {
 }
 
 func (s *step) setInstance(p *spaceStep, r *record.Record) bool {
-	i, ok := decodeInstance(r, p.key, s.next.region)
+	i, ok := decodeInstance(r, p.key)
 	if !ok {
 		return false
 	}
-	if was, ok := p.slot(i.Key.Service.Name, i.Key.ID); ok {
+	i.Instance.Region = s.label(i.Key.Scope, i.Origin)
+	at := slotOf(i.Key)
+	if was, ok := p.slot(at); ok {
 		i.parts = was.parts
 	}
 	i.settle()
-	s.setSlot(p, i.Key.Service.Name, i.Key.ID, r.ModifyRevision, i)
+	s.setSlot(p, at, r.ModifyRevision, i)
 	return true
 }
 
 // removeInstance takes an instance out; checks that are still there wait for their own removal, or for it to
 // come back.
-func (s *step) removeInstance(p *spaceStep, service, id string, revision uint64) {
-	was, ok := p.slot(service, id)
+func (s *step) removeInstance(p *spaceStep, at slot, revision uint64) {
+	was, ok := p.slot(at)
 	if !ok || was.Instance == nil {
 		return
 	}
-	s.setSlot(p, service, id, revision, &InstanceView{Key: was.Key, space: was.space, parts: was.parts})
+	s.setSlot(p, at, revision, &InstanceView{Key: was.Key, space: was.space, parts: was.parts})
 }
 
 func (s *step) setCheck(p *spaceStep, r *record.Record) bool {
@@ -236,7 +245,9 @@ func (s *step) setCheck(p *spaceStep, r *record.Record) bool {
 	if !ok {
 		return false
 	}
-	s.changePart(p, service, id, check, r.ModifyRevision, func(x *part) { x.check, x.meta = c, metaOf(r) })
+	s.changePart(p, slot{r.Key.Scope, service, id}, check, r.ModifyRevision, func(x *part) {
+		x.check, x.meta, x.checkAt = c, metaOf(r), writtenAt(r)
+	})
 	return true
 }
 
@@ -249,36 +260,38 @@ func (s *step) setStatus(p *spaceStep, r *record.Record) bool {
 	if !ok {
 		return false
 	}
-	s.changePart(p, service, id, check, r.ModifyRevision, func(x *part) { x.status = status })
+	s.changePart(p, slot{r.Key.Scope, service, id}, check, r.ModifyRevision, func(x *part) {
+		x.status, x.statusAt = status, writtenAt(r)
+	})
 	return true
 }
 
 // changePart changes what there is of one check. The instance need not be there (yet).
-func (s *step) changePart(p *spaceStep, service, id, check string, revision uint64, change func(*part)) {
-	was, ok := p.slot(service, id)
+func (s *step) changePart(p *spaceStep, at slot, check string, revision uint64, change func(*part)) {
+	was, ok := p.slot(at)
 	if !ok {
-		was = &InstanceView{Key: p.key.Service(service).Instance(id), space: p.id}
+		was = &InstanceView{Key: p.key.Service(at.service).InstanceIn(at.scope, at.id), space: p.id}
 	}
-	s.setSlot(p, service, id, revision, was.withPart(check, change))
+	s.setSlot(p, at, revision, was.withPart(check, change))
 }
 
 // setSlot puts what there is of an instance where it belongs: into its service, among the orphans, or nowhere.
-func (s *step) setSlot(p *spaceStep, service, id string, revision uint64, now *InstanceView) {
-	was, _ := p.slot(service, id)
+func (s *step) setSlot(p *spaceStep, at slot, revision uint64, now *InstanceView) {
+	was, _ := p.slot(at)
 	if now.Instance == nil && len(now.parts) > 0 {
 		p.ownOrphans()
-		p.orphans.Set(InstanceName(service, id), now)
+		p.orphans.Set(at.packed(), now)
 	} else if p.orphans.Len() > 0 {
 		p.ownOrphans()
-		p.orphans.Delete(InstanceName(service, id))
+		p.orphans.Delete(at.packed())
 	}
 	was, now = present(was), present(now)
 	if was == nil && now == nil {
 		return
 	}
-	p.service(service, revision).replace(was, now)
+	p.service(at.service, revision).replace(was, now)
 	p.index.replace(was, now)
-	s.touched(p, service)
+	s.touched(p, at.service)
 	switch {
 	case was == nil:
 		s.next.instances++

@@ -77,6 +77,18 @@ func (s *store) must(t failer, op record.Op) record.Result {
 	return res
 }
 
+// made gives an operation that must not fail to be made.
+func made(t failer) func(record.Op, error) record.Op {
+	t.Helper()
+	return func(op record.Op, err error) record.Op {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("make: %v", err)
+		}
+		return op
+	}
+}
+
 // records are the live records of the store.
 func (s *store) records(t failer) []record.Record {
 	t.Helper()
@@ -124,6 +136,15 @@ func dump(v *View) string {
 	for name, n := range pairs(v.nodes.KeyValues()) {
 		fmt.Fprintf(&b, "node %q %s\n", name, wire(n))
 	}
+	for _, r := range v.regions.records {
+		fmt.Fprintf(&b, "region %d %x %q %s %+v\n", r.Alias, r.ID, r.Name, wire(r.Region), r.Meta)
+	}
+	for r := range v.Regions() {
+		fmt.Fprintf(&b, "alias %d %x %q\n", r.Alias, r.ID, r.Name)
+	}
+	for _, name := range sortedKeys(v.regions.named) {
+		fmt.Fprintf(&b, "named %q %d\n", name, v.regions.named[name].Alias)
+	}
 	fmt.Fprintf(&b, "undecodable %q\n", v.undecodable.Keys())
 	for id, s := range pairs(v.spaces.KeyValues()) {
 		fmt.Fprintf(&b, "space %x %+v %+v %s\n", id, s.id, s.key, wire(s.namespace))
@@ -135,7 +156,7 @@ func dump(v *View) string {
 			dumpInstance(&b, i)
 		}
 		for name, r := range pairs(s.routes.KeyValues()) {
-			fmt.Fprintf(&b, "  route %q %+v %s %+v\n", name, r.Key, wire(r.Route), r.Meta)
+			fmt.Fprintf(&b, "  route %q %+v %s %+v %s\n", name, r.Key, wire(r.Route), r.Meta, origin(r.Origin))
 		}
 		for _, k := range s.index.keys.Keys() {
 			fmt.Fprintf(&b, "  index %q\n", k)
@@ -145,8 +166,8 @@ func dump(v *View) string {
 }
 
 func dumpService(b *strings.Builder, name string, s *ServiceView) {
-	fmt.Fprintf(b, "  service %q %+v %s %+v %+v %v %v %v\n",
-		name, s.Key, wire(s.Definition), s.DefinitionMeta, s.Counts, []labelCount(s.tags), []labelCount(s.zones), []labelCount(s.ports))
+	fmt.Fprintf(b, "  service %q %+v %s %+v %s %+v %+v %v %v %v %v\n",
+		name, s.Key, wire(s.Definition), s.DefinitionMeta, origin(s.DefinitionOrigin), s.Counts, s.LocalCounts, s.Regions(), []labelCount(s.tags), []labelCount(s.zones), []labelCount(s.ports))
 	for _, i := range s.Instances {
 		b.WriteString("    ")
 		dumpInstance(b, i)
@@ -154,14 +175,22 @@ func dumpService(b *strings.Builder, name string, s *ServiceView) {
 }
 
 func dumpInstance(b *strings.Builder, i *InstanceView) {
-	fmt.Fprintf(b, "%+v %s %v %v %+v %v %+v:", i.Key, wire(i.Instance), i.Addr, i.Health, i.Meta, i.DrainUntil.UnixMilli(), i.space)
+	fmt.Fprintf(b, "%+v %s %v %v %+v %v %+v %s %d:",
+		i.Key, wire(i.Instance), i.Addr, i.Health, i.Meta, i.DrainUntil.UnixMilli(), i.space, origin(i.Origin), i.SourceRevision)
 	for _, p := range i.parts {
-		fmt.Fprintf(b, " %s %s %+v %s;", p.id, wire(p.check), p.meta, wire(p.status))
+		fmt.Fprintf(b, " %s %s %+v %s %d %d;", p.id, wire(p.check), p.meta, wire(p.status), p.checkAt, p.statusAt)
 	}
 	for n := range i.Checks {
 		fmt.Fprintf(b, " %s=%v", i.Checks[n].GetId(), i.Status[n].GetHealth())
 	}
 	b.WriteByte('\n')
+}
+
+func origin(o *record.Origin) string {
+	if o == nil {
+		return "here"
+	}
+	return fmt.Sprintf("%+v", *o)
 }
 
 func wire[M interface {

@@ -22,8 +22,9 @@ type View struct {
 	// namespaces finds the numeric id of a namespace by its tenant's numeric id and its name.
 	namespaces *btree.Map[string, uint32]
 	// spaces hold what is in a namespace, by its numeric ids.
-	spaces *btree.Map[uint64, *space]
-	nodes  *btree.Map[string, *pb.Node]
+	spaces  *btree.Map[uint64, *space]
+	nodes   *btree.Map[string, *pb.Node]
+	regions *regions
 	// undecodable names the live records that the view leaves out.
 	undecodable *btree.Map[string, struct{}]
 	instances   int
@@ -36,7 +37,7 @@ type space struct {
 	namespace *pb.Namespace
 
 	services *btree.Map[string, *ServiceView]
-	// orphans are checks and statuses whose instance is not there (yet), by the instance's record name.
+	// orphans are checks and statuses whose instance is not there (yet), by slot.
 	orphans *btree.Map[string, *InstanceView]
 	routes  *btree.Map[string, *RouteView]
 	index   index
@@ -55,6 +56,7 @@ func Empty(region string) *View {
 		namespaces:  &btree.Map[string, uint32]{},
 		spaces:      &btree.Map[uint64, *space]{},
 		nodes:       &btree.Map[string, *pb.Node]{},
+		regions:     onlyRegion(region),
 		undecodable: &btree.Map[string, struct{}]{},
 	}
 }
@@ -91,8 +93,8 @@ func (b *Builder) View(at record.Positions) *View {
 // Kinds are the kinds of records that views show.
 func Kinds() []record.Kind {
 	return []record.Kind{
-		record.KindTenant, record.KindNamespace, record.KindNode, record.KindService, record.KindInstance,
-		record.KindCheck, record.KindCheckStatus, record.KindRoute,
+		record.KindTenant, record.KindNamespace, record.KindNode, record.KindRegion, record.KindService,
+		record.KindInstance, record.KindCheck, record.KindCheckStatus, record.KindRoute,
 	}
 }
 
@@ -112,7 +114,7 @@ func (v *View) Region() string { return v.region }
 // At is the position that the view shows.
 func (v *View) At() record.Positions { return v.at }
 
-// InstanceCount is how many instances the view holds.
+// InstanceCount is how many instances the view holds, of all regions.
 func (v *View) InstanceCount() int { return v.instances }
 
 // Undecodable is how many records are kept out of the view because they cannot be decoded.
@@ -242,7 +244,7 @@ func (v *View) Instance(k InstanceKey) (*InstanceView, bool) {
 	if !ok {
 		return nil, false
 	}
-	return s.Instance(k.ID)
+	return s.InstanceIn(k.Scope, k.ID)
 }
 
 // Routes lists the routes of a namespace by name.
@@ -304,6 +306,8 @@ func namespaceIndex(tenant uint32, name string) string {
 type RouteView struct {
 	Key   RouteKey
 	Route *pb.Route // with tenant, namespace and name; never changed
+	// Origin is where it came from, nil when it was written here.
+	Origin *record.Origin
 	Meta
 }
 

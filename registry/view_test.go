@@ -60,8 +60,8 @@ func TestInstanceView_Answer(t *testing.T) {
 	s.setStatus(t, k, "y", warning)
 	i, _ := s.view.Instance(k)
 	before := proto.CloneOf(i.Instance)
-	got := i.Answer("dc9")
-	if got.GetRegion() != "dc9" || got.GetHealth() != critical || len(got.GetChecks()) != 2 || got.GetMeta().GetVersion() != 1 {
+	got := i.Answer()
+	if got.GetRegion() != testRegion || got.GetHealth() != critical || len(got.GetChecks()) != 2 || got.GetMeta().GetVersion() != 1 {
 		t.Errorf("answer %v", got)
 	}
 	status := got.GetCheckStatus()
@@ -303,7 +303,7 @@ func TestView_ReadersNeedNoLock(t *testing.T) {
 				for _, v := range []*View{old, current.Load()} {
 					n := 0
 					for i := range v.Instances("default", "default", Filter{Tag: "v1"}) {
-						n += len(i.Answer(testRegion).GetCheckStatus())
+						n += len(i.Answer().GetCheckStatus())
 					}
 					for i := range v.Instances("default", "default", Filter{Health: critical}) {
 						n += len(i.Checks)

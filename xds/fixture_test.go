@@ -167,6 +167,22 @@ func (r *registryOf) register(t failer, service string, port int, edit ...func(*
 	r.write(t, op, err)
 }
 
+// imported puts an instance of the region with alias 2, as the import of its records does.
+func (r *registryOf) imported(t failer, service string, port int) {
+	t.Helper()
+	r.put(t, foreignKey(service, port), 0, &pb.Instance{Address: "127.0.0.1", Port: uint32(port)})
+}
+
+func (r *registryOf) unimported(service string, port int) {
+	r.commit(record.Event{Type: record.EventDelete, Record: record.Record{Key: foreignKey(service, port), Deleted: true}})
+}
+
+func foreignKey(service string, port int) record.Key {
+	return record.Key{
+		Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: 2, Name: registry.InstanceName(service, fmt.Sprint(port)),
+	}
+}
+
 func draining(in *pb.Instance) { in.Draining = true }
 
 func (r *registryOf) deregister(t failer, service string, port int) {

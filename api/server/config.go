@@ -68,7 +68,7 @@ func (s configService) GetConfig(ctx context.Context, req *pb.GetConfigRequest) 
 		return nil, err
 	}
 	return &pb.GetConfigResponse{
-		Header: s.s.readHeader(fresh), Config: registry.ConfigAnswer(key, s.s.cfg.RegionName, rec),
+		Header: s.s.readHeader(fresh), Config: registry.ConfigAnswer(key, s.s.ownerOf(&rec), rec),
 	}, nil
 }
 
@@ -161,7 +161,7 @@ func (s configService) ListConfigs(ctx context.Context, req *pb.ListConfigsReque
 
 // entry shows a record of a list. Without its value there is nothing to digest.
 func (s configService) entry(ns registry.NamespaceKey, rec record.Record, keysOnly bool) *pb.Config {
-	answer := registry.ConfigAnswer(ns.Config(rec.Key.Name), s.s.cfg.RegionName, rec)
+	answer := registry.ConfigAnswer(ns.Config(rec.Key.Name), s.s.ownerOf(&rec), rec)
 	if keysOnly {
 		answer.Value, answer.Digest = nil, ""
 	}

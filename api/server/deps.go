@@ -43,6 +43,12 @@ type Heartbeats interface {
 	Heartbeat(ctx context.Context, targets []*pb.HeartbeatTarget) (unknown []uint32, err error)
 }
 
+// Sources tells how old this region's copies of other regions are, as package federation gives it.
+type Sources interface {
+	// Age is how long ago this node last knew that its copy of a region was not behind; false: nobody knows.
+	Age(region [16]byte) (time.Duration, bool)
+}
+
 // MethodProxies is the method of the node channel that lists a node's proxies. The composition root gives
 // Server.HandleProxies to Region.Handle under it.
 const MethodProxies uint8 = 3

@@ -93,10 +93,10 @@ func (d *drains) run(ctx context.Context) error {
 	})
 }
 
-// note keeps a service while it has an instance with a time to go.
+// note keeps a service while it has an instance of this region with a time to go.
 func note(draining map[registry.ServiceKey]struct{}, key registry.ServiceKey, sv *registry.ServiceView) {
 	if sv != nil {
-		for _, in := range sv.Instances {
+		for _, in := range sv.Local() {
 			if !in.DrainUntil.IsZero() {
 				draining[key] = struct{}{}
 				return
@@ -120,7 +120,7 @@ func (d *drains) remove(ctx context.Context, mu *sync.Mutex, draining map[regist
 			if !ok {
 				continue
 			}
-			for _, in := range sv.Instances {
+			for _, in := range sv.Local() {
 				if in.DrainUntil.IsZero() {
 					continue
 				}
@@ -151,9 +151,12 @@ func (d *drains) remove(ctx context.Context, mu *sync.Mutex, draining map[regist
 func (d *drains) removeOne(ctx context.Context, in *registry.InstanceView) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	op := registry.RemoveDrainedOp(in, registry.Write{Writer: record.Writer{
+	op, err := registry.RemoveDrainedOp(in, registry.Write{Writer: record.Writer{
 		Time: time.Now().UnixNano(), Actor: "node " + d.s.cfg.Node, Message: "drained",
 	}})
+	if err != nil {
+		return err
+	}
 	res, err := d.s.propose(ctx, op)
 	if err == nil {
 		// Without the wait the next look at the view would find it ripe again.

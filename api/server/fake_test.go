@@ -48,12 +48,22 @@ func (r *fakeRegion) Propose(ctx context.Context, op record.Op) (record.Result, 
 	if err := ctx.Err(); err != nil {
 		return record.Result{}, err
 	}
+	return r.apply(op)
+}
+
+// apply runs an operation; further events join its commit, past the state machine. The mutex is held.
+func (r *fakeRegion) apply(op record.Op, further ...record.Event) (record.Result, error) {
 	r.index++
 	out, err := state.Apply(r.mem, r.index, &record.Entry{
 		Replica: 1, Boot: 1, Sequence: r.index, Time: time.Now().UnixNano(), Ops: []record.Op{op},
 	})
 	if err != nil {
 		return record.Result{}, err
+	}
+	for i := range further {
+		e := &further[i].Record
+		e.CreateRevision, e.ModifyRevision, e.Version = out.Commits[0].Position.Revision, out.Commits[0].Position.Revision, 1
+		out.Commits[0].Events = append(out.Commits[0].Events, further[i])
 	}
 	r.commits = append(r.commits, out.Commits...)
 	close(r.moved)

@@ -5,8 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/api/status"
+	"supercluster/region/record"
+	"supercluster/registry"
 	"supercluster/registry/access"
 )
 
@@ -28,6 +32,55 @@ func eventually(t testing.TB, cond func() bool) {
 		}
 	}
 	t.Fatal("it did not happen within 10 s")
+}
+
+// imported writes instances of the region with alias 2, and its record, past this region's operations as the import of
+// its records does.
+func (r *fakeRegion) imported(t testing.TB, ins ...*pb.Instance) {
+	t.Helper()
+	id := [16]byte{2}
+	op, err := registry.PutRegionOp(&pb.Region{Id: registry.RegionRecordKey(id).Name, Name: "dc2"}, 2, registry.Write{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Propose(t.Context(), op); err != nil {
+		t.Fatal(err)
+	}
+	put := record.Op{Type: record.OpTxn, Tenant: 1, Txn: &record.Txn{Shard: record.ShardData}}
+	put.Txn.Then = []record.TxnOp{{Type: record.TxnPut, Key: record.Key{
+		Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindRoute, Name: "any",
+	}}}
+	var events []record.Event
+	for _, in := range ins {
+		value, err := proto.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := record.Record{
+			Key: record.Key{
+				Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: 2,
+				Name: registry.InstanceName(in.GetService(), in.GetId()),
+			},
+			Value: value, Origin: record.Origin{Home: id, HomeRevision: 640},
+		}
+		if in.GetDraining() {
+			rec.Attributes.Flags = 1 // due long ago
+		}
+		events = append(events, record.Event{Type: record.EventPut, Record: rec})
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, err := r.apply(put, events...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ages is a Sources that knows one region.
+type ages map[[16]byte]time.Duration
+
+func (a ages) Age(region [16]byte) (time.Duration, bool) {
+	age, ok := a[region]
+	return age, ok
 }
 
 // panicking is a Heartbeats with a bug.

@@ -2,10 +2,14 @@ package server
 
 import (
 	"context"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/federation/plan"
 	"supercluster/internal/fault"
+	"supercluster/region/record"
 	"supercluster/registry"
 	"supercluster/registry/access"
 )
@@ -22,9 +26,12 @@ func (r registryService) Lookup(ctx context.Context, req *pb.LookupRequest) (*pb
 	if _, err := findService(v, req.GetTenant(), req.GetNamespace(), "service", req.GetService()); err != nil {
 		return nil, err
 	}
+	if err := regionsAsked(v, req); err != nil {
+		return nil, err
+	}
 	p, ok := plan.For(v, plan.Client{Region: r.s.cfg.RegionName, Zone: req.GetZone()}, plan.Query{
 		Service: registry.ServiceOf(req.GetTenant(), req.GetNamespace(), req.GetService()),
-		Port:    req.GetPort(), Tag: req.GetTag(),
+		Port:    req.GetPort(), Tag: req.GetTag(), Region: req.GetRegion(), AllRegions: req.GetAllRegions(),
 	})
 	if !ok {
 		e := fault.New(fault.NotFound, "service %q has no port %q", req.GetService(), req.GetPort()).
@@ -32,10 +39,56 @@ func (r registryService) Lookup(ctx context.Context, req *pb.LookupRequest) (*pb
 		e.Field = "port"
 		return nil, e
 	}
-	return planAnswer(p, header), nil
+	return r.s.planAnswer(v, p, header), nil
 }
 
-func planAnswer(p plan.Plan, header *pb.ReadHeader) *pb.LookupResponse {
+// regionsAsked checks which regions a lookup is for.
+func regionsAsked(v *registry.View, req *pb.LookupRequest) error {
+	if req.GetRegion() == "" {
+		return nil
+	}
+	if req.GetAllRegions() {
+		return fault.Field("all_regions", "cannot stand beside `region`").WithHint("send one of the two")
+	}
+	if _, ok := v.RegionNamed(req.GetRegion()); ok {
+		return nil
+	}
+	var known []string
+	for region := range v.Regions() {
+		if known = append(known, region.Name); len(known) == maxNamed {
+			break
+		}
+	}
+	err := fault.New(fault.NotFound, "there is no region %q", req.GetRegion()).WithHint("known are %s", strings.Join(known, ", "))
+	err.Field = "region"
+	return err
+}
+
+// maxNamed bounds the regions that an error names.
+const maxNamed = 16
+
+// source says where an instance was written. The age is known of other regions alone, and only where somebody knows it.
+func (s *Server) source(v *registry.View, alias uint32, region string, revision uint64) *pb.Source {
+	out := &pb.Source{Region: region, Revision: revision}
+	if alias == record.ScopeRegion || s.cfg.Sources == nil {
+		return out
+	}
+	if r, ok := v.RegionAt(alias); ok {
+		if age, ok := s.cfg.Sources.Age(r.ID); ok {
+			out.Age = durationpb.New(age)
+		}
+	}
+	return out
+}
+
+func (s *Server) planAnswer(v *registry.View, p plan.Plan, header *pb.ReadHeader) *pb.LookupResponse {
+	endpointAnswer := func(e *plan.Endpoint, priority uint32) *pb.Endpoint {
+		return &pb.Endpoint{
+			Instance: e.Instance, Address: e.Addr.Addr().String(), Port: uint32(e.Addr.Port()), Weight: e.Weight,
+			Health: e.Health, Draining: e.Draining, Region: e.Region, Zone: e.Zone, Priority: priority,
+			Source: s.source(v, e.Scope, e.Region, e.Revision),
+		}
+	}
 	resp := &pb.LookupResponse{Header: header, Rule: p.Rule, Protocol: p.Protocol}
 	for _, tier := range p.Tiers {
 		for _, locality := range tier.Localities {
@@ -55,11 +108,4 @@ func planAnswer(p plan.Plan, header *pb.ReadHeader) *pb.LookupResponse {
 		})
 	}
 	return resp
-}
-
-func endpointAnswer(e *plan.Endpoint, priority uint32) *pb.Endpoint {
-	return &pb.Endpoint{
-		Instance: e.Instance, Address: e.Addr.Addr().String(), Port: uint32(e.Addr.Port()), Weight: e.Weight,
-		Health: e.Health, Draining: e.Draining, Region: e.Region, Zone: e.Zone, Priority: priority,
-	}
 }

@@ -50,6 +50,9 @@ func (s *Server) catchUp(ctx context.Context) error {
 	return s.cfg.Views.Wait(ctx, at)
 }
 
+// ownerOf is what answers call the region that owns a record.
+func (s *Server) ownerOf(r *record.Record) string { return s.cfg.Views.View().RegionOf(r) }
+
 func (s *Server) readHeader(f record.Freshness) *pb.ReadHeader {
 	return &pb.ReadHeader{
 		Region: s.cfg.RegionName, Node: s.cfg.Node, Revision: f.Positions.Data,

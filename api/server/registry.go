@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -35,7 +36,7 @@ func (r registryService) RegisterInstance(ctx context.Context, req *pb.RegisterI
 	}
 	key := registry.ServiceOf(answer.GetTenant(), answer.GetNamespace(), answer.GetService()).Instance(answer.GetId())
 	if stored, ok := r.s.cfg.Views.View().Instance(key); ok {
-		answer = r.s.instanceAnswer(stored)
+		answer = r.s.instanceAnswer(r.s.cfg.Views.View(), stored)
 	}
 	return &pb.RegisterInstanceResponse{Header: writeHeader(res), Instance: answer}, nil
 }
@@ -61,6 +62,11 @@ func (r registryService) DeregisterInstance(ctx context.Context, req *pb.Deregis
 		}
 		return registry.DrainOp(v, key, until, w)
 	})
+	if fault.Is(err, fault.NotFound) {
+		if e := r.s.cfg.Views.View().NotHere(key); e != nil {
+			err = e
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +108,7 @@ func (r registryService) PutService(ctx context.Context, req *pb.PutServiceReque
 	}
 	key := registry.ServiceOf(answer.GetTenant(), answer.GetNamespace(), answer.GetName())
 	if stored, ok := r.s.cfg.Views.View().Service(key); ok && stored.Definition != nil {
-		answer = r.s.serviceAnswer(stored)
+		answer = r.s.serviceAnswer(r.s.cfg.Views.View(), stored)
 	}
 	return &pb.PutServiceResponse{Header: writeHeader(res), Service: answer}, nil
 }
@@ -119,10 +125,10 @@ func (r registryService) GetService(ctx context.Context, req *pb.GetServiceReque
 	if err != nil {
 		return nil, err
 	}
-	resp := &pb.GetServiceResponse{Header: header, Service: r.s.serviceAnswer(sv), Defined: sv.Definition != nil}
+	resp := &pb.GetServiceResponse{Header: header, Service: r.s.serviceAnswer(v, sv), Defined: sv.Definition != nil}
 	left := maxAnswer
 	for _, in := range sv.Instances {
-		answer := r.s.instanceAnswer(in)
+		answer := r.s.instanceAnswer(v, in)
 		if left -= proto.Size(answer); left < 0 {
 			return nil, fault.New(fault.TooLarge, "the %d instances of %q have more than %d bytes together", len(sv.Instances), req.GetName(), maxAnswer).
 				WithHint("list them in pages: GET /api/v1/services/%s/instances", req.GetName())
@@ -194,9 +200,18 @@ func (r registryService) ListInstances(ctx context.Context, req *pb.ListInstance
 		Service: req.GetService(), Tag: req.GetTag(), Zone: req.GetZone(), Health: req.GetHealth(),
 	})
 	instances, next := collect(p, header.GetRevision(), selected,
-		func(in *registry.InstanceView) string { return in.Key.ID },
-		r.s.instanceAnswer)
+		instancePlace,
+		func(in *registry.InstanceView) *pb.Instance { return r.s.instanceAnswer(v, in) })
 	return &pb.ListInstancesResponse{Header: header, Instances: instances, NextPageToken: next}, nil
+}
+
+// instancePlace orders the instances of a service as its view does: those of this region by id, then the others. No id
+// has the byte FF.
+func instancePlace(in *registry.InstanceView) string {
+	if in.Key.IsLocal() {
+		return in.Key.ID
+	}
+	return string(binary.BigEndian.AppendUint32([]byte{0xff}, in.Key.Scope)) + in.Key.ID
 }
 
 // findService finds a service or says how one comes to be. field is the request field that names it.
@@ -215,19 +230,20 @@ func findService(v *registry.View, tenant, namespace, field, name string) (*regi
 }
 
 // serviceAnswer gives the definition as the API shows it: the defaults where a service has none.
-func (s *Server) serviceAnswer(sv *registry.ServiceView) *pb.Service {
+func (s *Server) serviceAnswer(v *registry.View, sv *registry.ServiceView) *pb.Service {
 	if sv.Definition == nil {
 		protocol, _ := sv.Protocol("")
 		return &pb.Service{Tenant: sv.Key.Tenant, Namespace: sv.Key.Namespace, Name: sv.Key.Name, Protocol: protocol}
 	}
 	answer := proto.CloneOf(sv.Definition)
 	answer.Tenant, answer.Namespace, answer.Name = sv.Key.Tenant, sv.Key.Namespace, sv.Key.Name
-	answer.Meta = sv.DefinitionMeta.Answer(s.cfg.RegionName)
+	answer.Meta = sv.DefinitionMeta.Answer(v.HomeOf(sv.DefinitionOrigin))
 	return answer
 }
 
-func (s *Server) instanceAnswer(in *registry.InstanceView) *pb.Instance {
-	answer := in.Answer(s.cfg.RegionName)
+func (s *Server) instanceAnswer(v *registry.View, in *registry.InstanceView) *pb.Instance {
+	answer := in.Answer()
+	answer.Source = s.source(v, in.Key.Scope, answer.GetRegion(), in.SourceRevision)
 	if !in.DrainUntil.IsZero() {
 		answer.DrainUntil = timestamppb.New(in.DrainUntil)
 	}
@@ -242,6 +258,6 @@ func summaryOf(sv *registry.ServiceView) *pb.ServiceSummary {
 		Protocol: protocol, Defined: sv.Definition != nil,
 		Instances: uint32(n.Instances), Passing: uint32(n.Passing), Warning: uint32(n.Warning),
 		Critical: uint32(n.Critical), Draining: uint32(n.Draining),
-		Tags: sv.Tags(), Zones: sv.Zones(),
+		Tags: sv.Tags(), Zones: sv.Zones(), Regions: sv.Regions(),
 	}
 }

@@ -27,7 +27,7 @@ func (r registryService) PutRoute(ctx context.Context, req *pb.PutRouteRequest) 
 	}
 	ns := registry.NamespaceOf(answer.GetTenant(), answer.GetNamespace())
 	if stored, ok := r.s.cfg.Views.View().Route(ns.Tenant, ns.Namespace, answer.GetName()); ok {
-		answer = r.s.routeAnswer(stored)
+		answer = routeAnswer(r.s.cfg.Views.View(), stored)
 	}
 	return &pb.PutRouteResponse{Header: writeHeader(res), Route: answer}, nil
 }
@@ -51,7 +51,7 @@ func (r registryService) GetRoute(ctx context.Context, req *pb.GetRouteRequest) 
 		e.Field = "name"
 		return nil, e
 	}
-	return &pb.GetRouteResponse{Header: header, Route: r.s.routeAnswer(stored)}, nil
+	return &pb.GetRouteResponse{Header: header, Route: routeAnswer(v, stored)}, nil
 }
 
 func (r registryService) ListRoutes(ctx context.Context, req *pb.ListRoutesRequest) (*pb.ListRoutesResponse, error) {
@@ -72,7 +72,7 @@ func (r registryService) ListRoutes(ctx context.Context, req *pb.ListRoutesReque
 	}
 	routes, next := collect(p, header.GetRevision(), v.Routes(ns.Tenant, ns.Namespace),
 		func(rv *registry.RouteView) string { return rv.Key.Name },
-		r.s.routeAnswer)
+		func(rv *registry.RouteView) *pb.Route { return routeAnswer(v, rv) })
 	return &pb.ListRoutesResponse{Header: header, Routes: routes, NextPageToken: next}, nil
 }
 
@@ -91,9 +91,9 @@ func (r registryService) DeleteRoute(ctx context.Context, req *pb.DeleteRouteReq
 	return &pb.DeleteRouteResponse{Header: writeHeader(res)}, nil
 }
 
-func (s *Server) routeAnswer(rv *registry.RouteView) *pb.Route {
+func routeAnswer(v *registry.View, rv *registry.RouteView) *pb.Route {
 	answer := proto.CloneOf(rv.Route)
 	answer.Tenant, answer.Namespace, answer.Name = rv.Key.Tenant, rv.Key.Namespace, rv.Key.Name
-	answer.Meta = rv.Meta.Answer(s.cfg.RegionName)
+	answer.Meta = rv.Meta.Answer(v.HomeOf(rv.Origin))
 	return answer
 }

@@ -27,6 +27,7 @@ type Config struct {
 	Views      Views
 	Proxies    Proxies    // nil: this node has none
 	Heartbeats Heartbeats // nil: heartbeats are unsupported
+	Sources    Sources    // nil: nothing is known of the age of other regions' copies
 
 	// Principal says who calls; see Identify and Dev. An error refuses the call.
 	Principal func(ctx context.Context) (access.Principal, error)

@@ -124,7 +124,7 @@ func (w watchService) event(ctx context.Context, f *eventFilter, ev *record.Even
 	out := &pb.Event{
 		Type: pb.Event_TYPE_PUT, Kind: apiKind(rec.Key.Kind), Name: rec.Key.Name,
 		Meta: &pb.Meta{
-			CreateRevision: rec.CreateRevision, ModifyRevision: rec.ModifyRevision, Version: rec.Version, Region: w.s.cfg.RegionName,
+			CreateRevision: rec.CreateRevision, ModifyRevision: rec.ModifyRevision, Version: rec.Version, Region: w.s.ownerOf(rec),
 		},
 	}
 	if rec.Key.Kind != record.KindNode {
@@ -145,7 +145,7 @@ func (w watchService) setValue(out *pb.Event, f *eventFilter, rec *record.Record
 	var msg proto.Message
 	switch rec.Key.Kind {
 	case record.KindConfig:
-		out.Value = &pb.Event_Config{Config: registry.ConfigAnswer(f.ns.Config(rec.Key.Name), w.s.cfg.RegionName, *rec)}
+		out.Value = &pb.Event_Config{Config: registry.ConfigAnswer(f.ns.Config(rec.Key.Name), w.s.ownerOf(rec), *rec)}
 		return nil
 	case record.KindService:
 		v := &pb.Service{}
@@ -180,5 +180,5 @@ func (w watchService) previous(ctx context.Context, f *eventFilter, k record.Key
 	if err != nil || !found {
 		return nil
 	}
-	return registry.ConfigAnswer(f.ns.Config(k.Name), w.s.cfg.RegionName, rec)
+	return registry.ConfigAnswer(f.ns.Config(k.Name), w.s.ownerOf(&rec), rec)
 }

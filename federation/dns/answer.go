@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"supercluster/registry"
 )
@@ -17,6 +18,8 @@ type responder struct {
 	build   builder
 	cache   *cache
 	metrics *metrics
+	// stale tells whether the copy of a region is old; nil: none is.
+	stale func(region [16]byte) bool
 }
 
 // scratch is the memory of one worker.
@@ -25,6 +28,8 @@ type scratch struct {
 	reply reply
 	key   []byte
 	order order
+	// picked are the records in the answer, in its order.
+	picked []int
 	// hosts marks the targets whose address is in the answer already.
 	hosts []bool
 }
@@ -125,6 +130,9 @@ func (r *responder) resolveService(s *scratch, v *registry.View, z zone, sub sub
 func (r *responder) resolveOther(s *scratch, v *registry.View, z zone, sub subject) rcode {
 	kind := s.query.kind
 	found := false
+	if !knows(v, sub.region) {
+		return r.negative(s, v, z, rcodeName)
+	}
 	switch sub.kind {
 	case subjectNone:
 		return r.negative(s, v, z, rcodeName)
@@ -157,6 +165,15 @@ func (r *responder) resolveOther(s *scratch, v *registry.View, z zone, sub subje
 	return rcodeOK
 }
 
+// knows reports whether a name's region is one, all of them, or none.
+func knows(v *registry.View, region string) bool {
+	if region == "" || region == wordGlobal {
+		return true
+	}
+	_, ok := v.RegionNamed(region)
+	return ok
+}
+
 // addAddress adds an address of the name asked for, if it is of the type asked for.
 func (r *responder) addAddress(s *scratch, addr netip.Addr) bool {
 	if addr.Is4() && s.query.kind == typeA || addr.Is6() && s.query.kind == typeAAAA {
@@ -165,40 +182,55 @@ func (r *responder) addAddress(s *scratch, addr netip.Addr) bool {
 	return false
 }
 
-// write puts a record set into the reply, in random order and as much of it as fits.
+// write puts a record set into the reply, the nearest tier first, each in random order, and as much as fits.
 func (r *responder) write(s *scratch, v *registry.View, z zone, set *rrset) rcode {
-	switch {
-	case set.missing:
+	if set.missing {
 		return r.negative(s, v, z, rcodeName)
-	case len(set.records) == 0:
+	}
+	if r.stale != nil && slices.ContainsFunc(set.copies, r.stale) {
+		s.reply.markStale()
+		r.metrics.stale.Add(1)
+	}
+	if len(set.records) == 0 {
 		return r.negative(s, v, z, rcodeOK)
 	}
+	r.pick(s, set)
+	if set.hosts > 0 {
+		r.glue(s, set)
+	}
+	return rcodeOK
+}
+
+// pick adds records until one does not fit.
+func (r *responder) pick(s *scratch, set *rrset) {
 	name := owner(headerSize)
-	s.order.start(len(set.records))
+	s.picked = s.picked[:0]
+	from := 0
+	for _, end := range set.tiers {
+		s.order.start(end - from)
+		for n := range end - from {
+			i := from + s.order.at(n)
+			if !s.reply.add(sectionAnswer, name, set.records[i].data) {
+				s.reply.set(flagTruncated)
+				return
+			}
+			s.picked = append(s.picked, i)
+		}
+		from = end
+	}
+}
+
+// glue adds the addresses of the targets that are in the answer, as far as they fit. Their absence is no truncation:
+// every target can be asked for.
+func (r *responder) glue(s *scratch, set *rrset) {
 	if cap(s.hosts) < set.hosts {
 		s.hosts = make([]bool, set.hosts)
 	}
 	s.hosts = s.hosts[:set.hosts]
 	clear(s.hosts)
-	written := 0
-	for ; written < len(set.records); written++ {
-		if !s.reply.add(sectionAnswer, name, set.records[s.order.at(written)].data) {
-			s.reply.set(flagTruncated)
-			break
-		}
-	}
-	if set.hosts > 0 {
-		r.glue(s, set, written)
-	}
-	return rcodeOK
-}
-
-// glue adds the addresses of the targets that are in the answer, as far as they fit. Their absence is no truncation:
-// every target can be asked for.
-func (r *responder) glue(s *scratch, set *rrset, written int) {
 	at := headerSize + len(s.query.question)
-	for i := range written {
-		rec := &set.records[s.order.at(i)]
+	for _, i := range s.picked {
+		rec := &set.records[i]
 		target := at + 2 + rec.target
 		at += 2 + len(rec.data)
 		if s.hosts[rec.host] || target > 0x3fff {

@@ -14,8 +14,8 @@ const (
 	perShard = 4096
 )
 
-// cache keeps the record sets of names. A set is good as long as its service is the very one it was made of: then a
-// query costs two map lookups, whatever the size of the service or of the registry.
+// cache keeps the record sets of names. A set is good as long as its service, and the region asked for, are the very ones it
+// was made of: then a query costs two map lookups, whatever the size of the service or of the registry.
 type cache struct {
 	seed   maphash.Seed
 	shards [cacheShards]shard
@@ -46,6 +46,11 @@ func (c *cache) get(v *registry.View, key []byte) (*rrset, bool) {
 	s.mu.RUnlock()
 	if !ok {
 		return nil, false
+	}
+	if set.region != nil {
+		if r, ok := v.RegionNamed(set.label); !ok || r != set.region {
+			return nil, false
+		}
 	}
 	now, ok := v.Service(set.key)
 	return set, ok && now == set.service

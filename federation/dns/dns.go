@@ -46,8 +46,11 @@ type Config struct {
 	// RatePerSource is the UDP queries per second that one source (IPv4 address or IPv6 /64) gets answered;
 	// 0 is 5,000, negative is no limit.
 	RatePerSource int
-	Log           *slog.Logger
-	Meter         metric.Meter
+	// Stale tells whether this region's copy of another one is old; nil: none is. It is asked for each answer from such
+	// a copy, by any number of goroutines.
+	Stale func(region [16]byte) bool
+	Log   *slog.Logger
+	Meter metric.Meter
 }
 
 func (c Config) withDefaults() Config {
@@ -114,7 +117,7 @@ func (s *Server) Listen() error {
 		build: builder{
 			client: plan.Client{Region: s.cfg.Region, Zone: s.cfg.Zone}, ttl: uint32(s.cfg.TTL / time.Second),
 		},
-		cache: newCache(), metrics: s.metrics,
+		cache: newCache(), metrics: s.metrics, stale: s.cfg.Stale,
 	}
 	return nil
 }

@@ -18,7 +18,10 @@ func FuzzAnswer(f *testing.F) {
 		}
 		f.Add(packet)
 	}
-	for _, name := range []string{".", "sc.internal.", "web.service.sc.internal.", "_web._tcp.consul.", "0a000001.addr.sc.internal.", "v1.web.service.team-a.ns.sc.internal."} {
+	for _, name := range []string{
+		".", "sc.internal.", "web.service.sc.internal.", "_web._tcp.consul.", "0a000001.addr.sc.internal.", "v1.web.service.team-a.ns.sc.internal.",
+		"web.service.dc2.sc.internal.", "web.service.global.consul.", "_web._tcp.team-a.ns.eu.sc.internal.", "ns.dc2.consul.",
+	} {
 		for _, kind := range []uint16{mdns.TypeA, mdns.TypeSRV, mdns.TypeTXT, mdns.TypeSOA, mdns.TypeNS, mdns.TypeANY} {
 			m := question(name, kind)
 			seed(m)
@@ -32,8 +35,9 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(append(bytes.Clone(head), 63, 'a'))
 	f.Add(append(append(bytes.Clone(head), bytes.Repeat([]byte{1, 'a'}, 127)...), 0, 0, 1, 0, 1))
 
-	s := example(f)
+	s := regions(f)
 	r := newResponder(f, func() *registry.View { return s.view })
+	r.stale = func([16]byte) bool { return true }
 	work := newScratch()
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		for _, via := range []transport{viaUDP, viaTCP} {
@@ -50,6 +54,9 @@ func FuzzAnswer(f *testing.F) {
 			var m mdns.Msg
 			if err := m.Unpack(out); err != nil {
 				t.Fatalf("%x was answered by %x: %v", packet, out, err)
+			}
+			if m.Rcode == mdns.RcodeServerFailure || m.Truncated && len(m.Answer) == 0 {
+				t.Fatalf("%x was answered by %v", packet, &m)
 			}
 		}
 		if out := r.refuseRate(work, packet); len(out) > max(len(packet), headerSize) {

@@ -47,6 +47,7 @@ const (
 const (
 	headerSize  = 12
 	optSize     = 11
+	edeSize     = 6 // of the option in it that marks a stale answer
 	minUDP      = 512
 	maxUDP      = 1232 // what fits through any path without fragments
 	maxTCP      = 65535
@@ -194,6 +195,7 @@ type reply struct {
 	limit int // of the whole message, the OPT record already taken off
 	edns  bool
 	do    bool
+	stale bool // implies edns
 }
 
 // begin writes header and question.
@@ -201,7 +203,7 @@ func (r *reply) begin(q *query, limit int) {
 	if q.edns {
 		limit -= optSize
 	}
-	r.limit, r.edns, r.do = limit, q.edns, q.do
+	r.limit, r.edns, r.do, r.stale = limit, q.edns, q.do, false
 	r.buf = append(r.buf[:0], make([]byte, headerSize)...)
 	r.buf = append(r.buf, q.question...)
 	binary.BigEndian.PutUint16(r.buf, q.id)
@@ -243,6 +245,17 @@ func (r *reply) set(flags uint16) {
 	binary.BigEndian.PutUint16(r.buf[2:], binary.BigEndian.Uint16(r.buf[2:])|flags)
 }
 
+// markStale says in the OPT record, if there is one, that the answer is from an old copy. It comes before all records.
+func (r *reply) markStale() {
+	if r.edns && !r.stale {
+		r.stale = true
+		r.limit -= edeSize
+	}
+}
+
+// staleAnswer is the option EDE (15) with the code Stale Answer (3) of RFC 8914.
+var staleAnswer = [edeSize]byte{0, 15, 0, 2, 0, 3}
+
 // end writes the code and the OPT record; the message is complete.
 func (r *reply) end(code rcode) []byte {
 	r.set(uint16(code) & 0xf)
@@ -250,6 +263,10 @@ func (r *reply) end(code rcode) []byte {
 		r.buf = append(r.buf, 0, 0, byte(typeOPT), maxUDP>>8, maxUDP&0xff, byte(code>>4), 0, 0, 0, 0, 0)
 		if r.do {
 			r.buf[len(r.buf)-4] = 0x80
+		}
+		if r.stale {
+			r.buf[len(r.buf)-1] = edeSize
+			r.buf = append(r.buf, staleAnswer[:]...)
 		}
 		r.count(sectionAdditional)
 	}

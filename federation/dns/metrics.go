@@ -29,6 +29,7 @@ type metrics struct {
 	ignored    atomic.Int64 // not a query
 	limited    atomic.Int64 // over the rate of its source
 	turnedAway atomic.Int64 // TCP connections over a limit
+	stale      atomic.Int64
 }
 
 func (m *metrics) count(via transport, code rcode, message []byte) {
@@ -53,6 +54,7 @@ func newMetrics(meter metric.Meter) *metrics {
 	plain("ignored", "Packets that were no query.", &m.ignored)
 	plain("limited", "UDP queries over the rate of their source.", &m.limited)
 	plain("connections.refused", "TCP connections over a limit.", &m.turnedAway)
+	plain("stale", "Answers from a copy of another region that was old.", &m.stale)
 	_, _ = meter.Int64ObservableCounter("supercluster.dns.answers",
 		metric.WithDescription("Answers sent, by transport and code."),
 		metric.WithInt64Callback(m.observeAnswers))

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"bytes"
 	"encoding/hex"
 	"net/netip"
 	"strings"
@@ -66,27 +67,47 @@ type subject struct {
 	service   string
 	tag       string
 	port      string
+	// region is the region asked for, wordGlobal for all; empty: the plan.
+	region string
 	// group tells that the name only groups others: it exists if the service does.
 	group bool
 }
 
+// wordGlobal stands for all regions.
+const wordGlobal = "global"
+
 // read reads the labels before the domain. For `ns` it also stands for "the namespaces", which changes nothing.
 func read(q *query, depth int) subject {
+	if depth == 0 {
+		return subject{kind: subjectApex}
+	}
+	switch last := q.label(depth - 1); {
+	case string(last) == "addr":
+		return readAddr(q, depth)
+	case depth == 1 && string(last) == "ns":
+		return subject{kind: subjectServer}
+	case string(last) == "ns", string(last) == "service", bytes.HasPrefix(last, []byte("_")):
+		return readNames(q, depth)
+	default:
+		s := readNames(q, depth-1)
+		s.region = string(last)
+		return s
+	}
+}
+
+// readNames reads the labels before the region, or before the domain when there is none.
+func readNames(q *query, depth int) subject {
 	last := ""
 	if depth > 0 {
 		last = string(q.label(depth - 1))
 	}
 	switch {
-	case depth == 0:
-		return subject{kind: subjectApex}
-	case last == "addr":
-		return readAddr(q, depth)
 	case last == "service":
 		return readService(q, depth-1, "", false)
 	case last != "ns":
 		return readService(q, depth, "", true)
 	case depth == 1:
-		return subject{kind: subjectServer}
+		return subject{kind: subjectEmpty}
 	}
 	namespace := string(q.label(depth - 2))
 	switch {

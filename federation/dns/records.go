@@ -31,7 +31,14 @@ type rr struct {
 type rrset struct {
 	key     registry.ServiceKey
 	service *registry.ServiceView
+	// label is the region asked for and region what it named; nil: none was, or all.
+	label  string
+	region *registry.RegionView
+	// copies are the ids of the other regions that the answer is from.
+	copies [][16]byte
+	// records are ordered by tier; tiers are where each ends.
 	records []rr
+	tiers   []int
 	hosts   int
 	// missing tells that the name does not exist: no such port or tag.
 	missing bool
@@ -46,12 +53,17 @@ type builder struct {
 // build makes the records of a service's name. zone is the domain as asked for, which SRV targets are under.
 func (b builder) build(v *registry.View, sv *registry.ServiceView, s subject, kind uint16, zone string) *rrset {
 	set := &rrset{key: sv.Key, service: sv}
-	tag, ok := spelling(sv, s.tag)
-	if !ok {
+	q := plan.Query{Service: sv.Key, Port: s.port, AllRegions: s.region == wordGlobal}
+	known, found := true, false
+	if s.region != "" && !q.AllRegions {
+		q.Region, set.label = s.region, s.region
+		set.region, known = v.RegionNamed(s.region)
+	}
+	if q.Tag, found = spelling(sv, s.tag); !found || !known {
 		set.missing = true
 		return set
 	}
-	p, ok := plan.For(v, b.client, plan.Query{Service: sv.Key, Port: s.port, Tag: tag})
+	p, ok := plan.For(v, b.client, q)
 	if !ok {
 		set.missing = true
 		return set
@@ -59,15 +71,41 @@ func (b builder) build(v *registry.View, sv *registry.ServiceView, s subject, ki
 	if s.group {
 		return set
 	}
+	used := len(p.Tiers)
 	switch kind {
 	case typeA, typeAAAA:
-		b.addresses(set, p, kind)
+		used = b.addresses(set, p, kind)
 	case typeSRV:
 		b.services(set, p, zone)
 	case typeTXT:
 		b.texts(set, p, sv)
 	}
+	set.copies = copies(v, set, p, used)
 	return set
+}
+
+// copies lists the other regions that an answer is from: those of the tiers that it shows; the one asked for; and when
+// nobody serves all that have an instance.
+func copies(v *registry.View, set *rrset, p plan.Plan, used int) [][16]byte {
+	var out [][16]byte
+	add := func(r *registry.RegionView, ok bool) {
+		if ok && !r.IsLocal() && !slices.Contains(out, r.ID) {
+			out = append(out, r.ID)
+		}
+	}
+	if set.region != nil {
+		add(set.region, true)
+		return out
+	}
+	if len(p.Tiers) == 0 {
+		for at := len(set.service.Local()); at < len(set.service.Instances); at++ {
+			add(v.RegionAt(set.service.Instances[at].Key.Scope))
+		}
+	}
+	for _, tier := range p.Tiers[:used] {
+		add(v.RegionAt(tier.Localities[0].Endpoints[0].Scope))
+	}
+	return out
 }
 
 // spelling finds a tag as its instances spell it: names in DNS have no case.
@@ -83,22 +121,30 @@ func spelling(sv *registry.ServiceView, tag string) (string, bool) {
 	return "", false
 }
 
-// addresses makes one record for each address of the first tier that has endpoints.
-func (b builder) addresses(set *rrset, p plan.Plan, kind uint16) {
+// addresses makes one record for each address of the first tier, or of all tiers when all regions were asked for, and
+// tells how many that are. An address does not say when to use it, so the others stay away until they are needed.
+func (b builder) addresses(set *rrset, p plan.Plan, kind uint16) (used int) {
 	seen := map[netip.Addr]bool{}
 	for _, tier := range p.Tiers {
-		used := false
 		for e := range endpoints(tier) {
-			used = true
 			addr := e.Addr.Addr().Unmap().WithZone("")
 			if addr.Is4() == (kind == typeA) && !seen[addr] {
 				seen[addr] = true
 				set.records = append(set.records, rr{data: b.address(addr)})
 			}
 		}
-		if used {
-			return
+		set.endTier()
+		if used++; !p.Query.AllRegions {
+			break
 		}
+	}
+	return used
+}
+
+// endTier ends the records of a tier.
+func (s *rrset) endTier() {
+	if n := len(s.records); n > 0 && (len(s.tiers) == 0 || s.tiers[len(s.tiers)-1] < n) {
+		s.tiers = append(s.tiers, n)
 	}
 }
 
@@ -121,6 +167,7 @@ func (b builder) services(set *rrset, p plan.Plan, zone string) {
 				data: b.head(typeSRV, rdata), host: host, target: 10 + 6, glue: b.address(addr),
 			})
 		}
+		set.endTier()
 	}
 	set.hosts = len(hosts)
 }
@@ -130,7 +177,7 @@ func (b builder) texts(set *rrset, p plan.Plan, sv *registry.ServiceView) {
 	all := pairs(nil, sv.Definition.GetMetadata())
 	for _, tier := range p.Tiers {
 		for e := range endpoints(tier) {
-			in, ok := sv.Instance(e.Instance)
+			in, ok := sv.InstanceIn(e.Scope, e.Instance)
 			if !ok {
 				continue
 			}
@@ -145,6 +192,7 @@ func (b builder) texts(set *rrset, p plan.Plan, sv *registry.ServiceView) {
 	for _, text := range all[:min(len(all), maxTexts)] {
 		set.records = append(set.records, rr{data: b.head(typeTXT, append([]byte{byte(len(text))}, text...))})
 	}
+	set.endTier()
 }
 
 func pairs(dst []string, metadata map[string]string) []string {

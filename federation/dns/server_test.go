@@ -307,6 +307,37 @@ func TestDig(t *testing.T) {
 	}
 }
 
+// TestDig_Regions: what the real client says of names of regions, and of an old copy.
+func TestDig_Regions(t *testing.T) {
+	reg := regions(t)
+	s := serve(t, Config{
+		View: func() *registry.View { return reg.view }, Region: "dc1", Stale: func(region [16]byte) bool { return region[0] == 3 },
+	})
+	for name, want := range map[string]string{
+		"web.service.dc3": "10.3.0.1", "web.service.team-a.ns.dc2": "10.2.2.1", "db.service.global": "10.2.1.1\n10.3.1.1",
+	} {
+		if got := strings.TrimSpace(dig(t, s, name+".sc.internal", "+short")); got != want {
+			t.Errorf("dig %s: %q, want %q", name, got, want)
+		}
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+		not  string
+	}{
+		{[]string{"web.service.dc2.sc.internal"}, "EDE: 3 (Stale Answer)", "SERVFAIL"},
+		{[]string{"web.service.dc2.sc.internal", "+noedns"}, "10.2.0.1", "EDE"},
+		{[]string{"web.service.dc3.sc.internal"}, "10.3.0.1", "EDE"},
+		{[]string{"web.service.dc7.sc.internal"}, "status: NXDOMAIN", "EDE"},
+		{[]string{"far.service.dc2.sc.internal"}, "status: NOERROR", "SERVFAIL"},
+	} {
+		out := dig(t, s, tt.args...)
+		if !strings.Contains(out, tt.want) || strings.Contains(out, tt.not) || strings.Contains(out, "Warning") || strings.Contains(out, "WARNING: Message") {
+			t.Errorf("dig %v: no %q, or %q, in\n%s", tt.args, tt.want, tt.not, out)
+		}
+	}
+}
+
 // TestServer_UnderChange asks while the registry changes: race detector's food, and no answer is ever empty.
 func TestServer_UnderChange(t *testing.T) {
 	reg := example(t)

@@ -33,10 +33,16 @@ func TestTruncation(t *testing.T) {
 				Metadata: map[string]string{"k": fmt.Sprint(i, text)},
 			})
 		}
-		s.register(ins...)
+		here := rapid.IntRange(0, n).Draw(t, "of them here")
+		s.region(2, "dc2")
+		if here > 0 {
+			s.register(ins[:here]...)
+		}
+		s.imported(2, ins[here:]...)
 		r := newResponder(t2b(t), func() *registry.View { return s.view })
+		r.stale = func([16]byte) bool { return here%2 == 0 }
 		kind := rapid.SampledFrom([]uint16{mdns.TypeA, mdns.TypeAAAA, mdns.TypeSRV, mdns.TypeTXT}).Draw(t, "type")
-		name := rapid.SampledFrom([]string{"web.service.sc.internal.", "_web._tcp.service.default.ns.consul."}).Draw(t, "name")
+		name := rapid.SampledFrom([]string{"web.service.sc.internal.", "_web._tcp.service.default.ns.consul.", "web.service.global.sc.internal."}).Draw(t, "name")
 		whole := ask(t2b(t), r, question(name, kind), viaTCP)
 		if whole.Truncated {
 			t.Fatalf("%d records do not fit into 64 KiB", len(whole.Answer))

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/region/record"
 	"supercluster/registry"
 )
 
@@ -18,12 +20,20 @@ type Query struct {
 	Service registry.ServiceKey
 	Port    string // a named port; empty is the default port
 	Tag     string // only instances with this tag
+	// Region asks for the endpoints of one region alone: its name, id or an alias. AllRegions asks for those of all.
+	// With neither, the plan is to fail over.
+	Region     string
+	AllRegions bool
 }
 
 // Endpoint is one address of an instance. Its port is 0 where the instance has no such port: such an endpoint
 // is always excluded.
 type Endpoint struct {
 	Instance string
+	// Scope is the alias of its region in this store; with Instance it names the instance.
+	Scope uint32
+	// Revision is that of its region at which the instance or its health last changed.
+	Revision uint64
 	Addr     netip.AddrPort
 	Weight   uint32
 	Health   pb.Health
@@ -39,7 +49,7 @@ type Locality struct {
 	Endpoints    []Endpoint
 }
 
-// Tier is the localities that are used together; 0 is used first.
+// Tier is the localities that are used together; 0 is used first. Priorities are contiguous.
 type Tier struct {
 	Priority   uint32
 	Localities []Locality
@@ -57,20 +67,24 @@ type Plan struct {
 	Protocol pb.Protocol
 	// Tiers hold the endpoints that get requests; none when there is no healthy one.
 	Tiers []Tier
-	// Draining get no new requests; they are kept so that proxies let those in flight end. Ordered by instance.
+	// Draining get no new requests; they are kept so that proxies let those in flight end. Nearest region first, then
+	// by instance.
 	Draining []Endpoint
-	// Excluded are ordered by instance.
+	// Excluded are in the same order.
 	Excluded []Excluded
+	// Regions are this region and the others that have an instance, the nearest first; none when no other has.
+	Regions []string
 	// Rule says what decided, for people.
 	Rule string
 	// Revision is that of the service's last change.
 	Revision uint64
 }
 
-// For makes the plan of a service for a client; false: there is no such service, or it has no such port.
+// For makes the plan of a service for a client; false: there is no such service, or it has no such port, or the view
+// knows no such region.
 //
-// It visits every instance of the service. A plan depends on the ServiceView and its arguments alone, so while
-// View.Service gives the same pointer, the plan is the same too.
+// It visits every instance of the service. A plan depends on the ServiceView, its arguments, and with Query.Region on
+// what View.RegionNamed gives: while these pointers are the same, the plan is the same too.
 func For(v *registry.View, c Client, q Query) (Plan, bool) {
 	s, ok := v.Service(q.Service)
 	if !ok {
@@ -80,64 +94,146 @@ func For(v *registry.View, c Client, q Query) (Plan, bool) {
 	if !ok {
 		return Plan{}, false
 	}
-	p := Plan{Query: q, Protocol: protocol, Revision: s.Revision}
-	serving := p.sort(s, v.Region())
-	if len(serving) > 0 {
-		p.Tiers = []Tier{{Localities: localities(serving, c)}}
+	b := builder{Plan: Plan{Query: q, Protocol: protocol, Revision: s.Revision}, service: s, client: c}
+	if b.client.Region == "" {
+		b.client.Region = v.Region()
 	}
-	p.Rule = p.rule(v.Region(), len(serving))
-	return p, true
+	if q.Region != "" {
+		if b.only, ok = v.RegionNamed(q.Region); !ok {
+			return Plan{}, false
+		}
+	}
+	b.shares = regions(s, v.Region())
+	for n := range b.shares {
+		b.region(&b.shares[n], n == len(b.shares)-1)
+	}
+	if len(b.shares) > 1 {
+		for _, r := range b.shares {
+			b.Regions = append(b.Regions, r.region)
+		}
+	}
+	b.Rule = b.rule()
+	return b.Plan, true
 }
 
-// sort puts every instance where it belongs and gives those that serve, ordered by instance.
-func (p *Plan) sort(s *registry.ServiceView, region string) []Endpoint {
-	serving := make([]Endpoint, 0, s.Counts.Passing+s.Counts.Warning)
-	draining := make([]Endpoint, 0, s.Counts.Draining)
-	for _, i := range s.Instances {
-		e, reason := endpoint(s, i, p.Query, region)
+// builder makes one plan.
+type builder struct {
+	Plan
+	service *registry.ServiceView
+	client  Client
+	only    *registry.RegionView // the one region asked for; nil: all
+	shares  []share
+	// owners are the instances that have an address: the nearest region that knows one has it.
+	owners map[netip.AddrPort]owner
+}
+
+type owner struct {
+	region, instance string
+	scope            uint32
+}
+
+// share is the instances of one region.
+type share struct {
+	scope     uint32
+	region    string
+	instances []*registry.InstanceView
+	serving   int
+}
+
+// regions divides the instances of a service: those of this region, also when there are none, then by region name.
+func regions(s *registry.ServiceView, local string) []share {
+	mine := s.Local()
+	out := []share{{scope: record.ScopeRegion, region: local, instances: mine}}
+	for rest := s.Instances[len(mine):]; len(rest) > 0; {
+		scope := rest[0].Key.Scope
+		n := sort.Search(len(rest), func(n int) bool { return rest[n].Key.Scope > scope })
+		out = append(out, share{scope: scope, region: rest[0].Instance.GetRegion(), instances: rest[:n]})
+		rest = rest[n:]
+	}
+	slices.SortStableFunc(out[1:], func(a, b share) int { return cmp.Compare(a.region, b.region) })
+	return out
+}
+
+// region puts every instance of a region where it belongs. What serves becomes the next tier.
+func (b *builder) region(r *share, last bool) {
+	counts := b.service.LocalCounts
+	if r.scope != record.ScopeRegion {
+		counts = registry.Counts{Passing: len(r.instances)}
+	}
+	serving := make([]Endpoint, 0, counts.Passing+counts.Warning)
+	draining := make([]Endpoint, 0, counts.Draining)
+	from := len(b.Excluded)
+	for _, i := range r.instances {
+		e, reason := b.endpoint(i, r)
 		switch {
 		case reason != "":
-			p.exclude(e, reason)
+			b.exclude(e, reason)
 		case e.Draining:
 			draining = append(draining, e)
 		default:
 			serving = append(serving, e)
 		}
 	}
-	owner := make(map[netip.AddrPort]string, len(serving))
-	serving = p.distinct(serving, owner)
+	if b.owners == nil {
+		b.owners = make(map[netip.AddrPort]owner, len(serving))
+	}
+	serving = b.distinct(serving)
 	// An address that serves under one name and drains under another serves.
-	p.Draining = p.distinct(draining, owner)
-	slices.SortFunc(p.Excluded, func(a, b Excluded) int { return cmp.Compare(a.Endpoint.Instance, b.Endpoint.Instance) })
-	return serving
+	b.Draining = append(b.Draining, b.distinct(draining)...)
+	slices.SortFunc(b.Excluded[from:], func(a, b Excluded) int { return cmp.Compare(a.Endpoint.Instance, b.Endpoint.Instance) })
+	if !last {
+		for _, x := range b.Excluded[from:] {
+			b.claim(&x.Endpoint, r)
+		}
+	}
+	if r.serving = len(serving); r.serving > 0 {
+		b.Tiers = append(b.Tiers, Tier{Priority: uint32(len(b.Tiers)), Localities: localities(serving, b.client)})
+	}
+}
+
+// claim keeps the address of an instance that gets no traffic from the farther regions: here that address is this
+// instance, whatever another region calls by it.
+func (b *builder) claim(e *Endpoint, r *share) {
+	if b.only != nil || !e.Addr.IsValid() || e.Addr.Port() == 0 {
+		return
+	}
+	if _, taken := b.owners[e.Addr]; !taken {
+		b.owners[e.Addr] = owner{r.region, e.Instance, r.scope}
+	}
 }
 
 // distinct keeps the first instance of each address.
-func (p *Plan) distinct(in []Endpoint, owner map[netip.AddrPort]string) []Endpoint {
+func (b *builder) distinct(in []Endpoint) []Endpoint {
 	out := in[:0]
 	for _, e := range in {
-		if first, twice := owner[e.Addr]; twice {
-			p.exclude(e, fmt.Sprintf("instance %q has the same address", first))
-			continue
+		switch first, twice := b.owners[e.Addr]; {
+		case !twice:
+			b.owners[e.Addr] = owner{e.Region, e.Instance, e.Scope}
+			out = append(out, e)
+		case first.scope == e.Scope:
+			b.exclude(e, fmt.Sprintf("instance %q has the same address", first.instance))
+		default:
+			b.exclude(e, fmt.Sprintf("instance %q of region %q, which is nearer, has the same address", first.instance, first.region))
 		}
-		owner[e.Addr] = e.Instance
-		out = append(out, e)
 	}
 	return out
 }
 
-func (p *Plan) exclude(e Endpoint, reason string) {
-	p.Excluded = append(p.Excluded, Excluded{Endpoint: e, Reason: reason})
+func (b *builder) exclude(e Endpoint, reason string) {
+	b.Excluded = append(b.Excluded, Excluded{Endpoint: e, Reason: reason})
 }
 
 // endpoint gives the address of an instance, and the reason if it gets no traffic whatever the others do.
-func endpoint(s *registry.ServiceView, i *registry.InstanceView, q Query, region string) (Endpoint, string) {
-	number, hasPort := s.Port(i, q.Port)
+func (b *builder) endpoint(i *registry.InstanceView, r *share) (Endpoint, string) {
+	q := &b.Query
+	number, hasPort := b.service.Port(i, q.Port)
 	e := Endpoint{
-		Instance: i.Key.ID, Addr: netip.AddrPortFrom(i.Addr, number), Weight: max(i.Instance.GetWeight(), 1),
-		Health: i.Health, Draining: i.Instance.GetDraining(), Region: region, Zone: i.Instance.GetZone(),
+		Instance: i.Key.ID, Scope: r.scope, Revision: i.SourceRevision, Addr: netip.AddrPortFrom(i.Addr, number), Weight: max(i.Instance.GetWeight(), 1),
+		Health: i.Health, Draining: i.Instance.GetDraining(), Region: r.region, Zone: i.Instance.GetZone(),
 	}
 	switch {
+	case b.only != nil && b.only.Alias != r.scope:
+		return e, fmt.Sprintf("it is in region %q, not in %q", r.region, b.only.Name)
 	case q.Tag != "" && !i.HasTag(q.Tag):
 		return e, fmt.Sprintf("it does not have the tag %q", q.Tag)
 	case !hasPort:
@@ -184,20 +280,8 @@ func localities(serving []Endpoint, c Client) []Locality {
 
 // away is 0 for an endpoint in the client's own zone, else 1.
 func away(e Endpoint, c Client) int {
-	if c.Zone != "" && e.Zone == c.Zone && (c.Region == "" || c.Region == e.Region) {
+	if c.Zone != "" && e.Zone == c.Zone && c.Region == e.Region {
 		return 0
 	}
 	return 1
-}
-
-// rule says what decided.
-func (p *Plan) rule(region string, serving int) string {
-	switch total := serving + len(p.Draining) + len(p.Excluded); {
-	case total == 0:
-		return fmt.Sprintf("local: the service has no instance in region %q", region)
-	case serving == 0:
-		return fmt.Sprintf("local: none of %d instances in region %q is healthy and stays", total, region)
-	default:
-		return fmt.Sprintf("local: %d of %d instances in region %q", serving, total, region)
-	}
 }

@@ -30,6 +30,7 @@ type instance struct {
 	admin             uint32 // the named port
 	tags              []string
 	health            *pb.Health // nil: no check; unknown: not checked yet
+	scope             uint32     // 0: this region
 	draining          bool
 	output            string
 }
@@ -44,16 +45,25 @@ func view(t interface{ Fatal(...any) }, definition *pb.Service, all ...instance)
 		if err != nil {
 			t.Fatal(err)
 		}
-		records = append(records, record.Record{
+		r := record.Record{
 			Key: k, Value: value, CreateRevision: 2, ModifyRevision: uint64(len(records) + 2), Version: 1,
 			Attributes: record.Attributes{Flags: flags},
-		})
+		}
+		if k.Scope > record.ScopeRegion {
+			r.Origin = record.Origin{Home: [16]byte{byte(k.Scope)}, HomeRevision: 1000 + r.ModifyRevision}
+		}
+		records = append(records, r)
 	}
 	data := func(kind record.Kind, scope uint32, name string) record.Key {
 		return record.Key{Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: kind, Scope: scope, Name: name}
 	}
 	add(record.Key{Kind: record.KindTenant, Name: "default"}, &pb.Tenant{}, 1)
 	add(record.Key{Tenant: 1, Kind: record.KindNamespace, Name: "default"}, &pb.Namespace{}, 1)
+	// The order of names is not that of aliases.
+	for n, name := range []string{"dc9", "dc2", "dc3"} {
+		alias := byte(n + 2)
+		add(registry.RegionRecordKey([16]byte{alias}), &pb.Region{Name: name, Aliases: []string{"old-" + name}}, uint64(alias))
+	}
 	if definition != nil {
 		add(data(record.KindService, record.ScopePlaced, "web"), definition, 0)
 	}
@@ -64,14 +74,15 @@ func view(t interface{ Fatal(...any) }, definition *pb.Service, all ...instance)
 		if i.admin != 0 {
 			p.Ports = map[string]uint32{"admin": i.admin}
 		}
-		add(data(record.KindInstance, record.ScopeRegion, "web/"+i.id), p, 0)
+		scope := max(i.scope, record.ScopeRegion)
+		add(data(record.KindInstance, scope, "web/"+i.id), p, 0)
 		if i.health == nil {
 			continue
 		}
 		name := "web/" + i.id + "/http"
-		add(data(record.KindCheck, record.ScopeRegion, name), &pb.Check{Type: pb.CheckType_CHECK_TYPE_HTTP}, 0)
+		add(data(record.KindCheck, scope, name), &pb.Check{Type: pb.CheckType_CHECK_TYPE_HTTP}, 0)
 		if *i.health != unknown {
-			add(data(record.KindCheckStatus, record.ScopeRegion, name), &pb.CheckStatus{Health: *i.health, Output: i.output}, 0)
+			add(data(record.KindCheckStatus, scope, name), &pb.CheckStatus{Health: *i.health, Output: i.output}, 0)
 		}
 	}
 	return registry.Build("dc1", record.Positions{System: 9, Data: 9}, slices.Values(records))
@@ -221,13 +232,21 @@ func TestFor_Properties(t *testing.T) {
 				health:  rapid.SampledFrom([]*pb.Health{nil, health(passing), health(warning), health(down), health(unknown)}).Draw(t, "health"),
 			}
 			i.draining = rapid.Bool().Draw(t, "draining")
-			all = append(all, i)
+			i.scope = uint32(rapid.IntRange(1, 3).Draw(t, "scope"))
+			if n%3 == 0 {
+				i.id = fmt.Sprintf("same%d", n/9) // two regions may use one id
+			}
+			if !slices.ContainsFunc(all, func(o instance) bool { return o.id == i.id && o.scope == i.scope }) {
+				all = append(all, i)
+			}
 		}
 		v := view(t, &pb.Service{}, all...)
 		c := Client{Region: "dc1", Zone: rapid.SampledFrom([]string{"", "z1", "z9"}).Draw(t, "client zone")}
 		q := Query{
 			Service: web, Tag: rapid.SampledFrom([]string{"", "v1"}).Draw(t, "tag"),
-			Port: rapid.SampledFrom([]string{"", "admin"}).Draw(t, "port name"),
+			Port:       rapid.SampledFrom([]string{"", "admin"}).Draw(t, "port name"),
+			Region:     rapid.SampledFrom([]string{"", "", "dc1", "dc2", "old-dc9", "dc3"}).Draw(t, "region"),
+			AllRegions: rapid.Bool().Draw(t, "all regions"),
 		}
 		p, ok := For(v, c, q)
 		if !ok {
@@ -243,55 +262,96 @@ func TestFor_Properties(t *testing.T) {
 	})
 }
 
+// named is an instance of a region.
+type named struct {
+	scope uint32
+	id    string
+}
+
+// regionOf gives the names of the regions in view.
+var regionOf = map[uint32]string{1: "dc1", 2: "dc9", 3: "dc2", 4: "dc3"}
+
 func requireInvariants(t *rapid.T, p Plan, all []instance, c Client) {
-	place := map[string]int{}
-	serving := map[netip.AddrPort]string{}
-	for _, tier := range p.Tiers {
-		if len(tier.Localities) == 0 {
-			t.Fatalf("an empty tier:\n%s", text(p))
+	place := map[named]int{}
+	serving := map[netip.AddrPort]Endpoint{}
+	last := ""
+	for n, tier := range p.Tiers {
+		if len(tier.Localities) == 0 || tier.Priority != uint32(n) {
+			t.Fatalf("tier %d:\n%s", n, text(p))
 		}
-		for n, l := range tier.Localities {
-			sum := uint32(0)
-			for _, e := range l.Endpoints {
-				place[e.Instance]++
-				sum += e.Weight
-				if e.Weight < 1 || e.Draining || (e.Health != passing && e.Health != warning) || e.Zone != l.Zone || e.Addr.Port() == 0 {
-					t.Fatalf("endpoint %+v in the tiers", e)
-				}
-				if other, twice := serving[e.Addr]; twice {
-					t.Fatalf("%s and %s are both %v", other, e.Instance, e.Addr)
-				}
-				serving[e.Addr] = e.Instance
-			}
-			if sum != l.Weight || len(l.Endpoints) == 0 || (n > 0 && l.Zone == c.Zone) {
-				t.Fatalf("locality %+v at %d", l, n)
-			}
+		region := tier.Localities[0].Region
+		if n > 0 && (region == "dc1" || n > 1 && region <= last) {
+			t.Fatalf("%s after %s:\n%s", region, last, text(p))
 		}
+		last = region
+		requireTier(t, p, tier, c, serving, place)
 	}
 	for _, e := range p.Draining {
-		place[e.Instance]++
-		if !e.Draining || serving[e.Addr] != "" {
+		place[named{e.Scope, e.Instance}]++
+		if _, serves := serving[e.Addr]; !e.Draining || serves {
 			t.Fatalf("endpoint %+v among the draining", e)
 		}
 	}
 	for _, x := range p.Excluded {
-		place[x.Endpoint.Instance]++
+		place[named{x.Endpoint.Scope, x.Endpoint.Instance}]++
 		if x.Reason == "" {
 			t.Fatalf("%+v is excluded without a reason", x)
 		}
 	}
 	for _, i := range all {
-		if place[i.id] != 1 {
-			t.Fatalf("instance %s occurs %d times:\n%s", i.id, place[i.id], text(p))
+		if place[named{i.scope, i.id}] != 1 {
+			t.Fatalf("instance %s of %d occurs %d times:\n%s", i.id, i.scope, place[named{i.scope, i.id}], text(p))
 		}
 	}
 	if len(place) != len(all) {
 		t.Fatalf("%d instances in a plan of %d", len(place), len(all))
 	}
-	for _, i := range all { // whoever is healthy and stays serves, unless another serves its address
-		plain := p.Query.Port == "" && p.Query.Tag == "" && !i.draining && (i.health == nil || *i.health == passing || *i.health == warning)
+	requireServed(t, p, all, serving)
+}
+
+func requireTier(t *rapid.T, p Plan, tier Tier, c Client, serving map[netip.AddrPort]Endpoint, place map[named]int) {
+	for n, l := range tier.Localities {
+		sum := uint32(0)
+		for _, e := range l.Endpoints {
+			place[named{e.Scope, e.Instance}]++
+			sum += e.Weight
+			if e.Weight < 1 || e.Draining || (e.Health != passing && e.Health != warning) || e.Zone != l.Zone || e.Addr.Port() == 0 ||
+				e.Region != l.Region || e.Region != tier.Localities[0].Region || e.Region != regionOf[e.Scope] || e.Revision == 0 {
+				t.Fatalf("endpoint %+v in the tiers", e)
+			}
+			if other, twice := serving[e.Addr]; twice {
+				t.Fatalf("%s and %s are both %v", other.Instance, e.Instance, e.Addr)
+			}
+			serving[e.Addr] = e
+		}
+		if sum != l.Weight || len(l.Endpoints) == 0 || (n > 0 && l.Zone == c.Zone && l.Region == "dc1") {
+			t.Fatalf("locality %+v at %d:\n%s", l, n, text(p))
+		}
+	}
+}
+
+// requireServed checks that whoever is healthy, stays and is asked for serves, unless another serves its address, or a
+// nearer region has it.
+func requireServed(t *rapid.T, p Plan, all []instance, serving map[netip.AddrPort]Endpoint) {
+	only := strings.TrimPrefix(p.Query.Region, "old-")
+	for _, i := range all {
+		healthy := i.health == nil || *i.health == passing || *i.health == warning
 		addr := netip.AddrPortFrom(netip.MustParseAddr(i.address), uint16(i.port))
-		if plain && serving[addr] == "" {
+		nearer := func(o instance) bool {
+			return o.address == i.address && o.port == i.port && o.scope != i.scope &&
+				(o.scope == 1 || i.scope != 1 && regionOf[o.scope] < regionOf[i.scope])
+		}
+		switch e, served := serving[addr]; {
+		case p.Query.Port != "" || p.Query.Tag != "":
+		case only != "" && regionOf[i.scope] != only:
+			if served && e.Scope == i.scope {
+				t.Fatalf("%s is not of region %s", i.id, only)
+			}
+		case only == "" && slices.ContainsFunc(all, nearer):
+			if served && e.Scope == i.scope {
+				t.Fatalf("%s of %d has the address of a nearer region:\n%s", i.id, i.scope, text(p))
+			}
+		case healthy && !i.draining && !served:
 			t.Fatalf("nobody serves the address of %s:\n%s", i.id, text(p))
 		}
 	}

@@ -21,6 +21,8 @@ type Endpoints struct {
 	// Draining get no new requests. Unhealthy get none at all; clients see them to end what they hold.
 	Draining  []plan.Endpoint
 	Unhealthy []plan.Endpoint
+	// Regions are those of all endpoints, the nearest first; none when there is only one.
+	Regions []string
 }
 
 // Role is what a client is there for; it decides which services it hears of unasked.

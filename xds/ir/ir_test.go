@@ -268,6 +268,24 @@ func TestStep_EqualsBuilding(t *testing.T) {
 				}
 				present[id] = !present[id]
 			},
+			"import": func(t *rapid.T) {
+				k := record.Key{
+					Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance,
+					Scope: uint32(rapid.IntRange(2, 3).Draw(t, "alias")),
+					Name:  registry.InstanceName(fmt.Sprintf("s%d", rapid.IntRange(0, 3).Draw(t, "service")), "1"),
+				}
+				if rapid.Bool().Draw(t, "gone") {
+					f.commit(record.Event{Type: record.EventDelete, Record: record.Record{Key: k, Deleted: true}})
+					return
+				}
+				f.put(k, 0, &pb.Instance{Address: fmt.Sprintf("10.0.0.%d", k.Scope), Port: 80, Draining: rapid.Bool().Draw(t, "draining")})
+			},
+			"region": func(t *rapid.T) {
+				alias := byte(rapid.IntRange(2, 3).Draw(t, "alias"))
+				f.put(registry.RegionRecordKey([16]byte{alias}), uint64(alias), &pb.Region{
+					Name: rapid.SampledFrom([]string{"dc2", "dc3", "dc4"}).Draw(t, "name"),
+				})
+			},
 			"define": func(t *rapid.T) {
 				f.define(&pb.Service{
 					Name:     fmt.Sprintf("s%d", rapid.IntRange(0, 3).Draw(t, "service")),

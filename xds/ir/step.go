@@ -51,7 +51,7 @@ func (s *step) cluster(c Cluster, p plan.Plan) {
 		s.namespaces[c.Service.Namespace] = true
 	}
 	m.endpoints[c.Name] = &Endpoints{
-		Name: c.Name, Tiers: p.Tiers, Draining: p.Draining, Unhealthy: unhealthy(p.Excluded),
+		Name: c.Name, Tiers: p.Tiers, Draining: p.Draining, Unhealthy: unhealthy(p.Excluded), Regions: p.Regions,
 	}
 	s.endpoints[c.Name] = true
 }

@@ -1,8 +1,10 @@
 package resources
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
+	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -16,13 +18,36 @@ import (
 // Envoy ends what they hold in its own time.
 func EnvoyEndpoints(e *ir.Endpoints) (*Resource, error) {
 	a := assignmentOf(e)
-	for _, ep := range e.Draining {
-		a.add(ep, corev3.HealthStatus_DRAINING)
-	}
-	for _, ep := range e.Unhealthy {
-		a.add(ep, corev3.HealthStatus_UNHEALTHY)
+	for _, i := range idleOf(e) {
+		a.add(i.Endpoint, i.health)
 	}
 	return encode(Endpoint, e.Name, a.message())
+}
+
+// idle is an endpoint that gets no new requests.
+type idle struct {
+	plan.Endpoint
+	health corev3.HealthStatus
+}
+
+// idleOf lists what drains and what fails, by region where there are several: the nearest comes first, so that it is
+// used before the others should Envoy have to use any of them.
+func idleOf(e *ir.Endpoints) []idle {
+	all := make([]idle, 0, len(e.Draining)+len(e.Unhealthy))
+	for _, ep := range e.Draining {
+		all = append(all, idle{ep, corev3.HealthStatus_DRAINING})
+	}
+	for _, ep := range e.Unhealthy {
+		all = append(all, idle{ep, corev3.HealthStatus_UNHEALTHY})
+	}
+	if len(e.Regions) > 1 {
+		at := make(map[string]int, len(e.Regions))
+		for n, region := range e.Regions {
+			at[region] = n
+		}
+		slices.SortStableFunc(all, func(a, b idle) int { return cmp.Compare(at[a.Region], at[b.Region]) })
+	}
+	return all
 }
 
 // GRPCEndpoints writes the endpoints of a cluster for gRPC clients, which know no others than usable ones.
@@ -34,6 +59,9 @@ func GRPCEndpoints(e *ir.Endpoints) (*Resource, error) {
 func NoEndpoints(name string) (*Resource, error) {
 	return encode(Endpoint, name, &endpointv3.ClusterLoadAssignment{ClusterName: name})
 }
+
+// maxPriority is the last priority that Envoy takes; farther tiers share it.
+const maxPriority = 127
 
 // assignment gathers the endpoints of a cluster by priority and locality.
 type assignment struct {
@@ -53,7 +81,7 @@ func assignmentOf(e *ir.Endpoints) *assignment {
 			a.locality(l, priority)
 		}
 		if len(a.localities) > before {
-			priority++
+			priority = min(priority+1, maxPriority)
 		}
 	}
 	return a
@@ -98,14 +126,17 @@ func (a *assignment) add(ep plan.Endpoint, health corev3.HealthStatus) {
 	a.put(a.group(ep.Region, ep.Zone, a.priorityOf(ep.Region)), ep, health)
 }
 
-// priorityOf is where a region stands; one that no tier has is used first, since nothing else is known of it.
+// priorityOf is where a region stands. One that no tier has comes after all others: beside healthy endpoints its
+// failing ones would count against those, and Envoy would move their traffic on.
 func (a *assignment) priorityOf(region string) uint32 {
+	next := uint32(0)
 	for _, group := range a.localities {
 		if group.Locality.Region == region {
 			return group.Priority
 		}
+		next = max(next, group.Priority+1)
 	}
-	return 0
+	return min(next, maxPriority)
 }
 
 // put adds an endpoint unless its address is there already: no client accepts one twice.

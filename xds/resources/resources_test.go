@@ -47,6 +47,24 @@ func zones() *ir.Endpoints {
 	}
 }
 
+// regions is an assignment over regions: dc2 serves beside this one, dc3 fails, dc4 drains, and one instance of dc2 has
+// an address of ours.
+func regions() *ir.Endpoints {
+	of := func(region, addr string) plan.Endpoint {
+		return plan.Endpoint{Instance: addr, Addr: netip.MustParseAddrPort(addr), Weight: 100, Region: region, Zone: "a"}
+	}
+	tier := func(n uint32, e ...plan.Endpoint) plan.Tier {
+		return plan.Tier{Priority: n, Localities: []plan.Locality{{Region: e[0].Region, Zone: "a", Endpoints: e}}}
+	}
+	return &ir.Endpoints{
+		Name:      "web",
+		Tiers:     []plan.Tier{tier(0, of("dc1", "10.1.0.1:80")), tier(1, of("dc2", "10.2.0.1:80"), of("dc2", "10.1.0.1:80"))},
+		Draining:  []plan.Endpoint{of("dc2", "10.2.0.9:80"), of("dc4", "10.4.0.9:80")},
+		Unhealthy: []plan.Endpoint{of("dc1", "10.1.0.8:80"), of("dc3", "10.3.0.8:80"), of("dc4", "10.4.0.8:80")},
+		Regions:   []string{"dc1", "dc2", "dc3", "dc4"},
+	}
+}
+
 // table is a route table with every kind of host and a route that leads nowhere.
 func table() ir.Table {
 	return ir.Table{Hosts: []ir.Host{
@@ -86,6 +104,11 @@ func golden(t testing.TB) map[string]*Resource {
 	take("envoy-cluster-tcp")(EnvoyCluster(data))
 	take("envoy-endpoints")(EnvoyEndpoints(zones()))
 	take("envoy-endpoints-unhealthy-only")(EnvoyEndpoints(&ir.Endpoints{Name: "web", Unhealthy: zones().Unhealthy}))
+	take("envoy-endpoints-regions")(EnvoyEndpoints(regions()))
+	failing := regions()
+	failing.Tiers = nil
+	take("envoy-endpoints-regions-failing")(EnvoyEndpoints(failing))
+	take("grpc-endpoints-regions")(GRPCEndpoints(regions()))
 	take("envoy-listener-edge")(EnvoyListener(ir.RoleEdge, "default", listen))
 	take("envoy-listener-sidecar")(EnvoyListener(ir.RoleSidecar, "prod", netip.MustParseAddrPort("[::1]:15001")))
 	take("envoy-routes")(EnvoyRoutes(ir.RoleEdge, "default", table(), exists))
@@ -203,29 +226,55 @@ func TestVersion_IsThatOfTheContent(t *testing.T) {
 	}
 }
 
+// many is an assignment with more tiers than priorities.
+func many() *ir.Endpoints {
+	e := &ir.Endpoints{Name: "web"}
+	for n := range 200 {
+		region, addr := "dc"+strconv.Itoa(n), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 1, byte(n)}), 80)
+		e.Tiers = append(e.Tiers, plan.Tier{Priority: uint32(n), Localities: []plan.Locality{{
+			Region: region, Endpoints: []plan.Endpoint{{Addr: addr, Weight: 1, Region: region}},
+		}}})
+		e.Unhealthy = append(e.Unhealthy, plan.Endpoint{Addr: netip.AddrPortFrom(addr.Addr(), 81), Region: region + "x"})
+	}
+	return e
+}
+
 func TestEndpoints_AreWhatClientsAccept(t *testing.T) {
-	for _, build := range []func(*ir.Endpoints) (*Resource, error){EnvoyEndpoints, GRPCEndpoints} {
-		r, err := build(zones())
-		if err != nil {
-			t.Fatal(err)
+	for _, e := range []*ir.Endpoints{zones(), regions(), many()} {
+		for _, build := range []func(*ir.Endpoints) (*Resource, error){EnvoyEndpoints, GRPCEndpoints} {
+			r, err := build(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			requireAcceptable(t, message(t, r).(*endpointv3.ClusterLoadAssignment))
 		}
-		seen := map[string]bool{}
-		next := uint32(0)
-		for _, l := range message(t, r).(*endpointv3.ClusterLoadAssignment).GetEndpoints() {
-			if l.GetPriority() > next {
-				t.Errorf("priority %d after %d", l.GetPriority(), next)
+	}
+}
+
+// requireAcceptable is what gRPC clients and Envoy refuse an assignment for.
+func requireAcceptable(t *testing.T, a *endpointv3.ClusterLoadAssignment) {
+	t.Helper()
+	seen := map[string]bool{}
+	next := uint32(0)
+	for _, l := range a.GetEndpoints() {
+		if l.GetPriority() > next || l.GetPriority() > maxPriority {
+			t.Errorf("priority %d after %d", l.GetPriority(), next)
+		}
+		next = max(next, l.GetPriority()+1)
+		if l.GetLoadBalancingWeight().GetValue() < 1 || l.GetLocality() == nil || len(l.GetLbEndpoints()) == 0 {
+			t.Errorf("locality %v", l)
+		}
+		if name := l.GetLocality().String() + strconv.Itoa(int(l.GetPriority())); seen[name] {
+			t.Errorf("locality %s twice", name)
+		} else {
+			seen[name] = true
+		}
+		for _, ep := range l.GetLbEndpoints() {
+			addr := ep.GetEndpoint().GetAddress().String()
+			if seen[addr] || ep.GetLoadBalancingWeight().GetValue() < 1 {
+				t.Errorf("endpoint %v, seen %v", ep, seen[addr])
 			}
-			next = max(next, l.GetPriority()+1)
-			if l.GetLoadBalancingWeight().GetValue() < 1 || l.GetLocality() == nil || len(l.GetLbEndpoints()) == 0 {
-				t.Errorf("locality %v", l)
-			}
-			for _, ep := range l.GetLbEndpoints() {
-				addr := ep.GetEndpoint().GetAddress().String()
-				if seen[addr] || ep.GetLoadBalancingWeight().GetValue() < 1 {
-					t.Errorf("endpoint %v, seen %v", ep, seen[addr])
-				}
-				seen[addr] = true
-			}
+			seen[addr] = true
 		}
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -11,13 +12,17 @@ import (
 func (a *App) lookupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "lookup SERVICE", Short: "Show what a client of this place would get for a service, and why",
-		Example: "  supercluster lookup web\n  supercluster lookup web --zone a --tag v1 -o json", Args: args(1, 1),
+		Example: "  supercluster lookup web\n  supercluster lookup web --zone a --tag v1 -o json\n" +
+			"  supercluster lookup web --region dc2\n  supercluster lookup web --all-regions", Args: args(1, 1),
 	}
 	var q pb.LookupRequest
 	f := cmd.Flags()
 	f.StringVar(&q.Port, "port-name", "", "named port; empty is the default port")
 	f.StringVar(&q.Tag, "tag", "", "only instances with this tag")
 	f.StringVar(&q.Zone, "zone", "", "zone of the client")
+	f.StringVar(&q.Region, "region", "", "only the endpoints of this region")
+	f.BoolVar(&q.AllRegions, "all-regions", false, "the endpoints of all regions, nearest first")
+	cmd.MarkFlagsMutuallyExclusive("region", "all-regions")
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, args[0], func(ctx context.Context, c *client) (uint64, error) {
@@ -33,13 +38,15 @@ func (a *App) lookupCommand() *cobra.Command {
 }
 
 func lookupTable(t *table, r *pb.LookupResponse) {
-	t.header = []string{"PRIORITY", "INSTANCE", "ADDRESS", "WEIGHT", "HEALTH", "REGION", "ZONE", "EXCLUDED"}
-	row := func(e *pb.Endpoint, priority, why string) {
+	t.header = []string{"TIER", "INSTANCE", "ADDRESS", "WEIGHT", "HEALTH", "REGION", "ZONE", "SOURCE", "AGE", "EXCLUDED"}
+	row := func(e *pb.Endpoint, tier, why string) {
 		health := healthText(e.GetHealth())
 		if e.GetDraining() {
 			health = "draining"
 		}
-		t.add(priority, e.GetInstance(), hostPort(e.GetAddress(), e.GetPort()), utoa(e.GetWeight()), health, e.GetRegion(), orDash(e.GetZone()), why)
+		source := e.GetSource()
+		t.add(tier, e.GetInstance(), hostPort(e.GetAddress(), e.GetPort()), utoa(e.GetWeight()), health, e.GetRegion(),
+			orDash(e.GetZone()), fmt.Sprintf("%s@%d", source.GetRegion(), source.GetRevision()), ageText(source.GetAge()), why)
 	}
 	for _, e := range r.GetEndpoints() {
 		row(e, utoa(e.GetPriority()), "")

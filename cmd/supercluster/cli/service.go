@@ -278,10 +278,10 @@ func (a *App) serviceListCommand() *cobra.Command {
 				return 0, err
 			}
 			return revision, printList(a, all, func(t *table) {
-				t.header = []string{"SERVICE", "PROTOCOL", "INSTANCES", "PASSING", "WARNING", "CRITICAL", "DRAINING", "ZONES", "TAGS"}
+				t.header = []string{"SERVICE", "PROTOCOL", "INSTANCES", "PASSING", "WARNING", "CRITICAL", "DRAINING", "REGIONS", "ZONES", "TAGS"}
 				for _, s := range all {
 					t.add(s.GetName(), protocolText(s.GetProtocol()), utoa(s.GetInstances()), utoa(s.GetPassing()), utoa(s.GetWarning()),
-						utoa(s.GetCritical()), utoa(s.GetDraining()), orDash(strings.Join(s.GetZones(), ",")), orDash(strings.Join(s.GetTags(), ",")))
+						utoa(s.GetCritical()), utoa(s.GetDraining()), joined(s.GetRegions()), joined(s.GetZones()), joined(s.GetTags()))
 				}
 			})
 		})
@@ -305,9 +305,9 @@ func (a *App) serviceGetCommand() *cobra.Command {
 }
 
 func serviceTable(t *table, r *pb.GetServiceResponse) {
-	t.header = []string{"INSTANCE", "ADDRESS", "ZONE", "WEIGHT", "HEALTH", "TAGS", "METADATA", "CHECKS"}
+	t.header = []string{"INSTANCE", "ADDRESS", "REGION", "ZONE", "WEIGHT", "HEALTH", "TAGS", "METADATA", "CHECKS"}
 	for _, in := range r.GetInstances() {
-		t.add(in.GetId(), hostPort(in.GetAddress(), in.GetPort()), orDash(in.GetZone()), utoa(in.GetWeight()), instanceHealth(in),
+		t.add(in.GetId(), hostPort(in.GetAddress(), in.GetPort()), in.GetRegion(), orDash(in.GetZone()), utoa(in.GetWeight()), instanceHealth(in),
 			orDash(strings.Join(in.GetTags(), ",")), orDash(mapText(in.GetMetadata())), orDash(checksText(in)))
 	}
 	s := r.GetService()
@@ -321,6 +321,9 @@ func serviceTable(t *table, r *pb.GetServiceResponse) {
 		t.note("port %s %d, protocol %s", p.GetName(), p.GetPort(), protocolText(p.GetProtocol()))
 	}
 }
+
+// joined shows a list in one cell.
+func joined(list []string) string { return orDash(strings.Join(list, ",")) }
 
 func instanceHealth(in *pb.Instance) string {
 	if in.GetDraining() {

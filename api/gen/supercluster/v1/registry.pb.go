@@ -1438,19 +1438,21 @@ func (x *ListServicesRequest) GetPageToken() string {
 
 // ServiceSummary is one row of a list of services.
 type ServiceSummary struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Protocol      Protocol               `protobuf:"varint,2,opt,name=protocol,proto3,enum=supercluster.v1.Protocol" json:"protocol,omitempty"`
-	Defined       bool                   `protobuf:"varint,3,opt,name=defined,proto3" json:"defined,omitempty"`
-	Instances     uint32                 `protobuf:"varint,4,opt,name=instances,proto3" json:"instances,omitempty"`
-	Passing       uint32                 `protobuf:"varint,5,opt,name=passing,proto3" json:"passing,omitempty"`
-	Warning       uint32                 `protobuf:"varint,6,opt,name=warning,proto3" json:"warning,omitempty"`
-	Critical      uint32                 `protobuf:"varint,7,opt,name=critical,proto3" json:"critical,omitempty"`
-	Draining      uint32                 `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
-	Tags          []string               `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty"`
-	Zones         []string               `protobuf:"bytes,10,rep,name=zones,proto3" json:"zones,omitempty"`
-	Tenant        string                 `protobuf:"bytes,11,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Namespace     string                 `protobuf:"bytes,12,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Protocol  Protocol               `protobuf:"varint,2,opt,name=protocol,proto3,enum=supercluster.v1.Protocol" json:"protocol,omitempty"`
+	Defined   bool                   `protobuf:"varint,3,opt,name=defined,proto3" json:"defined,omitempty"`
+	Instances uint32                 `protobuf:"varint,4,opt,name=instances,proto3" json:"instances,omitempty"`
+	Passing   uint32                 `protobuf:"varint,5,opt,name=passing,proto3" json:"passing,omitempty"`
+	Warning   uint32                 `protobuf:"varint,6,opt,name=warning,proto3" json:"warning,omitempty"`
+	Critical  uint32                 `protobuf:"varint,7,opt,name=critical,proto3" json:"critical,omitempty"`
+	Draining  uint32                 `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
+	Tags      []string               `protobuf:"bytes,9,rep,name=tags,proto3" json:"tags,omitempty"`
+	Zones     []string               `protobuf:"bytes,10,rep,name=zones,proto3" json:"zones,omitempty"`
+	Tenant    string                 `protobuf:"bytes,11,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Namespace string                 `protobuf:"bytes,12,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The regions that have an instance, this one first. The numbers above count the instances of all of them.
+	Regions       []string `protobuf:"bytes,13,rep,name=regions,proto3" json:"regions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1567,6 +1569,13 @@ func (x *ServiceSummary) GetNamespace() string {
 		return x.Namespace
 	}
 	return ""
+}
+
+func (x *ServiceSummary) GetRegions() []string {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
 }
 
 type ListServicesResponse struct {
@@ -2415,8 +2424,12 @@ type LookupRequest struct {
 	Port string `protobuf:"bytes,4,opt,name=port,proto3" json:"port,omitempty"`
 	Tag  string `protobuf:"bytes,5,opt,name=tag,proto3" json:"tag,omitempty"`
 	// The zone of the client; it orders localities.
-	Zone          string       `protobuf:"bytes,6,opt,name=zone,proto3" json:"zone,omitempty"`
-	Read          *ReadOptions `protobuf:"bytes,7,opt,name=read,proto3" json:"read,omitempty"`
+	Zone string       `protobuf:"bytes,6,opt,name=zone,proto3" json:"zone,omitempty"`
+	Read *ReadOptions `protobuf:"bytes,7,opt,name=read,proto3" json:"read,omitempty"`
+	// Only the endpoints of this region: its name, one of its aliases or its id. Empty is the plan.
+	Region string `protobuf:"bytes,8,opt,name=region,proto3" json:"region,omitempty"`
+	// The endpoints of all regions, nearest first. Not together with `region`.
+	AllRegions    bool `protobuf:"varint,9,opt,name=all_regions,json=allRegions,proto3" json:"all_regions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2500,6 +2513,20 @@ func (x *LookupRequest) GetRead() *ReadOptions {
 	return nil
 }
 
+func (x *LookupRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *LookupRequest) GetAllRegions() bool {
+	if x != nil {
+		return x.AllRegions
+	}
+	return false
+}
+
 // Endpoint is one address a client gets.
 type Endpoint struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -2511,8 +2538,10 @@ type Endpoint struct {
 	Draining bool                   `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`
 	Region   string                 `protobuf:"bytes,7,opt,name=region,proto3" json:"region,omitempty"`
 	Zone     string                 `protobuf:"bytes,8,opt,name=zone,proto3" json:"zone,omitempty"`
-	// 0 is used first.
-	Priority      uint32 `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
+	// The tier: 0 is used first, a later one when those before it have no healthy endpoint.
+	Priority uint32 `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
+	// Where the instance was written and how old this copy is.
+	Source        *Source `protobuf:"bytes,10,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2608,6 +2637,13 @@ func (x *Endpoint) GetPriority() uint32 {
 		return x.Priority
 	}
 	return 0
+}
+
+func (x *Endpoint) GetSource() *Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
 }
 
 type LookupResponse struct {
@@ -2844,7 +2880,7 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x04read\x18\x04 \x01(\v2\x1c.supercluster.v1.ReadOptionsR\x04read\x12%\n" +
 	"\tpage_size\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\x88'R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\xdf\x02\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\xf9\x02\n" +
 	"\x0eServiceSummary\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\bprotocol\x18\x02 \x01(\x0e2\x19.supercluster.v1.ProtocolR\bprotocol\x12\x18\n" +
@@ -2858,7 +2894,8 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x05zones\x18\n" +
 	" \x03(\tR\x05zones\x12\x16\n" +
 	"\x06tenant\x18\v \x01(\tR\x06tenant\x12\x1c\n" +
-	"\tnamespace\x18\f \x01(\tR\tnamespace\"\xb0\x01\n" +
+	"\tnamespace\x18\f \x01(\tR\tnamespace\x12\x18\n" +
+	"\aregions\x18\r \x03(\tR\aregions\"\xb0\x01\n" +
 	"\x14ListServicesResponse\x123\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.supercluster.v1.ReadHeaderR\x06header\x12;\n" +
 	"\bservices\x18\x02 \x03(\v2\x1f.supercluster.v1.ServiceSummaryR\bservices\x12&\n" +
@@ -2919,7 +2956,7 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x0fexpect_revision\x18\x04 \x01(\x04R\x0eexpectRevision\x127\n" +
 	"\aoptions\x18\x05 \x01(\v2\x1d.supercluster.v1.WriteOptionsR\aoptions\"K\n" +
 	"\x13DeleteRouteResponse\x124\n" +
-	"\x06header\x18\x01 \x01(\v2\x1c.supercluster.v1.WriteHeaderR\x06header\"\x83\x02\n" +
+	"\x06header\x18\x01 \x01(\v2\x1c.supercluster.v1.WriteHeaderR\x06header\"\xc5\x02\n" +
 	"\rLookupRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12#\n" +
@@ -2927,7 +2964,10 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x04port\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18?R\x04port\x12\x19\n" +
 	"\x03tag\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18?R\x03tag\x12\x1b\n" +
 	"\x04zone\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18?R\x04zone\x120\n" +
-	"\x04read\x18\a \x01(\v2\x1c.supercluster.v1.ReadOptionsR\x04read\"\x81\x02\n" +
+	"\x04read\x18\a \x01(\v2\x1c.supercluster.v1.ReadOptionsR\x04read\x12\x1f\n" +
+	"\x06region\x18\b \x01(\tB\a\xbaH\x04r\x02\x18?R\x06region\x12\x1f\n" +
+	"\vall_regions\x18\t \x01(\bR\n" +
+	"allRegions\"\xb2\x02\n" +
 	"\bEndpoint\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -2937,7 +2977,9 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x16\n" +
 	"\x06region\x18\a \x01(\tR\x06region\x12\x12\n" +
 	"\x04zone\x18\b \x01(\tR\x04zone\x12\x1a\n" +
-	"\bpriority\x18\t \x01(\rR\bpriority\"\x88\x02\n" +
+	"\bpriority\x18\t \x01(\rR\bpriority\x12/\n" +
+	"\x06source\x18\n" +
+	" \x01(\v2\x17.supercluster.v1.SourceR\x06source\"\x88\x02\n" +
 	"\x0eLookupResponse\x123\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.supercluster.v1.ReadHeaderR\x06header\x127\n" +
 	"\tendpoints\x18\x02 \x03(\v2\x19.supercluster.v1.EndpointR\tendpoints\x12=\n" +
@@ -3041,6 +3083,7 @@ var file_supercluster_v1_registry_proto_goTypes = []any{
 	(*Service)(nil),                    // 51: supercluster.v1.Service
 	(Protocol)(0),                      // 52: supercluster.v1.Protocol
 	(*Route)(nil),                      // 53: supercluster.v1.Route
+	(*Source)(nil),                     // 54: supercluster.v1.Source
 }
 var file_supercluster_v1_registry_proto_depIdxs = []int32{
 	42, // 0: supercluster.v1.CreateTenantRequest.tenant:type_name -> supercluster.v1.Tenant
@@ -3102,54 +3145,55 @@ var file_supercluster_v1_registry_proto_depIdxs = []int32{
 	44, // 56: supercluster.v1.DeleteRouteResponse.header:type_name -> supercluster.v1.WriteHeader
 	45, // 57: supercluster.v1.LookupRequest.read:type_name -> supercluster.v1.ReadOptions
 	50, // 58: supercluster.v1.Endpoint.health:type_name -> supercluster.v1.Health
-	46, // 59: supercluster.v1.LookupResponse.header:type_name -> supercluster.v1.ReadHeader
-	39, // 60: supercluster.v1.LookupResponse.endpoints:type_name -> supercluster.v1.Endpoint
-	41, // 61: supercluster.v1.LookupResponse.excluded:type_name -> supercluster.v1.ExcludedEndpoint
-	52, // 62: supercluster.v1.LookupResponse.protocol:type_name -> supercluster.v1.Protocol
-	39, // 63: supercluster.v1.ExcludedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
-	0,  // 64: supercluster.v1.TenantService.CreateTenant:input_type -> supercluster.v1.CreateTenantRequest
-	2,  // 65: supercluster.v1.TenantService.ListTenants:input_type -> supercluster.v1.ListTenantsRequest
-	4,  // 66: supercluster.v1.TenantService.DeleteTenant:input_type -> supercluster.v1.DeleteTenantRequest
-	6,  // 67: supercluster.v1.TenantService.CreateNamespace:input_type -> supercluster.v1.CreateNamespaceRequest
-	8,  // 68: supercluster.v1.TenantService.ListNamespaces:input_type -> supercluster.v1.ListNamespacesRequest
-	10, // 69: supercluster.v1.TenantService.DeleteNamespace:input_type -> supercluster.v1.DeleteNamespaceRequest
-	12, // 70: supercluster.v1.RegistryService.RegisterInstance:input_type -> supercluster.v1.RegisterInstanceRequest
-	14, // 71: supercluster.v1.RegistryService.DeregisterInstance:input_type -> supercluster.v1.DeregisterInstanceRequest
-	17, // 72: supercluster.v1.RegistryService.Heartbeat:input_type -> supercluster.v1.HeartbeatRequest
-	19, // 73: supercluster.v1.RegistryService.PutService:input_type -> supercluster.v1.PutServiceRequest
-	21, // 74: supercluster.v1.RegistryService.GetService:input_type -> supercluster.v1.GetServiceRequest
-	23, // 75: supercluster.v1.RegistryService.ListServices:input_type -> supercluster.v1.ListServicesRequest
-	26, // 76: supercluster.v1.RegistryService.DeleteService:input_type -> supercluster.v1.DeleteServiceRequest
-	28, // 77: supercluster.v1.RegistryService.ListInstances:input_type -> supercluster.v1.ListInstancesRequest
-	30, // 78: supercluster.v1.RegistryService.PutRoute:input_type -> supercluster.v1.PutRouteRequest
-	32, // 79: supercluster.v1.RegistryService.GetRoute:input_type -> supercluster.v1.GetRouteRequest
-	34, // 80: supercluster.v1.RegistryService.ListRoutes:input_type -> supercluster.v1.ListRoutesRequest
-	36, // 81: supercluster.v1.RegistryService.DeleteRoute:input_type -> supercluster.v1.DeleteRouteRequest
-	38, // 82: supercluster.v1.RegistryService.Lookup:input_type -> supercluster.v1.LookupRequest
-	1,  // 83: supercluster.v1.TenantService.CreateTenant:output_type -> supercluster.v1.CreateTenantResponse
-	3,  // 84: supercluster.v1.TenantService.ListTenants:output_type -> supercluster.v1.ListTenantsResponse
-	5,  // 85: supercluster.v1.TenantService.DeleteTenant:output_type -> supercluster.v1.DeleteTenantResponse
-	7,  // 86: supercluster.v1.TenantService.CreateNamespace:output_type -> supercluster.v1.CreateNamespaceResponse
-	9,  // 87: supercluster.v1.TenantService.ListNamespaces:output_type -> supercluster.v1.ListNamespacesResponse
-	11, // 88: supercluster.v1.TenantService.DeleteNamespace:output_type -> supercluster.v1.DeleteNamespaceResponse
-	13, // 89: supercluster.v1.RegistryService.RegisterInstance:output_type -> supercluster.v1.RegisterInstanceResponse
-	15, // 90: supercluster.v1.RegistryService.DeregisterInstance:output_type -> supercluster.v1.DeregisterInstanceResponse
-	18, // 91: supercluster.v1.RegistryService.Heartbeat:output_type -> supercluster.v1.HeartbeatResponse
-	20, // 92: supercluster.v1.RegistryService.PutService:output_type -> supercluster.v1.PutServiceResponse
-	22, // 93: supercluster.v1.RegistryService.GetService:output_type -> supercluster.v1.GetServiceResponse
-	25, // 94: supercluster.v1.RegistryService.ListServices:output_type -> supercluster.v1.ListServicesResponse
-	27, // 95: supercluster.v1.RegistryService.DeleteService:output_type -> supercluster.v1.DeleteServiceResponse
-	29, // 96: supercluster.v1.RegistryService.ListInstances:output_type -> supercluster.v1.ListInstancesResponse
-	31, // 97: supercluster.v1.RegistryService.PutRoute:output_type -> supercluster.v1.PutRouteResponse
-	33, // 98: supercluster.v1.RegistryService.GetRoute:output_type -> supercluster.v1.GetRouteResponse
-	35, // 99: supercluster.v1.RegistryService.ListRoutes:output_type -> supercluster.v1.ListRoutesResponse
-	37, // 100: supercluster.v1.RegistryService.DeleteRoute:output_type -> supercluster.v1.DeleteRouteResponse
-	40, // 101: supercluster.v1.RegistryService.Lookup:output_type -> supercluster.v1.LookupResponse
-	83, // [83:102] is the sub-list for method output_type
-	64, // [64:83] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	54, // 59: supercluster.v1.Endpoint.source:type_name -> supercluster.v1.Source
+	46, // 60: supercluster.v1.LookupResponse.header:type_name -> supercluster.v1.ReadHeader
+	39, // 61: supercluster.v1.LookupResponse.endpoints:type_name -> supercluster.v1.Endpoint
+	41, // 62: supercluster.v1.LookupResponse.excluded:type_name -> supercluster.v1.ExcludedEndpoint
+	52, // 63: supercluster.v1.LookupResponse.protocol:type_name -> supercluster.v1.Protocol
+	39, // 64: supercluster.v1.ExcludedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
+	0,  // 65: supercluster.v1.TenantService.CreateTenant:input_type -> supercluster.v1.CreateTenantRequest
+	2,  // 66: supercluster.v1.TenantService.ListTenants:input_type -> supercluster.v1.ListTenantsRequest
+	4,  // 67: supercluster.v1.TenantService.DeleteTenant:input_type -> supercluster.v1.DeleteTenantRequest
+	6,  // 68: supercluster.v1.TenantService.CreateNamespace:input_type -> supercluster.v1.CreateNamespaceRequest
+	8,  // 69: supercluster.v1.TenantService.ListNamespaces:input_type -> supercluster.v1.ListNamespacesRequest
+	10, // 70: supercluster.v1.TenantService.DeleteNamespace:input_type -> supercluster.v1.DeleteNamespaceRequest
+	12, // 71: supercluster.v1.RegistryService.RegisterInstance:input_type -> supercluster.v1.RegisterInstanceRequest
+	14, // 72: supercluster.v1.RegistryService.DeregisterInstance:input_type -> supercluster.v1.DeregisterInstanceRequest
+	17, // 73: supercluster.v1.RegistryService.Heartbeat:input_type -> supercluster.v1.HeartbeatRequest
+	19, // 74: supercluster.v1.RegistryService.PutService:input_type -> supercluster.v1.PutServiceRequest
+	21, // 75: supercluster.v1.RegistryService.GetService:input_type -> supercluster.v1.GetServiceRequest
+	23, // 76: supercluster.v1.RegistryService.ListServices:input_type -> supercluster.v1.ListServicesRequest
+	26, // 77: supercluster.v1.RegistryService.DeleteService:input_type -> supercluster.v1.DeleteServiceRequest
+	28, // 78: supercluster.v1.RegistryService.ListInstances:input_type -> supercluster.v1.ListInstancesRequest
+	30, // 79: supercluster.v1.RegistryService.PutRoute:input_type -> supercluster.v1.PutRouteRequest
+	32, // 80: supercluster.v1.RegistryService.GetRoute:input_type -> supercluster.v1.GetRouteRequest
+	34, // 81: supercluster.v1.RegistryService.ListRoutes:input_type -> supercluster.v1.ListRoutesRequest
+	36, // 82: supercluster.v1.RegistryService.DeleteRoute:input_type -> supercluster.v1.DeleteRouteRequest
+	38, // 83: supercluster.v1.RegistryService.Lookup:input_type -> supercluster.v1.LookupRequest
+	1,  // 84: supercluster.v1.TenantService.CreateTenant:output_type -> supercluster.v1.CreateTenantResponse
+	3,  // 85: supercluster.v1.TenantService.ListTenants:output_type -> supercluster.v1.ListTenantsResponse
+	5,  // 86: supercluster.v1.TenantService.DeleteTenant:output_type -> supercluster.v1.DeleteTenantResponse
+	7,  // 87: supercluster.v1.TenantService.CreateNamespace:output_type -> supercluster.v1.CreateNamespaceResponse
+	9,  // 88: supercluster.v1.TenantService.ListNamespaces:output_type -> supercluster.v1.ListNamespacesResponse
+	11, // 89: supercluster.v1.TenantService.DeleteNamespace:output_type -> supercluster.v1.DeleteNamespaceResponse
+	13, // 90: supercluster.v1.RegistryService.RegisterInstance:output_type -> supercluster.v1.RegisterInstanceResponse
+	15, // 91: supercluster.v1.RegistryService.DeregisterInstance:output_type -> supercluster.v1.DeregisterInstanceResponse
+	18, // 92: supercluster.v1.RegistryService.Heartbeat:output_type -> supercluster.v1.HeartbeatResponse
+	20, // 93: supercluster.v1.RegistryService.PutService:output_type -> supercluster.v1.PutServiceResponse
+	22, // 94: supercluster.v1.RegistryService.GetService:output_type -> supercluster.v1.GetServiceResponse
+	25, // 95: supercluster.v1.RegistryService.ListServices:output_type -> supercluster.v1.ListServicesResponse
+	27, // 96: supercluster.v1.RegistryService.DeleteService:output_type -> supercluster.v1.DeleteServiceResponse
+	29, // 97: supercluster.v1.RegistryService.ListInstances:output_type -> supercluster.v1.ListInstancesResponse
+	31, // 98: supercluster.v1.RegistryService.PutRoute:output_type -> supercluster.v1.PutRouteResponse
+	33, // 99: supercluster.v1.RegistryService.GetRoute:output_type -> supercluster.v1.GetRouteResponse
+	35, // 100: supercluster.v1.RegistryService.ListRoutes:output_type -> supercluster.v1.ListRoutesResponse
+	37, // 101: supercluster.v1.RegistryService.DeleteRoute:output_type -> supercluster.v1.DeleteRouteResponse
+	40, // 102: supercluster.v1.RegistryService.Lookup:output_type -> supercluster.v1.LookupResponse
+	84, // [84:103] is the sub-list for method output_type
+	65, // [65:84] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_registry_proto_init() }

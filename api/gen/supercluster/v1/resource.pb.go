@@ -322,6 +322,71 @@ func (x *Meta) GetRegion() string {
 	return ""
 }
 
+// Source says where something that an answer shows was written, and how old this region's copy of it is.
+type Source struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The region that owns it.
+	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// The revision of that region at which it, or a check or status of it, last changed.
+	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// How long ago this region last knew that its copy was not behind. Absent where that is not known, and for what
+	// this region owns: there the age of the answer's header holds.
+	Age           *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Source) Reset() {
+	*x = Source{}
+	mi := &file_supercluster_v1_resource_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Source) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Source) ProtoMessage() {}
+
+func (x *Source) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_resource_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Source.ProtoReflect.Descriptor instead.
+func (*Source) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Source) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Source) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Source) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
 // Tenant is the unit of isolation: its names, quotas and policies are its own.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -340,7 +405,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[1]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +417,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[1]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +430,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{1}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Tenant) GetName() string {
@@ -421,7 +486,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[2]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +498,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[2]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +511,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{2}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Namespace) GetTenant() string {
@@ -496,7 +561,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[3]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +573,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[3]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +586,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{3}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Port) GetName() string {
@@ -564,7 +629,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[4]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +641,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[4]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +654,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{4}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Service) GetTenant() string {
@@ -671,14 +736,16 @@ type Instance struct {
 	// The state of each check. Answers only.
 	CheckStatus []*CheckStatus `protobuf:"bytes,17,rep,name=check_status,json=checkStatus,proto3" json:"check_status,omitempty"`
 	// When a draining instance is removed, by the clock of the node that marked it. Set by the server.
-	DrainUntil    *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=drain_until,json=drainUntil,proto3" json:"drain_until,omitempty"`
+	DrainUntil *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=drain_until,json=drainUntil,proto3" json:"drain_until,omitempty"`
+	// Where it was written and how old this copy is. Answers only.
+	Source        *Source `protobuf:"bytes,19,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Instance) Reset() {
 	*x = Instance{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[5]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +757,7 @@ func (x *Instance) String() string {
 func (*Instance) ProtoMessage() {}
 
 func (x *Instance) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[5]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +770,7 @@ func (x *Instance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instance.ProtoReflect.Descriptor instead.
 func (*Instance) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{5}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Instance) GetTenant() string {
@@ -832,6 +899,13 @@ func (x *Instance) GetDrainUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Instance) GetSource() *Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
 // Check is the definition of one health check of an instance.
 type Check struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -860,7 +934,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[6]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +946,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[6]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +959,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{6}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Check) GetId() string {
@@ -975,7 +1049,7 @@ type CheckStatus struct {
 
 func (x *CheckStatus) Reset() {
 	*x = CheckStatus{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[7]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1061,7 @@ func (x *CheckStatus) String() string {
 func (*CheckStatus) ProtoMessage() {}
 
 func (x *CheckStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[7]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1074,7 @@ func (x *CheckStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStatus.ProtoReflect.Descriptor instead.
 func (*CheckStatus) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{7}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CheckStatus) GetCheckId() string {
@@ -1059,7 +1133,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[8]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1145,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[8]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1158,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{8}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Route) GetTenant() string {
@@ -1166,7 +1240,7 @@ type Config struct {
 
 func (x *Config) Reset() {
 	*x = Config{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[9]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1252,7 @@ func (x *Config) String() string {
 func (*Config) ProtoMessage() {}
 
 func (x *Config) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[9]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1265,7 @@ func (x *Config) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Config.ProtoReflect.Descriptor instead.
 func (*Config) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{9}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Config) GetTenant() string {
@@ -1280,7 +1354,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[10]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1366,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[10]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1379,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{10}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Node) GetName() string {
@@ -1343,6 +1417,115 @@ func (x *Node) GetRaftAddress() string {
 	return ""
 }
 
+// Region is a region as another one knows it: this region itself, or a peer.
+type Region struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The 16-byte id in hex, minted at the first start of the region and never changed.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The name: a DNS label of at most 63 bytes, not one of `addr`, `global`, `ns`, `service`.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Further names that mean this region, such as one it had before.
+	Aliases []string `protobuf:"bytes,3,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	// Where its federation listeners are: host:port.
+	Addresses []string `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// The public key (Ed25519) that its feeds are signed with.
+	FeedKey []byte `protobuf:"bytes,5,opt,name=feed_key,json=feedKey,proto3" json:"feed_key,omitempty"`
+	// The certificates (DER) of its root authorities.
+	CaCertificates [][]byte `protobuf:"bytes,6,rep,name=ca_certificates,json=caCertificates,proto3" json:"ca_certificates,omitempty"`
+	// The trust domain of its SPIFFE ids.
+	TrustDomain string `protobuf:"bytes,7,opt,name=trust_domain,json=trustDomain,proto3" json:"trust_domain,omitempty"`
+	// When this last changed, by the clock of the node that wrote it. For display only.
+	Updated       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated,proto3" json:"updated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Region) Reset() {
+	*x = Region{}
+	mi := &file_supercluster_v1_resource_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Region) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Region) ProtoMessage() {}
+
+func (x *Region) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_resource_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Region.ProtoReflect.Descriptor instead.
+func (*Region) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Region) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Region) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Region) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
+func (x *Region) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Region) GetFeedKey() []byte {
+	if x != nil {
+		return x.FeedKey
+	}
+	return nil
+}
+
+func (x *Region) GetCaCertificates() [][]byte {
+	if x != nil {
+		return x.CaCertificates
+	}
+	return nil
+}
+
+func (x *Region) GetTrustDomain() string {
+	if x != nil {
+		return x.TrustDomain
+	}
+	return ""
+}
+
+func (x *Region) GetUpdated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Updated
+	}
+	return nil
+}
+
 var File_supercluster_v1_resource_proto protoreflect.FileDescriptor
 
 const file_supercluster_v1_resource_proto_rawDesc = "" +
@@ -1352,7 +1535,11 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x0fcreate_revision\x18\x01 \x01(\x04R\x0ecreateRevision\x12'\n" +
 	"\x0fmodify_revision\x18\x02 \x01(\x04R\x0emodifyRevision\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06region\x18\x04 \x01(\tR\x06region\"\xca\x01\n" +
+	"\x06region\x18\x04 \x01(\tR\x06region\"i\n" +
+	"\x06Source\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12+\n" +
+	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xca\x01\n" +
 	"\x06Tenant\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\xbaH'r%\x10\x01\x18?2\x1f^[a-z0-9]([-a-z0-9]*[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\vdescription\x12\x19\n" +
@@ -1379,7 +1566,7 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb3\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe4\a\n" +
 	"\bInstance\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12D\n" +
@@ -1402,7 +1589,8 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x06health\x18\x10 \x01(\x0e2\x17.supercluster.v1.HealthR\x06health\x12?\n" +
 	"\fcheck_status\x18\x11 \x03(\v2\x1c.supercluster.v1.CheckStatusR\vcheckStatus\x12;\n" +
 	"\vdrain_until\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"drainUntil\x1a8\n" +
+	"drainUntil\x12/\n" +
+	"\x06source\x18\x13 \x01(\v2\x17.supercluster.v1.SourceR\x06source\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -1457,7 +1645,17 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\areplica\x18\x02 \x01(\x04R\areplica\x12!\n" +
 	"\fgrpc_address\x18\x03 \x01(\tR\vgrpcAddress\x12!\n" +
 	"\fhttp_address\x18\x04 \x01(\tR\vhttpAddress\x12!\n" +
-	"\fraft_address\x18\x05 \x01(\tR\vraftAddress*p\n" +
+	"\fraft_address\x18\x05 \x01(\tR\vraftAddress\"\x84\x03\n" +
+	"\x06Region\x12%\n" +
+	"\x02id\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\x02id\x12>\n" +
+	"\x04name\x18\x02 \x01(\tB*\xbaH'r%\x10\x01\x18?2\x1f^[a-z0-9]([-a-z0-9]*[a-z0-9])?$R\x04name\x12*\n" +
+	"\aaliases\x18\x03 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10\x10\"\x06r\x04\x10\x01\x18?R\aaliases\x12-\n" +
+	"\taddresses\x18\x04 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10 \"\x05r\x03\x18\xff\x01R\taddresses\x12\"\n" +
+	"\bfeed_key\x18\x05 \x01(\fB\a\xbaH\x04z\x02\x18 R\afeedKey\x121\n" +
+	"\x0fca_certificates\x18\x06 \x03(\fB\b\xbaH\x05\x92\x01\x02\x10\x10R\x0ecaCertificates\x12+\n" +
+	"\ftrust_domain\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\vtrustDomain\x124\n" +
+	"\aupdated\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aupdated*p\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPROTOCOL_HTTP\x10\x01\x12\x12\n" +
@@ -1496,59 +1694,64 @@ func file_supercluster_v1_resource_proto_rawDescGZIP() []byte {
 }
 
 var file_supercluster_v1_resource_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_supercluster_v1_resource_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_supercluster_v1_resource_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_supercluster_v1_resource_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: supercluster.v1.Protocol
 	(Health)(0),                   // 1: supercluster.v1.Health
 	(CheckType)(0),                // 2: supercluster.v1.CheckType
 	(Format)(0),                   // 3: supercluster.v1.Format
 	(*Meta)(nil),                  // 4: supercluster.v1.Meta
-	(*Tenant)(nil),                // 5: supercluster.v1.Tenant
-	(*Namespace)(nil),             // 6: supercluster.v1.Namespace
-	(*Port)(nil),                  // 7: supercluster.v1.Port
-	(*Service)(nil),               // 8: supercluster.v1.Service
-	(*Instance)(nil),              // 9: supercluster.v1.Instance
-	(*Check)(nil),                 // 10: supercluster.v1.Check
-	(*CheckStatus)(nil),           // 11: supercluster.v1.CheckStatus
-	(*Route)(nil),                 // 12: supercluster.v1.Route
-	(*Config)(nil),                // 13: supercluster.v1.Config
-	(*Node)(nil),                  // 14: supercluster.v1.Node
-	nil,                           // 15: supercluster.v1.Service.MetadataEntry
-	nil,                           // 16: supercluster.v1.Instance.PortsEntry
-	nil,                           // 17: supercluster.v1.Instance.MetadataEntry
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*Source)(nil),                // 5: supercluster.v1.Source
+	(*Tenant)(nil),                // 6: supercluster.v1.Tenant
+	(*Namespace)(nil),             // 7: supercluster.v1.Namespace
+	(*Port)(nil),                  // 8: supercluster.v1.Port
+	(*Service)(nil),               // 9: supercluster.v1.Service
+	(*Instance)(nil),              // 10: supercluster.v1.Instance
+	(*Check)(nil),                 // 11: supercluster.v1.Check
+	(*CheckStatus)(nil),           // 12: supercluster.v1.CheckStatus
+	(*Route)(nil),                 // 13: supercluster.v1.Route
+	(*Config)(nil),                // 14: supercluster.v1.Config
+	(*Node)(nil),                  // 15: supercluster.v1.Node
+	(*Region)(nil),                // 16: supercluster.v1.Region
+	nil,                           // 17: supercluster.v1.Service.MetadataEntry
+	nil,                           // 18: supercluster.v1.Instance.PortsEntry
+	nil,                           // 19: supercluster.v1.Instance.MetadataEntry
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_supercluster_v1_resource_proto_depIdxs = []int32{
-	4,  // 0: supercluster.v1.Tenant.meta:type_name -> supercluster.v1.Meta
-	4,  // 1: supercluster.v1.Namespace.meta:type_name -> supercluster.v1.Meta
-	0,  // 2: supercluster.v1.Port.protocol:type_name -> supercluster.v1.Protocol
-	0,  // 3: supercluster.v1.Service.protocol:type_name -> supercluster.v1.Protocol
-	7,  // 4: supercluster.v1.Service.ports:type_name -> supercluster.v1.Port
-	15, // 5: supercluster.v1.Service.metadata:type_name -> supercluster.v1.Service.MetadataEntry
-	4,  // 6: supercluster.v1.Service.meta:type_name -> supercluster.v1.Meta
-	16, // 7: supercluster.v1.Instance.ports:type_name -> supercluster.v1.Instance.PortsEntry
-	17, // 8: supercluster.v1.Instance.metadata:type_name -> supercluster.v1.Instance.MetadataEntry
-	10, // 9: supercluster.v1.Instance.checks:type_name -> supercluster.v1.Check
-	4,  // 10: supercluster.v1.Instance.meta:type_name -> supercluster.v1.Meta
-	1,  // 11: supercluster.v1.Instance.health:type_name -> supercluster.v1.Health
-	11, // 12: supercluster.v1.Instance.check_status:type_name -> supercluster.v1.CheckStatus
-	18, // 13: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
-	2,  // 14: supercluster.v1.Check.type:type_name -> supercluster.v1.CheckType
-	19, // 15: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
-	19, // 16: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
-	19, // 17: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
-	1,  // 18: supercluster.v1.CheckStatus.health:type_name -> supercluster.v1.Health
-	18, // 19: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
-	4,  // 20: supercluster.v1.Route.meta:type_name -> supercluster.v1.Meta
-	3,  // 21: supercluster.v1.Config.format:type_name -> supercluster.v1.Format
-	18, // 22: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
-	4,  // 23: supercluster.v1.Config.meta:type_name -> supercluster.v1.Meta
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	20, // 0: supercluster.v1.Source.age:type_name -> google.protobuf.Duration
+	4,  // 1: supercluster.v1.Tenant.meta:type_name -> supercluster.v1.Meta
+	4,  // 2: supercluster.v1.Namespace.meta:type_name -> supercluster.v1.Meta
+	0,  // 3: supercluster.v1.Port.protocol:type_name -> supercluster.v1.Protocol
+	0,  // 4: supercluster.v1.Service.protocol:type_name -> supercluster.v1.Protocol
+	8,  // 5: supercluster.v1.Service.ports:type_name -> supercluster.v1.Port
+	17, // 6: supercluster.v1.Service.metadata:type_name -> supercluster.v1.Service.MetadataEntry
+	4,  // 7: supercluster.v1.Service.meta:type_name -> supercluster.v1.Meta
+	18, // 8: supercluster.v1.Instance.ports:type_name -> supercluster.v1.Instance.PortsEntry
+	19, // 9: supercluster.v1.Instance.metadata:type_name -> supercluster.v1.Instance.MetadataEntry
+	11, // 10: supercluster.v1.Instance.checks:type_name -> supercluster.v1.Check
+	4,  // 11: supercluster.v1.Instance.meta:type_name -> supercluster.v1.Meta
+	1,  // 12: supercluster.v1.Instance.health:type_name -> supercluster.v1.Health
+	12, // 13: supercluster.v1.Instance.check_status:type_name -> supercluster.v1.CheckStatus
+	21, // 14: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
+	5,  // 15: supercluster.v1.Instance.source:type_name -> supercluster.v1.Source
+	2,  // 16: supercluster.v1.Check.type:type_name -> supercluster.v1.CheckType
+	20, // 17: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
+	20, // 18: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
+	20, // 19: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
+	1,  // 20: supercluster.v1.CheckStatus.health:type_name -> supercluster.v1.Health
+	21, // 21: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
+	4,  // 22: supercluster.v1.Route.meta:type_name -> supercluster.v1.Meta
+	3,  // 23: supercluster.v1.Config.format:type_name -> supercluster.v1.Format
+	21, // 24: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
+	4,  // 25: supercluster.v1.Config.meta:type_name -> supercluster.v1.Meta
+	21, // 26: supercluster.v1.Region.updated:type_name -> google.protobuf.Timestamp
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_resource_proto_init() }
@@ -1562,7 +1765,7 @@ func file_supercluster_v1_resource_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_resource_proto_rawDesc), len(file_supercluster_v1_resource_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
