@@ -98,7 +98,7 @@ func (id *Identity) generate(p Paths) ([]newFile, error) {
 func (id *Identity) makeRoot() (*x509.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber: newSerial(),
-		Subject:      pkix.Name{CommonName: "SuperCluster region " + id.Name, SerialNumber: RegionText(id.RegionID)},
+		Subject:      pkix.Name{Organization: []string{"SuperCluster"}, CommonName: id.Name, SerialNumber: RegionText(id.RegionID)},
 		NotBefore:    id.Created.Add(-backdate), NotAfter: id.Created.AddDate(rootYears, 0, 0),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		URIs:                        []*url.URL{{Scheme: "spiffe", Host: id.TrustDomain}},

@@ -96,7 +96,7 @@ func (i *Issuer) untilRenewal() time.Duration {
 
 func (i *Issuer) renew() error {
 	now := i.cfg.Now()
-	certificate, err := i.cfg.Identity.issue(i.id, now)
+	certificate, err := i.cfg.Identity.issue(i.id, i.cfg.Server, now)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func renewAt(now, end time.Time, jitter float64) time.Time {
 }
 
 // issue makes a key and a certificate for it, which ends no later than the root.
-func (id *Identity) issue(server *url.URL, now time.Time) (*tls.Certificate, error) {
+func (id *Identity) issue(server *url.URL, name string, now time.Time) (*tls.Certificate, error) {
 	if err := checkTime("the CA certificate of region "+id.Name, id.Root, now); err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (id *Identity) issue(server *url.URL, now time.Time) (*tls.Certificate, err
 		end = id.Root.NotAfter
 	}
 	template := &x509.Certificate{
-		SerialNumber: newSerial(), Subject: pkix.Name{CommonName: server.Path},
+		SerialNumber: newSerial(), Subject: pkix.Name{CommonName: name},
 		NotBefore: now.Add(-backdate), NotAfter: end, URIs: []*url.URL{server}, BasicConstraintsValid: true,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
