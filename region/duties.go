@@ -39,6 +39,10 @@ func (r *Region) arrive(ctx context.Context, p *parts) error {
 	if !ok {
 		return nil
 	}
+	if r.cfg.ID != [16]byte{} && id != r.cfg.ID {
+		return fault.New(fault.Conflict, "the region has the id %x, and the identity of this node is that of %x", id, r.cfg.ID).
+			WithHint("give every node of the region the same identity files, those with the id %x", id)
+	}
 	if err := p.folder.SetRegionID(id); err != nil {
 		return err
 	}
@@ -75,9 +79,11 @@ func (r *Region) learnRegion(ctx context.Context, p *parts) (id [16]byte, ok boo
 var errNoIdentity = fault.New(fault.Unavailable, "the region has no id yet")
 
 func (r *Region) proposeIdentity(ctx context.Context, p *parts) error {
-	identity := &record.Identity{Name: r.cfg.Region}
-	if _, err := rand.Read(identity.RegionID[:]); err != nil {
-		return fault.Wrap(fault.Internal, err, "no random bytes")
+	identity := &record.Identity{Name: r.cfg.Region, RegionID: r.cfg.ID}
+	if identity.RegionID == [16]byte{} {
+		if _, err := rand.Read(identity.RegionID[:]); err != nil {
+			return fault.Wrap(fault.Internal, err, "no random bytes")
+		}
 	}
 	op := record.Op{Type: record.OpIdentity, Identity: identity}
 	result, err := p.node.Propose(ctx, op)

@@ -33,6 +33,8 @@ type Config struct {
 	Region  string
 	Node    string
 	Members map[string]string
+	// ID is the region's id, which it gets at its first start and must have at every later one; 0: a random one.
+	ID [16]byte
 	// DataDir is the folder of this node alone.
 	DataDir string
 	// Listen is the address to listen on for the Raft port; empty means Members[Node]. Listener is used instead when
@@ -182,7 +184,7 @@ func (r *Region) Run(ctx context.Context) error {
 func (r *Region) open(ctx context.Context) (*parts, error) {
 	folder, err := node.OpenFolder(ctx, node.FolderConfig{
 		Dir: r.cfg.DataDir, Region: r.cfg.Region, Node: r.cfg.Node, Members: slices.Collect(maps.Keys(r.cfg.Members)),
-		Bootstrap: r.cfg.Bootstrap, Dev: r.cfg.Dev, Knows: r.wire.Knows,
+		RegionID: r.cfg.ID, Bootstrap: r.cfg.Bootstrap, Dev: r.cfg.Dev, Knows: r.wire.Knows,
 	})
 	if err != nil {
 		return nil, err
@@ -209,6 +211,9 @@ func (r *Region) open(ctx context.Context) (*parts, error) {
 	}
 	return p, nil
 }
+
+// StoredID gives the id of the region whose data a folder holds, 0 when it holds none yet.
+func StoredID(dataDir string) ([16]byte, error) { return node.StoredRegionID(dataDir) }
 
 // Propose has the region apply one operation, exactly once, and gives its result. A status other than OK comes
 // back as an error too. Retries of what the log dropped happen inside, until ctx ends.

@@ -3,6 +3,7 @@ package region
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,48 @@ func TestDev_WritesReadsAndRestarts(t *testing.T) {
 }
 
 // A container has another host name each time it starts.
+// TestDev_RegionID: the first start gives the region the id that is configured; a later one with another is refused.
+func TestDev_RegionID(t *testing.T) {
+	dir := t.TempDir()
+	cfg := Config{
+		Region: "dev", Node: "dev", Members: map[string]string{"dev": freeAddress(t)}, DataDir: dir, Dev: true, Log: testLog("dev"), ID: [16]byte{7},
+	}
+	for range 2 {
+		m := run(t, cfg)
+		select {
+		case <-m.Ready():
+		case err := <-m.done:
+			t.Fatal(err)
+		case <-time.After(10 * time.Second):
+			t.Fatal("not ready")
+		}
+		if status := m.Status(); status.RegionID != cfg.ID {
+			t.Errorf("the region has the id %x, want %x", status.RegionID, cfg.ID)
+		}
+		m.stop(t)
+	}
+	if id, err := StoredID(dir); err != nil || id != cfg.ID {
+		t.Errorf("the folder has the id %x (%v)", id, err)
+	}
+	cfg.ID = [16]byte{8}
+	if err := run(t, cfg).wait(t, 10*time.Second); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "belongs to region id 07") {
+		t.Errorf("another id: %v", err)
+	}
+	// The folder does not know yet what the log says.
+	path := filepath.Join(dir, "identity.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = []byte(strings.Replace(string(data), "07000000000000000000000000000000", "", 1))
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t, cfg).wait(t, 10*time.Second); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "the region has the id 07") {
+		t.Errorf("another id than the log's: %v", err)
+	}
+}
+
 func TestDev_HostNameMayChange(t *testing.T) {
 	dir := t.TempDir()
 	snapshots := Tuning{SnapshotEvery: 20, LogTail: 5}

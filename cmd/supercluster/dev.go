@@ -28,6 +28,9 @@ func devCommand(began time.Time) *cobra.Command {
 the end, unless --data-dir names one. Everybody who reaches its ports may do everything. It prints "ready in N ms",
 counted from the start of the process, when it serves; Ctrl-C ends it.
 
+The identity of the region (its id and keys, see ` + "`supercluster region init`" + `) is made in the subfolder identity of the
+data folder.
+
 The federation port is reserved: nothing is opened there yet.`,
 		Example: "  supercluster dev\n  supercluster dev --data-dir ./data --port-offset 100",
 		Args:    cobra.NoArgs,
@@ -49,6 +52,9 @@ func runDev(cmd *cobra.Command, began time.Time, offset int) error {
 			return fault.Wrap(fault.Invalid, err, "cannot make a temporary folder")
 		}
 		defer os.RemoveAll(c.DataDir)
+	}
+	if err := devIdentity(&c, time.Now()); err != nil {
+		return err
 	}
 	return serve(cmd.Context(), start{
 		config: c, dev: true, version: version, logs: cmd.ErrOrStderr(),

@@ -9,7 +9,6 @@ import (
 
 	"supercluster/internal/config"
 	"supercluster/internal/fault"
-	"supercluster/internal/tlsfiles"
 )
 
 func serverCommand() *cobra.Command {
@@ -22,6 +21,9 @@ environment (SUPERCLUSTER_*), then flags; docs/configuration.md lists the keys.
 The first start of a node needs --bootstrap. It is refused on a folder that was used, and when a member answers that
 the region exists already; without it an empty folder is refused, since a node that lost its disk must not vote again
 under its old name.
+
+With identity.* the first start gives the region the id of those files; a region with another id is refused. They are
+the same on every node: make them once, with ` + "`supercluster region init`" + `, and copy them.
 
 Without TLS files a server binds loopback only. With them every TCP listener but DNS, probe and admin takes only
 clients with a certificate of tls.client-ca. The federation port is reserved: nothing is opened there yet.`,
@@ -57,10 +59,12 @@ func validateCommand(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !c.TLS.Empty() {
-				if _, err := tlsfiles.Load(tlsfiles.Files{Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.ClientCA}, time.Now()); err != nil {
-					return err
-				}
+			now := time.Now()
+			if _, err := loadTLS(c, now); err != nil {
+				return err
+			}
+			if _, err := loadIdentity(c, now); err != nil {
+				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "the configuration of node %s in region %s is valid\n", c.Node, c.Region)
 			return nil

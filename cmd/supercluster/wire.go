@@ -22,6 +22,7 @@ import (
 	"supercluster/region"
 	"supercluster/registry/access"
 	"supercluster/registry/live"
+	"supercluster/secrets/ca"
 	"supercluster/xds"
 )
 
@@ -44,7 +45,8 @@ type process struct {
 	start
 	telemetry *telemetry.Telemetry
 	listeners listeners
-	identity  *tlsfiles.Identity // nil without TLS
+	tlsFiles  *tlsfiles.Identity // nil without TLS
+	identity  *ca.Identity       // nil without one
 
 	region *region.Region
 	live   *live.Runner
@@ -108,11 +110,8 @@ func assemble(s start) (p *process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.TLS.Empty() {
-		files := tlsfiles.Files{Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.ClientCA}
-		if p.identity, err = tlsfiles.Load(files, time.Now()); err != nil {
-			return nil, err
-		}
+	if err := p.loadFiles(time.Now()); err != nil {
+		return nil, err
 	}
 	if err := p.listeners.open(c); err != nil {
 		return nil, err
@@ -124,11 +123,23 @@ func assemble(s start) (p *process, err error) {
 	return p, nil
 }
 
+// loadFiles reads the certificates and keys that the configuration names.
+func (p *process) loadFiles(now time.Time) (err error) {
+	if p.tlsFiles, err = loadTLS(p.config, now); err != nil {
+		return err
+	}
+	if p.identity, err = loadIdentity(p.config, now); err != nil || p.identity == nil {
+		return err
+	}
+	p.telemetry.Log().Info("the identity of the region is loaded", "identity", p.identity)
+	return nil
+}
+
 func (p *process) makeParts() error {
 	c, t := p.config, p.telemetry
 	var err error
 	p.region, err = region.New(region.Config{
-		Region: c.Region, Node: c.Node, Members: c.Members, DataDir: c.DataDir, Listener: p.listeners.raft,
+		Region: c.Region, ID: p.regionID(), Node: c.Node, Members: c.Members, DataDir: c.DataDir, Listener: p.listeners.raft,
 		GRPC: advertised(c.Advertise.GRPC, c.Listen.GRPC), HTTP: advertised(c.Advertise.HTTP, c.Listen.HTTP),
 		ServerTLS: p.serverTLS(), ClientTLS: p.clientTLS(), Bootstrap: p.bootstrap, Dev: p.dev,
 		Log: t.Log().With("part", "region"), Meter: t.Meter("region"),
@@ -199,7 +210,7 @@ func (p *process) principal() func(context.Context) (access.Principal, error) {
 	switch {
 	case p.dev:
 		return server.Dev()
-	case p.identity == nil:
+	case p.tlsFiles == nil:
 		return func(context.Context) (access.Principal, error) {
 			return access.Principal{Name: "loopback", Role: access.RoleOperator}, nil
 		}
@@ -209,17 +220,17 @@ func (p *process) principal() func(context.Context) (access.Principal, error) {
 }
 
 func (p *process) serverTLS() *tls.Config {
-	if p.identity == nil {
+	if p.tlsFiles == nil {
 		return nil
 	}
-	return p.identity.Server()
+	return p.tlsFiles.Server()
 }
 
 func (p *process) clientTLS() *tls.Config {
-	if p.identity == nil {
+	if p.tlsFiles == nil {
 		return nil
 	}
-	return p.identity.Client()
+	return p.tlsFiles.Client()
 }
 
 // synced reports whether the view holds what the region had when this node joined it.

@@ -22,6 +22,7 @@ func (s *Server) Check() error {
 	c := &checker{server: s}
 	c.identity()
 	c.addresses()
+	c.keys()
 	c.tls()
 	c.rest()
 	if len(c.problems) == 0 {
@@ -124,6 +125,27 @@ func (c *checker) address(key, value string, listen bool) {
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 || n == 0 && !listen {
 		c.problem(key, "port %s is not between 1 and 65535", port)
+	}
+}
+
+// keys checks that the identity is named in one way, and whole.
+func (c *checker) keys() {
+	i := c.server.Identity
+	if i.Empty() {
+		return
+	}
+	for _, f := range []struct{ key, value string }{
+		{"identity.region", i.Region},
+		{"identity.feed-key", i.FeedKey},
+		{"identity.ca-key", i.CAKey},
+		{"identity.ca-cert", i.CACert},
+	} {
+		switch {
+		case i.Dir != "" && f.value != "":
+			c.problem(f.key, "stands beside identity.dir: name the folder or the four files")
+		case i.Dir == "" && f.value == "":
+			c.problem(f.key, "is missing: identity.region, identity.feed-key, identity.ca-key and identity.ca-cert belong together")
+		}
 	}
 }
 

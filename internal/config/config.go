@@ -11,6 +11,7 @@ type Server struct {
 	Members   map[string]string
 	Listen    Listen
 	Advertise Advertise
+	Identity  Identity
 	TLS       TLS
 	// Operators, Readers and Proxies are names in client certificates (SANs), by what their owners may do.
 	Operators []string
@@ -30,6 +31,12 @@ type Listen struct {
 
 // Advertise holds the addresses under which other programs reach the server, when they differ from Listen.
 type Advertise struct{ HTTP, GRPC string }
+
+// Identity names the files of the region's identity: a folder that holds all four, or each of them.
+type Identity struct{ Dir, Region, FeedKey, CAKey, CACert string }
+
+// Empty reports whether no file is named.
+func (i Identity) Empty() bool { return i == Identity{} }
 
 // TLS names PEM files.
 type TLS struct{ Cert, Key, ClientCA string }

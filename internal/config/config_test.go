@@ -212,6 +212,10 @@ func TestCheck(t *testing.T) {
 		{"all addresses without TLS", func(s *Server) { s.Listen.GRPC = ":8502" }, "listen.grpc: :8502 is reachable from outside"},
 		{"DNS and probe from outside", func(s *Server) { s.Listen.DNS, s.Listen.Probe = "0.0.0.0:53", "0.0.0.0:8303" }, ""},
 		{"IPv6 loopback", func(s *Server) { s.Listen.HTTP = "[::1]:8500" }, ""},
+		{"an identity by its folder", func(s *Server) { s.Identity.Dir = "d" }, ""},
+		{"an identity by its files", func(s *Server) { s.Identity = Identity{"", "r", "f", "k", "c"} }, ""},
+		{"a part of an identity", func(s *Server) { s.Identity = Identity{"", "r", "f", "", "c"} }, "identity.ca-key: is missing: identity.region, "},
+		{"a folder and a file", func(s *Server) { s.Identity = Identity{Dir: "d", FeedKey: "f"} }, "identity.feed-key: stands beside identity.dir"},
 		{"half of TLS", func(s *Server) { s.TLS.Cert = "c"; s.TLS.Key = "k" }, "tls.client-ca: is missing"},
 		{"unspecified to advertise", func(s *Server) {
 			s.TLS, s.Listen.GRPC = TLS{"c", "k", "a"}, "0.0.0.0:8502"

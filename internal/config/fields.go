@@ -84,6 +84,11 @@ func listenFields() []Field {
 
 func accessFields() []Field {
 	return []Field{
+		text("identity.dir", "identity-dir", "Folder with the region's identity, as `supercluster region init` made it; or name the four files.", func(s *Server) *string { return &s.Identity.Dir }),
+		text("identity.region", "identity-region", "File with the region's id, region.yaml.", func(s *Server) *string { return &s.Identity.Region }),
+		text("identity.feed-key", "identity-feed-key", "PEM file with the private key that signs the region's feed; mode 0600.", func(s *Server) *string { return &s.Identity.FeedKey }),
+		text("identity.ca-key", "identity-ca-key", "PEM file with the private key of the region's CA; mode 0600.", func(s *Server) *string { return &s.Identity.CAKey }),
+		text("identity.ca-cert", "identity-ca-cert", "PEM file with the certificate of the region's CA.", func(s *Server) *string { return &s.Identity.CACert }),
 		text("tls.cert", "tls-cert", "PEM file with the certificate chain of this node.", func(s *Server) *string { return &s.TLS.Cert }),
 		text("tls.key", "tls-key", "PEM file with its private key.", func(s *Server) *string { return &s.TLS.Key }),
 		text("tls.client-ca", "tls-client-ca", "PEM file with the CA of clients and of the other nodes.", func(s *Server) *string { return &s.TLS.ClientCA }),

@@ -22,7 +22,9 @@ const (
 	identityName = "identity.json"
 	lockName     = "LOCK"
 	raftName     = "raft"
-	stateName    = "state"
+	// keysName is a folder that is none of ours: `supercluster dev` keeps the keys of its region there.
+	keysName  = "identity"
+	stateName = "state"
 
 	// folderFormat is the layout of the folder; another one is refused.
 	folderFormat = 1
@@ -36,6 +38,8 @@ type FolderConfig struct {
 	Region  string
 	Node    string
 	Members []string
+	// RegionID is the id that the region must have; 0 when the configuration does not say it.
+	RegionID [16]byte
 	// Bootstrap allows the first start on an empty folder, and refuses a used one. Dev allows it and refuses nothing.
 	Bootstrap bool
 	Dev       bool
@@ -141,6 +145,9 @@ func (f *Folder) belongs(cfg FolderConfig) error {
 	case !slices.Equal(names, slices.Sorted(maps.Keys(id.Members))):
 		return fault.New(fault.Conflict, "the region was made with other members: %v", slices.Sorted(maps.Keys(id.Members))).
 			WithHint("members can not be changed by the configuration yet; addresses can")
+	case id.RegionID != "" && cfg.RegionID != [16]byte{} && id.RegionID != hex.EncodeToString(cfg.RegionID[:]):
+		return fault.New(fault.Conflict, "data folder %s belongs to region id %s, and the identity is that of %x", f.dir, id.RegionID, cfg.RegionID).
+			WithHint("name the identity files of region %s, or another data-dir", id.RegionID)
 	case cfg.Bootstrap && !cfg.Dev:
 		return fault.New(fault.Conflict, "data folder %s is in use by node %q since its first start", f.dir, id.Node).
 			WithHint("--bootstrap is for the first start only: start without it")
@@ -160,15 +167,8 @@ func (f *Folder) belongs(cfg FolderConfig) error {
 // mayBegin says whether an empty folder may become that of a node: a node that lost its disk must not come back as
 // if it had never voted.
 func (f *Folder) mayBegin(ctx context.Context, cfg FolderConfig) error {
-	entries, err := os.ReadDir(f.dir)
-	if err != nil {
-		return folderFault(f.dir, err)
-	}
-	for _, e := range entries {
-		if e.Name() != lockName && e.Name() != "lost+found" {
-			return fault.New(fault.Conflict, "data folder %s holds %q but no %s: it is not a node's", f.dir, e.Name(), identityName).
-				WithHint("set data-dir to an empty folder, or restore %s", identityName)
-		}
+	if err := unused(f.dir); err != nil {
+		return err
 	}
 	if !cfg.Bootstrap && !cfg.Dev {
 		return fault.New(fault.Conflict, "data folder %s is empty", f.dir).
@@ -176,6 +176,42 @@ func (f *Folder) mayBegin(ctx context.Context, cfg FolderConfig) error {
 				"its disk is lost: restore it, do not bootstrap")
 	}
 	return f.askMembers(ctx, cfg)
+}
+
+// unused refuses a folder that holds what no node put there.
+func unused(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return folderFault(dir, err)
+	}
+	for _, e := range entries {
+		if e.Name() != lockName && e.Name() != keysName && e.Name() != "lost+found" {
+			return fault.New(fault.Conflict, "data folder %s holds %q but no %s: it is not a node's", dir, e.Name(), identityName).
+				WithHint("set data-dir to an empty folder, or restore %s", identityName)
+		}
+	}
+	return nil
+}
+
+// StoredRegionID gives the id of the region whose data a folder holds; 0 when there is no folder, an empty one, or
+// one whose node never learned it. Somebody else's folder is refused. It takes no lock and changes nothing.
+func StoredRegionID(dir string) (id [16]byte, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, identityName))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return id, nil
+		}
+		return id, unused(dir)
+	}
+	if err != nil {
+		return id, folderFault(dir, err)
+	}
+	stored, err := parseIdentity(dir, data)
+	if err != nil {
+		return id, err
+	}
+	_, _ = hex.Decode(id[:], []byte(stored.RegionID)) // parseIdentity checked it
+	return id, nil
 }
 
 func (f *Folder) askMembers(ctx context.Context, cfg FolderConfig) error {

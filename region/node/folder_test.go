@@ -99,6 +99,9 @@ func TestFolder_Refuses(t *testing.T) {
 		{"bootstrap of a used folder", begin, func(c *FolderConfig) { c.Bootstrap = true }, fault.Conflict, "first start only"},
 		{"another node's folder", begin, func(c *FolderConfig) { c.Node = "n1" }, fault.Conflict, `belongs to node "n2", not "n1"`},
 		{"another region's folder", begin, func(c *FolderConfig) { c.Region = "dc2" }, fault.Conflict, `belongs to region "dc1", not "dc2"`},
+		{"another region's id", func(t *testing.T, dir string) {
+			edit(t, dir, func(id map[string]any) { id["region_id"] = strings.Repeat("07", 16) })
+		}, func(c *FolderConfig) { c.RegionID = [16]byte{8} }, fault.Conflict, "belongs to region id 07070707070707070707070707070707, and the identity is that of 0800"},
 		{"other members", begin, func(c *FolderConfig) { c.Members = []string{"n1", "n2"} }, fault.Conflict, "other members"},
 		{"somebody's files", func(t *testing.T, dir string) { write(t, dir, "thesis.txt", "x") }, func(c *FolderConfig) { c.Bootstrap = true }, fault.Conflict, "not a node's"},
 		{"a newer format", func(t *testing.T, dir string) { edit(t, dir, func(id map[string]any) { id["format"] = 99 }) }, nil, fault.Unsupported, "format 99"},
@@ -154,6 +157,57 @@ func TestFolder_DevNeedsNoFlag(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Close()
+	}
+}
+
+func TestFolder_RegionIDOfTheConfiguration(t *testing.T) {
+	for _, stored := range []string{"", "07000000000000000000000000000000"} {
+		dir := t.TempDir()
+		edit(t, dir, func(id map[string]any) { id["region_id"] = stored })
+		cfg := folderConfig(dir)
+		cfg.RegionID = [16]byte{7}
+		f, err := OpenFolder(context.Background(), cfg)
+		if err != nil {
+			t.Fatalf("a folder with the id %q: %v", stored, err)
+		}
+		f.Close()
+	}
+}
+
+func TestStoredRegionID(t *testing.T) {
+	tests := []struct {
+		name    string
+		prepare func(t *testing.T, dir string)
+		want    [16]byte
+		text    string // "" is no error
+	}{
+		{"an empty folder", func(*testing.T, string) {}, [16]byte{}, ""},
+		{"no folder", func(t *testing.T, dir string) {
+			if err := os.Remove(dir); err != nil {
+				t.Fatal(err)
+			}
+		}, [16]byte{}, ""},
+		{"keys only", func(t *testing.T, dir string) {
+			if err := os.Mkdir(filepath.Join(dir, keysName), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, [16]byte{}, ""},
+		{"a node that never learned it", begin, [16]byte{}, ""},
+		{"a node that knows it", func(t *testing.T, dir string) {
+			edit(t, dir, func(id map[string]any) { id["region_id"] = "07000000000000000000000000000000" })
+		}, [16]byte{7}, ""},
+		{"somebody's files", func(t *testing.T, dir string) { write(t, dir, "thesis.txt", "x") }, [16]byte{}, "not a node's"},
+		{"a torn identity", func(t *testing.T, dir string) { write(t, dir, identityName, "{") }, [16]byte{}, "does not parse"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			tt.prepare(t, dir)
+			id, err := StoredRegionID(dir)
+			if id != tt.want || (err == nil) != (tt.text == "") || err != nil && !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("%x, %v; want %x, %q", id, err, tt.want, tt.text)
+			}
+		})
 	}
 }
 

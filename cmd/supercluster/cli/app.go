@@ -63,6 +63,7 @@ servers, separated by commas, are tried in turn.
 		&cobra.Group{ID: groupRun, Title: "Run a region:"}, &cobra.Group{ID: groupRegistry, Title: "Services and traffic:"},
 		&cobra.Group{ID: groupConfig, Title: "Configuration:"}, &cobra.Group{ID: groupOperate, Title: "Operate:"},
 	)
+	add(root, groupRun, a.regionCommand())
 	add(root, groupRegistry, a.serviceCommand(), a.routeCommand(), a.lookupCommand(), a.proxyCommand(), a.applyCommand())
 	add(root, groupConfig, a.configCommand(), a.txnCommand(), a.tenantCommand(), a.namespaceCommand())
 	add(root, groupOperate, a.statusCommand(), a.membersCommand(), a.contextCommand(), a.versionCommand())
