@@ -14,6 +14,7 @@ import (
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/region/state"
+	"supercluster/registry"
 )
 
 // peer is another region, as its newest document describes it.
@@ -234,9 +235,9 @@ func (f *Federation) describeSelf(ctx context.Context) error {
 
 func (f *Federation) writeSelf(ctx context.Context, doc *pb.Region) error {
 	doc.Updated = timestampNow()
-	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(doc)
+	value, err := registry.RegionValue(doc)
 	if err != nil {
-		return fault.Wrap(fault.Internal, err, "the region's document does not encode")
+		return err
 	}
 	_, err = f.propose(ctx, record.Op{Type: record.OpPeer, Peer: &record.Peer{
 		RegionID: f.cfg.Identity.RegionID, Value: value, Writer: record.Writer{Actor: "federation", Time: time.Now().UnixNano()},

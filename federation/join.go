@@ -17,6 +17,7 @@ import (
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/region/state"
+	"supercluster/registry"
 )
 
 // Life of an invitation.
@@ -191,7 +192,7 @@ func (f *Federation) fits(id [16]byte, doc *pb.Region) error {
 }
 
 func (f *Federation) addPeer(ctx context.Context, id [16]byte, doc *pb.Region) error {
-	value, err := marshal(doc)
+	value, err := registry.RegionValue(doc)
 	if err != nil {
 		return err
 	}

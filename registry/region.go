@@ -244,6 +244,14 @@ func RegionRecordKey(id [16]byte) record.Key {
 	}
 }
 
+// RegionValue checks the document of a region and gives the value of its record.
+func RegionValue(in *pb.Region) ([]byte, error) {
+	if err := normalRegion(in); err != nil {
+		return nil, err
+	}
+	return encode(in)
+}
+
 // PutRegionOp writes a region under its local alias; that of this region is record.ScopeRegion.
 func PutRegionOp(in *pb.Region, alias uint32, w Write) (record.Op, error) {
 	if err := w.check(); err != nil {
@@ -256,10 +264,7 @@ func PutRegionOp(in *pb.Region, alias uint32, w Write) (record.Op, error) {
 	if alias < record.ScopeRegion {
 		return record.Op{}, fault.Field("region.alias", "%d stands for no region", alias)
 	}
-	if err := normalRegion(in); err != nil {
-		return record.Op{}, err
-	}
-	value, err := encode(in)
+	value, err := RegionValue(in)
 	if err != nil {
 		return record.Op{}, err
 	}

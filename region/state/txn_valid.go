@@ -117,8 +117,8 @@ func (m *machine) writable(list []record.TxnOp, r *record.Result) (bool, error) 
 			scope = op.Range.Scope
 		}
 		switch {
-		case kind == record.KindTenant || kind == record.KindNamespace || kind == record.KindRegion || kind == record.KindPlacement:
-			refuse(r, record.StatusDenied, "tenants, namespaces, regions and placements are created and deleted by operations of their own")
+		case kind == record.KindTenant || kind == record.KindNamespace:
+			refuse(r, record.StatusDenied, "tenants and namespaces are created and deleted by operations of their own")
 			return false, nil
 		case scope > record.ScopeRegion:
 			refuse(r, record.StatusDenied, "scope %d belongs to another region", scope)

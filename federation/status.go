@@ -1,0 +1,384 @@
+package federation
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation/link"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/region/state"
+)
+
+// Status tells how this region stands.
+func (f *Federation) Status(context.Context) (*pb.GetFederationResponse, error) {
+	peers, err := f.Peers()
+	if err != nil {
+		return nil, err
+	}
+	out := &pb.GetFederationResponse{Region: f.fullDocument(), Fingerprint: f.cfg.Identity.Fingerprint, Peers: peers}
+	f.mu.Lock()
+	out.Healing = f.healing
+	f.mu.Unlock()
+	err = f.pinned(func(r state.Reader) error {
+		row, found, err := state.ReadFederation(r)
+		if err != nil {
+			return err
+		}
+		out.Fence = pb.Fence_FENCE_NONE
+		if found {
+			out.Incarnation, out.FenceReason = row.Incarnation, row.Reason
+			out.Fence = pb.Fence(row.Fence) + pb.Fence_FENCE_NONE
+		}
+		if row.FencedAt != 0 {
+			out.FencedAt = timestamppb.New(time.Unix(0, row.FencedAt))
+		}
+		out.Disagreements, err = f.disagreements(r)
+		return err
+	})
+	for _, p := range peers {
+		out.Quarantined += p.GetQuarantined()
+	}
+	return out, err
+}
+
+// Peers lists the peers.
+func (f *Federation) Peers() ([]*pb.Peer, error) {
+	known, _ := f.book.list()
+	var all []*pb.Peer
+	err := f.pinned(func(r state.Reader) error {
+		for _, p := range known {
+			out := &pb.Peer{Region: p.doc, Alias: p.alias, Link: f.linkState(p.id)}
+			if f.cfg.Identity.Fingerprints != nil {
+				out.Fingerprints = f.cfg.Identity.Fingerprints(p.doc.GetCaCertificates())
+			}
+			if age, ok := f.ages.region(p.id); ok {
+				out.Age = durationpb.New(age)
+			}
+			err := state.EachFeedState(r, p.alias, func(_ uint32, s *record.FeedState) error {
+				out.Quarantined += s.Quarantined
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			all = append(all, out)
+		}
+		return nil
+	})
+	return all, err
+}
+
+func (f *Federation) linkState(region [16]byte) string {
+	f.mu.Lock()
+	u := f.uplinks[region]
+	f.mu.Unlock()
+	if u == nil {
+		return ""
+	}
+	return u.link.Status().State.String()
+}
+
+// Links lists the links that this node holds.
+func (f *Federation) Links() *pb.ListLinksResponse {
+	out := &pb.ListLinksResponse{Node: f.cfg.Node}
+	known, _ := f.book.list()
+	for _, p := range known {
+		f.mu.Lock()
+		u := f.uplinks[p.id]
+		f.mu.Unlock()
+		if u == nil {
+			continue
+		}
+		out.Links = append(out.Links, f.linkMessage(p, u.link.Status()))
+	}
+	return out
+}
+
+func (f *Federation) linkMessage(p *peer, s link.Status) *pb.Link {
+	m := &pb.Link{
+		Region: p.doc.GetName(), RegionId: hex.EncodeToString(p.id[:]), State: s.State.String(), Since: timestamppb.New(s.Since),
+		Attempts: s.Attempts, Stalls: s.Stalls, Connections: uint32(s.Connections),
+	}
+	if s.Err != nil {
+		m.LastError = s.Err.Error()
+	}
+	if c := s.Peer; c != nil {
+		m.Server, m.Protocol, m.FeatureLevel = c.Server, uint32(c.Version), c.Level
+		if c.Address != nil {
+			m.Address = c.Address.String()
+		}
+	}
+	m.RoundTrip, m.BytesIn, m.BytesOut = durationpb.New(s.Stats.RTT), s.Stats.WireIn, s.Stats.WireOut
+	return m
+}
+
+// ChannelList lists the channels of this region and those that are imported.
+func (f *Federation) ChannelList() ([]*pb.ChannelStatus, error) {
+	var all []*pb.ChannelStatus
+	err := f.pinned(func(r state.Reader) error {
+		docs, err := state.Channels(r)
+		if err != nil {
+			return err
+		}
+		own := map[uint32]*record.Channel{}
+		for i := range docs {
+			own[docs[i].ID] = &docs[i]
+		}
+		steps, err := channelStates(r)
+		if err != nil {
+			return err
+		}
+		for i := range steps {
+			s := &steps[i]
+			doc := own[s.channel]
+			if s.region != f.cfg.Identity.RegionID {
+				d, err := record.DecodeChannelDocument(s.state.Document)
+				if err != nil {
+					continue // nothing came yet
+				}
+				doc = &d.Channel
+			}
+			if doc == nil {
+				continue
+			}
+			m, err := f.channelMessage(r, s, doc)
+			if err != nil {
+				return err
+			}
+			all = append(all, m)
+		}
+		return nil
+	})
+	return all, err
+}
+
+var classNames = [...]string{"", "control", "config", "services", "endpoints", "summaries"}
+
+func className(c record.Class) string {
+	if int(c) < len(classNames) {
+		return classNames[c]
+	}
+	return "unknown"
+}
+
+func (f *Federation) channelMessage(r state.Reader, s *step, doc *record.Channel) (*pb.ChannelStatus, error) {
+	p := s.state.Position
+	m := &pb.ChannelStatus{
+		Region: f.book.name(s.region), RegionId: hex.EncodeToString(s.region[:]), Own: s.region == f.cfg.Identity.RegionID,
+		Channel: f.channelDoc(doc), Incarnation: p.Incarnation, Sequence: p.Sequence, Chain: hex.EncodeToString(p.Chain[:]),
+		Digest: hex.EncodeToString(s.state.Digest[:]), Records: s.state.Records, Revision: s.state.Revision,
+		LogFrom: s.state.FloorSequence + 1, LogBytes: s.state.LogBytes, Quarantined: s.state.Quarantined, Walking: s.state.Walking,
+		HeadSequence: p.Sequence,
+	}
+	if m.Own {
+		return m, nil
+	}
+	name := channelName{s.region, s.channel}
+	if via, ok := f.routes.through(name); ok {
+		m.Via = f.book.name(via)
+	}
+	if newest, _ := f.routes.positions(name); newest.After(p) {
+		m.HeadSequence = newest.Sequence
+	}
+	if age := f.ages.of(name); age < neverHeard {
+		m.Age = durationpb.New(age)
+	}
+	alias, _, _, err := state.FindRegion(r, s.region)
+	if err != nil {
+		return nil, err
+	}
+	_, m.Resyncing, err = state.ReadResync(r, alias, s.channel)
+	return m, err
+}
+
+func (f *Federation) channelDoc(c *record.Channel) *pb.Channel {
+	m := &pb.Channel{Id: c.ID, Name: c.Name, Class: className(c.Class), Projection: "full", Generation: c.Generation}
+	if c.Projection == record.ProjectionSummary {
+		m.Projection = "summary"
+	}
+	for _, t := range c.Selector {
+		m.Selector = append(m.Selector, &pb.Term{Namespace: t.Namespace, Kind: kindName(t.Kind), Name: t.Name, Exact: t.Exact})
+	}
+	for _, a := range c.Audience {
+		m.Audience = append(m.Audience, f.book.name(a))
+	}
+	return m
+}
+
+// Verify compares every imported channel with what its home says of it at the same position: the digest that the home
+// signed, the digest that is kept here, and that of the records that are here.
+func (f *Federation) Verify(ctx context.Context, timeout time.Duration) (*pb.VerifyResponse, error) {
+	if timeout <= 0 {
+		timeout = callTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	out := &pb.VerifyResponse{Equal: true}
+	known, _ := f.book.list()
+	for _, p := range known {
+		results := f.verifyPeer(ctx, p)
+		for _, r := range results {
+			out.Equal = out.Equal && r.GetEqual()
+		}
+		out.Results = append(out.Results, results...)
+	}
+	return out, nil
+}
+
+func (f *Federation) verifyPeer(ctx context.Context, p *peer) []*pb.VerifyResult {
+	fail := func(problem string) []*pb.VerifyResult {
+		return []*pb.VerifyResult{{Region: p.doc.GetName(), Problem: problem}}
+	}
+	body, err := f.ask(ctx, p.id, callOffers)
+	if err != nil {
+		return fail("the region was not reached: " + err.Error())
+	}
+	offers, err := decodeOffers(body)
+	if err != nil {
+		return fail(err.Error())
+	}
+	var results []*pb.VerifyResult
+	for i := range offers {
+		head, err := record.DecodeFeedHead(offers[i].head)
+		doc, err2 := record.DecodeChannelDocument(offers[i].document)
+		if err != nil || err2 != nil || head.Region != p.id || !f.book.verify(p.id, head.Signed(), head.Signature) {
+			continue // of another region, which is asked itself
+		}
+		results = append(results, f.verifyChannel(ctx, p, &head, &doc.Channel))
+	}
+	if len(results) == 0 {
+		return fail("the region offers no channel to this one")
+	}
+	return results
+}
+
+func (f *Federation) verifyChannel(ctx context.Context, p *peer, head *record.FeedHead, doc *record.Channel) *pb.VerifyResult {
+	out := &pb.VerifyResult{Region: p.doc.GetName(), Channel: doc.ID, Class: className(doc.Class), Sequence: head.Position.Sequence}
+	for {
+		changed := f.cfg.Store.Changed()
+		done := false
+		err := f.pinned(func(r state.Reader) (err error) {
+			done, err = f.compareChannel(r, p, head, out)
+			return err
+		})
+		if err != nil {
+			out.Problem = err.Error()
+			return out
+		}
+		if done {
+			return out
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			out.Problem = "it did not reach the position of its home in time"
+			return out
+		}
+	}
+}
+
+// compareChannel compares a channel with its home's head; false: it is not there yet.
+func (f *Federation) compareChannel(r state.Reader, p *peer, head *record.FeedHead, out *pb.VerifyResult) (bool, error) {
+	s, _, err := state.FeedStateOf(r, p.alias, head.Channel)
+	if err != nil {
+		return false, err
+	}
+	if head.Position.After(s.Position) {
+		return false, nil
+	}
+	if _, resync, err := state.ReadResync(r, p.alias, head.Channel); err != nil || resync {
+		return false, err
+	}
+	digest, known, err := state.FeedDigestAt(r, p.alias, head.Channel, &s, head.Position)
+	if err != nil {
+		return false, err
+	}
+	content, records, err := contentDigest(r, p.alias, head.Channel)
+	if err != nil {
+		return false, err
+	}
+	out.Records, out.Digest = records, hex.EncodeToString(content[:])
+	switch {
+	case !known:
+		out.Problem = "it moved on while it was compared; run it again"
+	case digest != head.Digest:
+		out.Problem = "its digest is not the one that its home signed"
+	case content != s.Digest || records != s.Records:
+		out.Problem = "its records are not those of its digest"
+	default:
+		out.Equal = true
+	}
+	return true, nil
+}
+
+// contentDigest adds up the records of a channel themselves.
+func contentDigest(r state.Reader, alias, channel uint32) (sum record.Digest, records uint64, err error) {
+	for from := []byte(nil); ; {
+		items, next, err := state.FeedContent(r, alias, channel, from, 1<<20)
+		if err != nil {
+			return sum, 0, err
+		}
+		for i := range items {
+			sum.Add(record.Element(items[i].Key, items[i].Entry))
+		}
+		records += uint64(len(items))
+		if from = next; next == nil {
+			return sum, records, nil
+		}
+	}
+}
+
+// Quarantine lists imported records that are kept and not shown.
+func (f *Federation) Quarantine(limit int) (*pb.ListQuarantineResponse, error) {
+	if limit <= 0 {
+		limit = 100
+	}
+	out := &pb.ListQuarantineResponse{}
+	known, _ := f.book.list()
+	err := f.pinned(func(r state.Reader) error {
+		for _, p := range known {
+			err := state.EachFeedState(r, p.alias, func(channel uint32, s *record.FeedState) error {
+				if out.Total += s.Quarantined; s.Quarantined == 0 || len(out.Records) >= limit {
+					return nil
+				}
+				return state.EachQuarantined(r, p.alias, channel, func(k *record.FeedKey, row *record.Imported) bool {
+					out.Records = append(out.Records, &pb.QuarantinedRecord{
+						Region: p.doc.GetName(), Channel: channel, Namespace: k.Namespace, Kind: kindName(k.Kind), Name: k.Name,
+						Reason: quarantineName(row.Quarantine), Sequence: row.Sequence,
+					})
+					return len(out.Records) < limit
+				})
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func quarantineName(q record.Quarantine) string {
+	switch q {
+	case record.QuarantineCollision:
+		return "collision"
+	case record.QuarantineNotHome:
+		return "not-home"
+	default:
+		return "malformed"
+	}
+}
+
+// region gives the id of a region that is named by name, alias or id; this one too.
+func (f *Federation) RegionID(name string) ([16]byte, error) { return f.book.named(name) }
+
+// Name gives the name of a region.
+func (f *Federation) Name(region [16]byte) string { return f.book.name(region) }
+
+var errNoPeer = fault.New(fault.Invalid, "that is this region itself; name another one")
