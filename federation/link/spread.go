@@ -13,7 +13,14 @@ const (
 
 // spread decides how many connections a link has while a backlog is fetched. QUIC's congestion control halves its
 // window at a loss, so that on a path that loses packets a connection carries much less than its flow-control window;
-// then more connections carry more (measured: docs/adr). It climbs while that holds. It has no clock of its own.
+// then more connections carry more. Measured with a round trip of 100 ms, in KiB/s over 1, 2 and 4 connections:
+//
+//	no loss  16,292  32,400  65,000
+//	0.01 %    2,830   6,028  10,216
+//	0.1 %       694   1,381   2,790
+//	1 %         199     406     800
+//
+// It climbs while another connection gains something. It has no clock of its own.
 type spread struct {
 	window int // of flow control, for one connection
 	want   int
