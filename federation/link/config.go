@@ -57,6 +57,9 @@ type Config struct {
 	// Accept serves a connection that a peer opened, until it returns; the connection is closed with its error. Its
 	// context ends with the connection. Nil refuses every peer.
 	Accept func(ctx context.Context, c *Conn) error
+	// ResetKey, when it is the same after a crash, lets peers that send notice at once that their connections are gone,
+	// where they would have waited for Limits.Idle. It must be secret; zero makes a new one.
+	ResetKey [32]byte
 	// Level is the feature level of this end.
 	Level  uint32
 	Limits Limits

@@ -50,8 +50,10 @@ func New(cfg Config, socket net.PacketConn) (*Endpoint, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "no metrics of the link")
 	}
-	var reset quic.StatelessResetKey
-	_, _ = rand.Read(reset[:]) // never fails
+	reset := quic.StatelessResetKey(cfg.ResetKey)
+	if cfg.ResetKey == [32]byte{} {
+		_, _ = rand.Read(reset[:]) // never fails
+	}
 	e.transport = &quic.Transport{
 		Conn: socket, StatelessResetKey: &reset, VerifySourceAddress: e.gate.suspect,
 	}
@@ -60,6 +62,17 @@ func New(cfg Config, socket net.PacketConn) (*Endpoint, error) {
 
 // Addr is the address of the port.
 func (e *Endpoint) Addr() net.Addr { return e.socket.LocalAddr() }
+
+// Conns lists the connections that are open now, of both directions, in no order.
+func (e *Endpoint) Conns() []*Conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	open := make([]*Conn, 0, len(e.conns))
+	for c := range e.conns {
+		open = append(open, c)
+	}
+	return open
+}
 
 // Ready is closed when peers can connect and Dial works.
 func (e *Endpoint) Ready() <-chan struct{} { return e.ready }
@@ -150,13 +163,9 @@ func (e *Endpoint) enter() bool {
 func (e *Endpoint) shut() {
 	e.mu.Lock()
 	e.ended = true
-	e.endLife()
-	open := make([]*Conn, 0, len(e.conns))
-	for c := range e.conns {
-		open = append(open, c)
-	}
 	e.mu.Unlock()
-	for _, c := range open {
+	e.endLife()
+	for _, c := range e.Conns() {
 		c.Close(fault.New(fault.Unavailable, "the server is stopping"))
 	}
 }
@@ -273,11 +282,12 @@ func (e *Endpoint) dial(ctx context.Context, region [16]byte, address string, ex
 // dialFault says which address failed, and keeps the kind. A peer that stayed silent is unavailable: what the
 // caller's context says of it is only how long was waited.
 func dialFault(address string, err error) error {
-	f := asFault(err)
+	f := *asFault(err)
+	f.Message = address + ": " + f.Message
 	if f.Kind == fault.Deadline {
-		return fault.Wrap(fault.Unavailable, err, "%s does not answer", address)
+		f.Kind, f.Message = fault.Unavailable, address+" does not answer"
 	}
-	return fault.Wrap(f.Kind, err, "%s: %s", address, f.Message).WithHint("%s", f.Hint)
+	return &f
 }
 
 func resolve(ctx context.Context, address string) (net.Addr, error) {

@@ -69,13 +69,13 @@ func applicationFault(err *quic.ApplicationError) *fault.Error {
 	if k := int64(err.ErrorCode) - codeBase; k >= 0 && k < int64(len(fault.Kinds())) {
 		kind = fault.Kind(k)
 	}
-	switch {
+	switch { // the message is the cause's whole text
 	case err.ErrorMessage == "":
-		return fault.Wrap(kind, err, "the connection was closed")
+		return fault.New(kind, "the connection was closed")
 	case err.Remote:
-		return fault.Wrap(kind, err, "the peer says: %s", err.ErrorMessage)
+		return fault.New(kind, "the peer says: %s", err.ErrorMessage)
 	default:
-		return fault.Wrap(kind, err, "%s", err.ErrorMessage)
+		return fault.New(kind, "%s", err.ErrorMessage)
 	}
 }
 

@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/quic-go/quic-go/testutils/simnet"
 
 	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
@@ -181,7 +184,7 @@ func TestListener_Load(t *testing.T) {
 		e, to := w.add(server)
 		defer w.run()()
 		refused := 0
-		for range 40 {
+		for range 120 {
 			c, err := from.Dial(within(t, 5*time.Second), east, to)
 			if err == nil {
 				c.Close(nil)
@@ -191,12 +194,61 @@ func TestListener_Load(t *testing.T) {
 				t.Errorf("refused by %v", err)
 			}
 		}
-		if refused == 0 || refused == 40 || e.metrics.refused[fault.Busy].Load() == 0 {
-			t.Errorf("%d of 40 attempts at once were refused", refused)
+		if refused == 0 || refused == 120 || e.metrics.refused[fault.Busy].Load() == 0 {
+			t.Errorf("%d of 120 attempts at once were refused", refused)
 		}
 		time.Sleep(10 * time.Second)
 		if _, err := from.Dial(within(t, 5*time.Second), east, to); err != nil {
 			t.Errorf("after the burst: %v", err)
+		}
+	})
+}
+
+// TestListener_Crash restarts a server without a farewell: with the same key its peers notice before the idle time.
+func TestListener_Crash(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		server := w.config(east, time.Hour)
+		server.ResetKey = [32]byte{1, 2, 3}
+		from, _ := w.add(w.config(west, time.Hour))
+		socket, to := w.socket()
+		first, err := New(server, socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.run()()
+		stop := runEndpoint(t, first)
+		c, err := from.Dial(within(t, 5*time.Second), east, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, err := c.Open(within(t, time.Second), ClassConfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.weather.set(func(w *weather) { w.black = true })
+		stop()
+		rest := &simnet.Simnet{Router: w.weather}
+		second, err := New(server, rest.NewEndpoint(socket.LocalAddr().(*net.UDPAddr), simnet.NodeBiDiLinkSettings{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := rest.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer rest.Close()
+		defer runEndpoint(t, second)()
+		w.weather.set(func(w *weather) { w.black = false })
+		began := time.Now()
+		for c.Err() == nil { // what answers must be longer than a sign of life
+			if err := stream.Send(context.Background(), Message{Body: noise(100)}); err != nil {
+				break
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		<-c.Done()
+		if took := time.Since(began); took > 4*time.Second || !fault.Is(c.Err(), fault.Unavailable) {
+			t.Errorf("the restart was noticed after %v: %v", took, c.Err())
 		}
 	})
 }

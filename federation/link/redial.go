@@ -21,7 +21,7 @@ type LinkConfig struct {
 	// long as they carry more than fewer did. Its context ends with its connection; nil allows none.
 	Extra func(ctx context.Context, c *Conn) error
 
-	DialTimeout time.Duration // 3 s
+	DialTimeout time.Duration // 5 s: some round trips of a far region, and a lost packet
 	BackoffMin  time.Duration // between rounds of attempts, doubled each time; 250 ms
 	BackoffMax  time.Duration // 5 s
 	RefusedWait time.Duration // between attempts while the peer refuses; 30 s
@@ -33,7 +33,7 @@ type LinkConfig struct {
 }
 
 func (c *LinkConfig) fill() error {
-	orDefault(&c.DialTimeout, 3*time.Second)
+	orDefault(&c.DialTimeout, 5*time.Second)
 	orDefault(&c.BackoffMin, 250*time.Millisecond)
 	orDefault(&c.BackoffMax, 5*time.Second)
 	orDefault(&c.RefusedWait, 30*time.Second)

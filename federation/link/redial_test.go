@@ -74,12 +74,12 @@ func TestLink_BlackHole(t *testing.T) {
 		took := k.reach(Connecting, 13*time.Second)
 		t.Logf("a black hole was noticed after %v", took)
 		time.Sleep(time.Minute)
-		if s := k.link.Status(); s.Attempts < 6 || s.Attempts > 30 || !fault.Is(s.Err, fault.Unavailable) || s.Address != "" {
+		if s := k.link.Status(); s.Attempts < 5 || s.Attempts > 20 || !fault.Is(s.Err, fault.Unavailable) || s.Address != "" {
 			t.Errorf("after a minute in the dark: %+v", s)
 		}
 		k.weather.set(func(w *weather) { w.black = false })
-		// At worst an attempt had just begun (3 s) and the longest pause follows (5 s).
-		t.Logf("connected %v after the path healed", k.reach(Up, 9*time.Second))
+		// At worst an attempt had just begun (5 s) and the longest pause follows (5 s).
+		t.Logf("connected %v after the path healed", k.reach(Up, 11*time.Second))
 		if s := k.link.Status(); s.Attempts != 0 || s.Err == nil {
 			t.Errorf("after healing: %+v", s)
 		}

@@ -147,7 +147,8 @@ func (s *Stream) broken(err error) error {
 	return s.conn.why(err)
 }
 
-// Close ends the stream: what was queued is still sent, nothing more is received.
+// Close ends the stream: nothing more is received, and what was queued is still sent, for which a peer that does not
+// receive can take as long as the connection lives; Reset does not wait.
 func (s *Stream) Close() {
 	s.end(func() {
 		s.queue.close()
