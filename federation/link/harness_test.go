@@ -43,6 +43,12 @@ func (w *weather) SendPacket(p simnet.Packet) error {
 	}
 }
 
+func (w *weather) lostCount() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lost
+}
+
 func (w *weather) set(change func(*weather)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

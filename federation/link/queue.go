@@ -7,8 +7,8 @@ import (
 	"supercluster/internal/fault"
 )
 
-// keepBuffer is the largest buffer that a stream keeps when nothing is queued.
-const keepBuffer = 256 << 10
+// keepBuffer is the largest buffer that a stream keeps when nothing is queued; it has two.
+const keepBuffer = 64 << 10
 
 // writeStep is what is written at once: room is given back in such steps.
 const writeStep = 128 << 10

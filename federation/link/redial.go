@@ -57,6 +57,7 @@ type Link struct {
 	end *Endpoint
 	cfg LinkConfig
 	log *slog.Logger
+	now chan struct{} // ends a pause
 
 	mu       sync.Mutex
 	status   Status
@@ -77,7 +78,7 @@ func (e *Endpoint) NewLink(cfg LinkConfig) (*Link, error) {
 		return nil, fault.New(fault.Invalid, "a region has no link to itself")
 	}
 	return &Link{
-		end: e, cfg: cfg, log: e.cfg.Log, dog: watchdog{patience: cfg.Stall},
+		end: e, cfg: cfg, log: e.cfg.Log, dog: watchdog{patience: cfg.Stall}, now: make(chan struct{}, 1),
 		status: Status{Region: cfg.Region, State: Connecting},
 	}, nil
 }
@@ -100,18 +101,27 @@ func (l *Link) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		pause := l.cfg.Jitter()/2*float64(backoff) + float64(backoff)/2
+		pause := backoff
 		if backoff = min(2*backoff, l.cfg.BackoffMax); l.failed(err) {
-			pause = (l.cfg.Jitter()/2 + 0.5) * float64(l.cfg.RefusedWait)
+			pause = l.cfg.RefusedWait
 		}
-		timer := time.NewTimer(time.Duration(pause))
+		timer := time.NewTimer(time.Duration((1 + l.cfg.Jitter()) / 2 * float64(pause)))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
+		case <-l.now:
 		}
 		timer.Stop()
 	}
 	return nil
+}
+
+// Retry ends the pause before the next attempt, if there is one: something changed that may have been in the way.
+func (l *Link) Retry() {
+	select {
+	case l.now <- struct{}{}:
+	default:
+	}
 }
 
 // round tries every address once, beginning with the one that worked last. It answers with the error that says most:

@@ -186,6 +186,22 @@ func TestLink_Refused(t *testing.T) {
 	})
 }
 
+func TestLink_Retry(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var address atomic.Pointer[string]
+		wrong, right := "1.0.0.2", "1.0.0.2:9000"
+		address.Store(&wrong)
+		k := keep(t, func(_ *world, _ *Config, cfg *LinkConfig) {
+			cfg.Addresses = func() []string { return []string{*address.Load()} }
+		})
+		defer k.stop()
+		k.reach(Refused, time.Second)
+		address.Store(&right)
+		k.link.Retry()
+		k.reach(Up, time.Second)
+	})
+}
+
 func TestLink_AddressesInTurn(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		k := keep(t, func(_ *world, _ *Config, cfg *LinkConfig) {
@@ -238,14 +254,14 @@ func TestLink_Extra(t *testing.T) {
 				}
 			}
 		}
-		k := keep(t, func(_ *world, server *Config, cfg *LinkConfig) {
+		k := keep(t, func(w *world, server *Config, cfg *LinkConfig) {
+			w.weather.loss = 0.01
 			server.Accept = serve
 			cfg.Handler, cfg.Extra = pump, pump
 		})
 		defer k.stop()
-		k.reach(Up, time.Second)
-		k.weather.set(func(w *weather) { w.loss = 0.01 })
-		time.Sleep(10 * time.Second)
+		k.reach(Up, 5*time.Second)
+		time.Sleep(5 * time.Second)
 		if n := k.link.Status().Stats.Connections; n != 1 {
 			t.Errorf("%d connections without a backlog", n)
 		}

@@ -280,8 +280,8 @@ func TestStream_Weather(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if s := a.Stats(); s.Lost == 0 || s.PayloadOut == 0 || s.RTT < 40*time.Millisecond || w.weather.lost == 0 {
-			t.Errorf("figures of a lossy path: %+v, lost %d", s, w.weather.lost)
+		if s := a.Stats(); s.Lost == 0 || s.PayloadOut == 0 || s.RTT < 40*time.Millisecond || w.weather.lostCount() == 0 {
+			t.Errorf("figures of a lossy path: %+v, lost %d", s, w.weather.lostCount())
 		}
 	})
 }
