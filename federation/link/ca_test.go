@@ -58,8 +58,10 @@ func (a *authority) issue(t testing.TB, id PeerID, valid time.Duration) tls.Cert
 	if err != nil {
 		t.Fatal(err)
 	}
-	uri := &url.URL{Scheme: "spiffe", Host: "supercluster.internal",
-		Path: "/region/" + hex.EncodeToString(id.Region[:]) + "/server/" + id.Server}
+	uri := &url.URL{
+		Scheme: "spiffe", Host: "supercluster.internal",
+		Path: "/region/" + hex.EncodeToString(id.Region[:]) + "/server/" + id.Server,
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(valid),
 		KeyUsage: x509.KeyUsageDigitalSignature, URIs: []*url.URL{uri},

@@ -119,6 +119,13 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	return errors.Join(err, ignoreClosed(e.transport.Close()))
 }
 
+// Close closes the port of an endpoint that was never run.
+func (e *Endpoint) Close() {
+	e.shut()
+	e.codec.close()
+	e.socket.Close()
+}
+
 func ignoreClosed(err error) error {
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, quic.ErrTransportClosed) {
 		return nil

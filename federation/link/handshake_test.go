@@ -253,6 +253,27 @@ func TestListener_Crash(t *testing.T) {
 	})
 }
 
+func TestEndpoint_NeverRun(t *testing.T) {
+	w := newWorld(t, 0)
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(w.config(west, time.Hour), socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Dial(canceled(), east, e.Addr().String()); !fault.Is(err, fault.Canceled) {
+		t.Errorf("Dial: %v", err)
+	}
+	e.Close()
+	again, err := net.ListenPacket("udp", socket.LocalAddr().String())
+	if err != nil {
+		t.Fatalf("the port is still taken: %v", err)
+	}
+	again.Close()
+}
+
 func TestConfig_Refused(t *testing.T) {
 	w := newWorld(t, 0)
 	for name, change := range map[string]func(*Config){

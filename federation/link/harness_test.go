@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"crypto/tls"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -190,8 +189,4 @@ func open(t testing.TB, from, to *Conn, class Class) (near, far *Stream) {
 		t.Fatalf("class %s arrived as %s", class, far.Class())
 	}
 	return near, far
-}
-
-func testLog(t testing.TB) *slog.Logger {
-	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

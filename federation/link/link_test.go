@@ -26,8 +26,11 @@ func TestConn_Messages(t *testing.T) {
 			large[i] = byte(rand.Uint32())
 		}
 		sent := []Message{
-			{Type: 1}, {Type: 2, Body: []byte("small")}, {Type: 3, Body: bytes.Repeat([]byte("compressible "), 100_000)},
-			{Type: 4, Body: large}, {Type: 255, Body: make([]byte, 8<<20)},
+			{Type: 1},
+			{Type: 2, Body: []byte("small")},
+			{Type: 3, Body: bytes.Repeat([]byte("compressible "), 100_000)},
+			{Type: 4, Body: large},
+			{Type: 255, Body: make([]byte, 8<<20)},
 		}
 		go func() {
 			for _, m := range sent {

@@ -266,15 +266,15 @@ func TestLink_Extra(t *testing.T) {
 			t.Errorf("%d connections without a backlog", n)
 		}
 		before := k.link.Status().Stats.PayloadIn
-		time.Sleep(10 * time.Second)
+		time.Sleep(5 * time.Second)
 		alone := k.link.Status().Stats.PayloadIn - before
 		k.link.Backlog(true)
-		time.Sleep(20 * time.Second)
+		time.Sleep(14 * time.Second)
 		n := k.link.Status().Stats.Connections
 		before = k.link.Status().Stats.PayloadIn
-		time.Sleep(10 * time.Second)
+		time.Sleep(5 * time.Second)
 		many := k.link.Status().Stats.PayloadIn - before
-		t.Logf("1 %% loss, RTT 40 ms: %d bytes in 10 s over one connection, %d over %d", alone, many, n)
+		t.Logf("1 %% loss, RTT 40 ms: %d bytes in 5 s over one connection, %d over %d", alone, many, n)
 		if n < 3 || n > maxConnections || int(extras.Load()) < n-1 || many < 2*alone {
 			t.Errorf("%d connections, %d extra accepted, %d and %d bytes", n, extras.Load(), alone, many)
 		}

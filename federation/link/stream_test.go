@@ -30,7 +30,7 @@ func TestStream_FloodBothWays(t *testing.T) {
 		defer end()
 		near, far := open(t, a, b, ClassConfig)
 		body := noise(200 << 10)
-		const count = 100
+		const count = 60
 		var all sync.WaitGroup
 		for _, s := range []*Stream{near, far} {
 			all.Go(func() {
@@ -70,7 +70,7 @@ func TestStream_SlowReceiver(t *testing.T) {
 		body := noise(64 << 10)
 		for range streams - 1 {
 			near, far := open(t, a, b, ClassConfig)
-			for range 100 { // read: the window of the stream grows to its limit
+			for range 60 { // read: the window of the stream grows to its limit
 				if err := near.Send(within(t, time.Minute), Message{Body: body}); err != nil {
 					t.Fatal(err)
 				}
