@@ -1,0 +1,83 @@
+package link
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// widen opens and closes extra connections as spread wants, until ctx ends.
+func (l *Link) widen(ctx context.Context, address string) {
+	var users sync.WaitGroup
+	defer users.Wait()
+	defer l.narrow(0)
+	s := spread{window: l.end.cfg.Limits.StreamWindow}
+	before := l.Status().Stats
+	tick := time.NewTicker(spreadEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.forgetEnded()
+		now := l.Status().Stats
+		moved := max(grown(now.WireIn, before.WireIn), grown(now.WireOut, before.WireOut))
+		before = now
+		l.mu.Lock()
+		backlog := l.backlog
+		l.mu.Unlock()
+		want := s.step(time.Now(), backlog, moved/spreadEvery.Seconds(), now.RTT)
+		l.narrow(want - 1)
+		if now.Connections < want {
+			l.grow(ctx, address, &users)
+		}
+	}
+}
+
+// grown is what a counter gained; it is smaller than before when a connection ended.
+func grown(now, before uint64) float64 { return float64(now - min(now, before)) }
+
+// grow adds one connection and its user. What fails is tried again at the next step.
+func (l *Link) grow(ctx context.Context, address string, users *sync.WaitGroup) {
+	dialing, cancel := context.WithTimeout(ctx, l.cfg.DialTimeout)
+	defer cancel()
+	c, err := l.end.dial(dialing, l.cfg.Region, address, true)
+	if err != nil {
+		l.log.Debug("no extra connection to a region", "error", err)
+		return
+	}
+	l.mu.Lock()
+	l.extras = append(l.extras, c)
+	l.mu.Unlock()
+	users.Go(func() {
+		using, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stop := context.AfterFunc(c.raw.Context(), cancel)
+		defer stop()
+		c.Close(l.cfg.Extra(using, c))
+	})
+}
+
+// narrow closes all but n extra connections, the newest first. Streams on them end.
+func (l *Link) narrow(n int) {
+	l.mu.Lock()
+	var surplus []*Conn
+	if len(l.extras) > n {
+		surplus = slices.Clone(l.extras[n:])
+		l.extras = l.extras[:n]
+	}
+	l.mu.Unlock()
+	for _, c := range surplus {
+		c.Close(nil)
+	}
+}
+
+// forgetEnded drops extra connections that broke.
+func (l *Link) forgetEnded() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.extras = slices.DeleteFunc(l.extras, func(c *Conn) bool { return c.Err() != nil })
+}
