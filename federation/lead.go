@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -130,6 +131,9 @@ func (f *Federation) duty(ctx context.Context) error {
 	if err := f.makeChannels(ctx); err != nil {
 		return err
 	}
+	if err := f.adopt(ctx, peers); err != nil {
+		return err
+	}
 	if err := f.heal(ctx); err != nil {
 		return err
 	}
@@ -160,6 +164,38 @@ func (f *Federation) makeChannels(ctx context.Context) error {
 			doc.Projection = record.ProjectionSummary
 		}
 		if _, err := f.propose(ctx, record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: doc}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt takes over what peers say of themselves in their feeds, such as a new name, into what this region shows of them.
+func (f *Federation) adopt(ctx context.Context, peers []*peer) error {
+	for _, p := range peers {
+		var newer []byte
+		if err := f.pinned(func(r state.Reader) error {
+			k := record.Key{Shard: record.ShardSystem, Kind: record.KindRegion, Scope: p.alias, Name: p.doc.GetId()}
+			theirs, found, err := state.Get(r, k, 0)
+			if err != nil || !found {
+				return err
+			}
+			k.Scope = record.ScopeRegion
+			ours, _, err := state.Get(r, k, 0)
+			if !bytes.Equal(ours.Value, theirs.Value) {
+				newer = theirs.Value
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+		if newer == nil {
+			continue
+		}
+		op := record.Op{Type: record.OpPeer, Peer: &record.Peer{
+			RegionID: p.id, Value: newer, Writer: record.Writer{Actor: "federation", Message: "as the region describes itself"},
+		}}
+		if _, err := f.propose(ctx, op); err != nil {
 			return err
 		}
 	}

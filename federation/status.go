@@ -103,17 +103,12 @@ func (f *Federation) Links() *pb.ListLinksResponse {
 func (f *Federation) linkMessage(p *peer, s link.Status) *pb.Link {
 	m := &pb.Link{
 		Region: p.doc.GetName(), RegionId: hex.EncodeToString(p.id[:]), State: s.State.String(), Since: timestamppb.New(s.Since),
-		Attempts: s.Attempts, Stalls: s.Stalls, Connections: uint32(s.Connections),
+		Attempts: uint64(s.Attempts), Stalls: uint64(s.Stalls), Connections: uint32(s.Stats.Connections), Address: s.Address,
 	}
 	if s.Err != nil {
 		m.LastError = s.Err.Error()
 	}
-	if c := s.Peer; c != nil {
-		m.Server, m.Protocol, m.FeatureLevel = c.Server, uint32(c.Version), c.Level
-		if c.Address != nil {
-			m.Address = c.Address.String()
-		}
-	}
+	m.Server, m.Protocol, m.FeatureLevel = s.Peer.Server, uint32(s.Peer.Version), s.Peer.Level
 	m.RoundTrip, m.BytesIn, m.BytesOut = durationpb.New(s.Stats.RTT), s.Stats.WireIn, s.Stats.WireOut
 	return m
 }

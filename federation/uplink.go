@@ -92,6 +92,13 @@ func (u *uplink) up(calls *caller, conn *link.Conn) {
 	u.calls, u.conn = calls, conn
 }
 
+// ended reports whether the connection is gone.
+func (u *uplink) ended() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.conn == nil || u.conn.Err() != nil
+}
+
 // call asks the peer; it fails at once when no connection is up.
 func (u *uplink) call(ctx context.Context, method uint8, payload []byte) ([]byte, error) {
 	u.mu.Lock()
@@ -294,7 +301,7 @@ func (p *puller) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if kind := fault.KindOf(err); kind == fault.Corrupt || p.in.stream.Err() != nil {
+		if kind := fault.KindOf(err); kind == fault.Corrupt || p.u.ended() {
 			return err
 		}
 		p.f.metrics.repulled(err)

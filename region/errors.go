@@ -37,6 +37,10 @@ func statusFault(op *record.Op, result *record.Result) error {
 		kind, text = fault.Exhausted, "a quota is used up"
 	case record.StatusDenied:
 		kind, text = fault.Denied, "the record is reserved, or belongs to another region"
+	case record.StatusNotHome:
+		kind, text = fault.NotHome, "another region is the home of the record"
+	case record.StatusFenced:
+		kind, text = fault.Unavailable, "the region is fenced"
 	}
 	if result.Detail != "" {
 		text = result.Detail
@@ -44,10 +48,10 @@ func statusFault(op *record.Op, result *record.Result) error {
 	return fault.New(kind, "%s", text).WithRevision(result.Revision)
 }
 
-// staleKind: a stale tick or claim lost a race, which is ordinary. A stale write belongs to a group that the state has
+// staleKind: a stale tick, claim or operation of federation lost a race, which is ordinary. A stale write belongs to a group that the state has
 // forgotten, or to an earlier start of this node: whether a copy of it ran before is not known.
 func staleKind(op *record.Op) fault.Kind {
-	if op.Type == record.OpClaim || op.Type == record.OpTick {
+	if op.Type == record.OpClaim || op.Type == record.OpTick || op.Type >= record.OpPeer {
 		return fault.Conflict
 	}
 	return fault.OutcomeUnknown

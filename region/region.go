@@ -44,6 +44,8 @@ type Config struct {
 	// GRPC and HTTP are the addresses other programs reach; they go into the node's record.
 	GRPC string
 	HTTP string
+	// Federation is the address that other regions reach; empty when this node does not exchange with any.
+	Federation string
 	// ServerTLS and ClientTLS are used together, or both nil for plain TCP.
 	ServerTLS *tls.Config
 	ClientTLS *tls.Config

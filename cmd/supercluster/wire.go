@@ -12,7 +12,9 @@ import (
 	"github.com/lni/dragonboat/v4"
 
 	"supercluster/api/server"
+	"supercluster/federation"
 	"supercluster/federation/dns"
+	"supercluster/federation/link"
 	"supercluster/health"
 	"supercluster/internal/config"
 	"supercluster/internal/fault"
@@ -38,6 +40,8 @@ type start struct {
 	logs      io.Writer
 	// ready is called once everything serves.
 	ready func()
+	// shape decides the fate of datagrams between regions; only dev has one.
+	shape link.Shape
 }
 
 // process is the parts of one server, made and wired, not running.
@@ -47,6 +51,10 @@ type process struct {
 	listeners listeners
 	tlsFiles  *tlsfiles.Identity // nil without TLS
 	identity  *ca.Identity       // nil without one
+	// Of the exchange with other regions; nil without an identity.
+	issuer     *ca.Issuer
+	trust      *ca.Trust
+	federation *federation.Federation
 
 	region *region.Region
 	live   *live.Runner
@@ -71,7 +79,7 @@ func serve(ctx context.Context, s start) error {
 
 // parts lists everything that runs, once, in start order. They stop in the reverse order.
 func (p *process) parts() []lifecycle.Part {
-	return []lifecycle.Part{
+	parts := []lifecycle.Part{
 		{Name: "telemetry", Run: p.telemetry.Run},
 		{Name: "admin", Run: func(ctx context.Context) error { return serveAdmin(ctx, p.listeners.admin) }},
 		{Name: "probe", Run: func(ctx context.Context) error { return serveProbe(ctx, p.listeners.probe) }},
@@ -83,6 +91,12 @@ func (p *process) parts() []lifecycle.Part {
 		{Name: "xds", Run: p.xds.Run},
 		{Name: "api", Run: p.runAPI, Ready: p.serving},
 	}
+	if p.federation != nil {
+		parts = append(parts,
+			lifecycle.Part{Name: "certificates", Run: p.issuer.Run},
+			lifecycle.Part{Name: "federation", Run: p.federation.Run})
+	}
+	return parts
 }
 
 func (p *process) runAPI(ctx context.Context) error {
@@ -141,7 +155,8 @@ func (p *process) makeParts() error {
 	p.region, err = region.New(region.Config{
 		Region: c.Region, ID: p.regionID(), Node: c.Node, Members: c.Members, DataDir: c.DataDir, Listener: p.listeners.raft,
 		GRPC: advertised(c.Advertise.GRPC, c.Listen.GRPC), HTTP: advertised(c.Advertise.HTTP, c.Listen.HTTP),
-		ServerTLS: p.serverTLS(), ClientTLS: p.clientTLS(), Bootstrap: p.bootstrap, Dev: p.dev,
+		Federation: p.federationAddress(),
+		ServerTLS:  p.serverTLS(), ClientTLS: p.clientTLS(), Bootstrap: p.bootstrap, Dev: p.dev,
 		Log: t.Log().With("part", "region"), Meter: t.Meter("region"),
 	})
 	if err != nil {
@@ -165,6 +180,9 @@ func (p *process) makeParts() error {
 	})
 	if err := p.dns.Listen(); err != nil {
 		return portFault(err, "listen.dns", "--dns", c.Listen.DNS)
+	}
+	if err := p.makeFederation(); err != nil {
+		return err
 	}
 	p.region.Handle(methodHeartbeats, p.health.HandleHeartbeat)
 	p.region.Handle(server.MethodProxies, p.handleProxies)

@@ -57,6 +57,10 @@ type Config struct {
 	// Accept serves a connection that a peer opened, until it returns; the connection is closed with its error. Its
 	// context ends with the connection. Nil refuses every peer.
 	Accept func(ctx context.Context, c *Conn) error
+	// Join serves a connection of a region that is not trusted yet, opened by DialJoin, with JoinTLS, which has this
+	// server's certificate. Nobody has verified the other one. Nil takes none.
+	Join    func(ctx context.Context, c *Conn) error
+	JoinTLS *tls.Config
 	// ResetKey, when it is the same after a crash, lets peers that send notice at once that their connections are gone,
 	// where they would have waited for Limits.Idle. It must be secret; zero makes a new one.
 	ResetKey [32]byte

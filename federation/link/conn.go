@@ -21,6 +21,8 @@ type Conn struct {
 	terms  terms
 	dialed bool
 	extra  bool
+	// joining: the first contact with a region, whose certificate nobody verified.
+	joining bool
 
 	streams chan *Stream // opened by the peer, their class known
 	group   sync.WaitGroup

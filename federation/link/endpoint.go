@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -107,7 +108,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		}
 		return settings, nil
 	}
-	listener, err := e.transport.Listen(harden(e.cfg.Server), settings)
+	listener, err := e.transport.Listen(e.listening(), settings)
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "the federation port can not be used")
 	}
@@ -193,7 +194,11 @@ func (e *Endpoint) serve(ctx context.Context, raw *quic.Conn) {
 	e.metrics.connected(inward)
 	handler, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(raw.Context(), cancel)
-	err = e.cfg.Accept(handler, c)
+	if c.joining {
+		err = e.cfg.Join(handler, c)
+	} else {
+		err = e.cfg.Accept(handler, c)
+	}
 	stop()
 	cancel()
 	c.Close(err)
@@ -217,9 +222,16 @@ func (e *Endpoint) track(c *Conn) error {
 	case !c.dialed && e.cfg.Accept == nil:
 		return fault.New(fault.Denied, "this server takes no connections of peers")
 	}
+	if c.joining && !c.dialed {
+		if err := e.admitJoin(); err != nil {
+			return err
+		}
+		e.conns[c] = struct{}{}
+		return nil
+	}
 	same := 0
 	for other := range e.conns {
-		if !other.dialed && other.peer.Region == c.peer.Region {
+		if !other.dialed && !other.joining && other.peer.Region == c.peer.Region {
 			same++
 		}
 	}
@@ -244,16 +256,21 @@ func (e *Endpoint) Dial(ctx context.Context, region [16]byte, address string) (*
 }
 
 func (e *Endpoint) dial(ctx context.Context, region [16]byte, address string, extra bool) (*Conn, error) {
+	client, err := e.cfg.Client(region)
+	if err != nil {
+		return nil, err
+	}
+	return e.dialWith(ctx, region, address, harden(client), func(c *Conn) { c.extra = extra })
+}
+
+// dialWith dials with a configuration of TLS that is ready for use.
+func (e *Endpoint) dialWith(ctx context.Context, region [16]byte, address string, client *tls.Config, mark func(*Conn)) (*Conn, error) {
 	select {
 	case <-e.ready:
 	case <-ctx.Done():
 		return nil, fault.Wrap(fault.KindOf(ctx.Err()), ctx.Err(), "the federation port is not open yet")
 	}
 	to, err := resolve(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	client, err := e.cfg.Client(region)
 	if err != nil {
 		return nil, err
 	}
@@ -264,13 +281,13 @@ func (e *Endpoint) dial(ctx context.Context, region [16]byte, address string, ex
 	defer cancel()
 	stop := context.AfterFunc(e.life, cancel)
 	defer stop()
-	raw, err := e.transport.Dial(ctx, to, harden(client), e.settings())
+	raw, err := e.transport.Dial(ctx, to, client, e.settings())
 	if err != nil {
 		e.group.Done()
 		return nil, dialFault(address, err)
 	}
 	c := e.newConn(raw, true)
-	c.extra = extra
+	mark(c)
 	if err = c.introduce(ctx, region); err != nil {
 		c.Close(err)
 		err = dialFault(address, err)

@@ -15,7 +15,7 @@ func (c *Conn) introduce(ctx context.Context, region [16]byte) error {
 	if err := c.identify(); err != nil {
 		return err
 	}
-	if c.peer.Region != region {
+	if !c.joining && c.peer.Region != region {
 		return fault.New(fault.Denied, "the server there is %s, not of region %s", c.peer.PeerID, hex.EncodeToString(region[:])).
 			WithHint("check the addresses of the peer")
 	}
@@ -52,6 +52,10 @@ func (c *Conn) identify() error {
 	if len(state.PeerCertificates) == 0 {
 		return fault.New(fault.Unauthenticated, "the peer has no certificate")
 	}
+	if c.joining = state.NegotiatedProtocol == joinProtocol; c.joining {
+		c.peer = Peer{Address: c.raw.RemoteAddr()}
+		return nil
+	}
 	id, err := c.end.cfg.Identify(state)
 	if err != nil {
 		return fault.Wrap(fault.Unauthenticated, err, "the certificate of the peer names no server of a region")
@@ -79,6 +83,9 @@ func (c *Conn) exchange(ctx context.Context, raw *quic.Stream) error {
 	peer, err := readHello(raw)
 	if err != nil {
 		return err
+	}
+	if c.joining {
+		c.peer.Region = peer.region // as it says
 	}
 	if c.terms, err = agree(own, peer, c.peer.Region); err != nil {
 		return err

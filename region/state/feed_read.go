@@ -352,3 +352,46 @@ func LocalKey(r Reader, k *record.FeedKey) (local record.Key, ok bool, err error
 	})
 	return local, ok, err
 }
+
+// FeedDigestAt gives the digest of a channel at a position; false: the log no longer tells, or it never was there.
+func FeedDigestAt(r Reader, alias, channel uint32, s *record.FeedState, p record.FeedPosition) (record.Digest, bool, error) {
+	if p == s.Position {
+		return s.Digest, true, nil
+	}
+	if p.Incarnation != s.Position.Incarnation || p.Sequence > s.Position.Sequence || p.Sequence <= s.FloorSequence {
+		return record.Digest{}, false, nil
+	}
+	b, found, err := r.Get(record.AppendFeedLogKey(nil, alias, channel, p.Sequence))
+	if err != nil || !found {
+		return record.Digest{}, false, err
+	}
+	row, err := record.DecodeFeedLogRow(b)
+	return row.Digest, err == nil && row.Chain == p.Chain, err
+}
+
+// EachQuarantined calls fn with the imported records of a channel that are kept and not shown, until it says false.
+func EachQuarantined(r Reader, alias, channel uint32, fn func(k *record.FeedKey, m *record.Imported) bool) error {
+	from := record.AppendImportedKey(nil, alias, channel, nil)
+	it, err := r.Scan(from, record.PrefixSuccessor(bytes.Clone(from)), false)
+	if err != nil {
+		return err
+	}
+	for it.Next() {
+		row, err := record.DecodeImported(it.Value())
+		if err != nil {
+			_ = it.Close() // the first error says more
+			return err
+		}
+		if row.Quarantine == record.QuarantineNone {
+			continue
+		}
+		k, err := record.DecodeFeedKey(bytes.Clone(record.ImportedFeedKey(it.Key())))
+		if err != nil {
+			k = record.FeedKey{Name: string(record.ImportedFeedKey(it.Key()))}
+		}
+		if !fn(&k, &row) {
+			break
+		}
+	}
+	return it.Close()
+}

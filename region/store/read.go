@@ -171,3 +171,21 @@ func (s *Store) readView(fn func(r *reader) error) (record.Positions, error) {
 	defer v.release()
 	return v.Positions, v.read(fn)
 }
+
+// Pin gives the published rows, as they are, until release.
+func (s *Store) Pin() (rows state.Reader, release func(), err error) {
+	v, err := s.acquire()
+	if err != nil {
+		return nil, nil, err
+	}
+	r := v.reader()
+	return r, func() {
+		if err := r.close(); err != nil {
+			v.database.log.Error("a reader of the state did not close cleanly", "error", err)
+		}
+		v.release()
+	}, nil
+}
+
+// Changed is closed when a view is published next.
+func (s *Store) Changed() <-chan struct{} { return s.applied.wait() }

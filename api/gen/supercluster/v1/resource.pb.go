@@ -1345,11 +1345,13 @@ type Node struct {
 	// The replica id in the Raft group.
 	Replica uint64 `protobuf:"varint,2,opt,name=replica,proto3" json:"replica,omitempty"`
 	// Addresses other programs reach: host:port.
-	GrpcAddress   string `protobuf:"bytes,3,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
-	HttpAddress   string `protobuf:"bytes,4,opt,name=http_address,json=httpAddress,proto3" json:"http_address,omitempty"`
-	RaftAddress   string `protobuf:"bytes,5,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	GrpcAddress string `protobuf:"bytes,3,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
+	HttpAddress string `protobuf:"bytes,4,opt,name=http_address,json=httpAddress,proto3" json:"http_address,omitempty"`
+	RaftAddress string `protobuf:"bytes,5,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
+	// Where other regions reach it, over UDP; empty when it has no identity.
+	FederationAddress string `protobuf:"bytes,6,opt,name=federation_address,json=federationAddress,proto3" json:"federation_address,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -1413,6 +1415,13 @@ func (x *Node) GetHttpAddress() string {
 func (x *Node) GetRaftAddress() string {
 	if x != nil {
 		return x.RaftAddress
+	}
+	return ""
+}
+
+func (x *Node) GetFederationAddress() string {
+	if x != nil {
+		return x.FederationAddress
 	}
 	return ""
 }
@@ -1639,13 +1648,14 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x06author\x18\a \x01(\tR\x06author\x12.\n" +
 	"\x04time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\amessage\x18\t \x01(\tR\amessage\x12)\n" +
-	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\"\x9d\x01\n" +
+	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\"\xcc\x01\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\x04R\areplica\x12!\n" +
 	"\fgrpc_address\x18\x03 \x01(\tR\vgrpcAddress\x12!\n" +
 	"\fhttp_address\x18\x04 \x01(\tR\vhttpAddress\x12!\n" +
-	"\fraft_address\x18\x05 \x01(\tR\vraftAddress\"\x84\x03\n" +
+	"\fraft_address\x18\x05 \x01(\tR\vraftAddress\x12-\n" +
+	"\x12federation_address\x18\x06 \x01(\tR\x11federationAddress\"\x84\x03\n" +
 	"\x06Region\x12%\n" +
 	"\x02id\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\x02id\x12>\n" +
 	"\x04name\x18\x02 \x01(\tB*\xbaH'r%\x10\x01\x18?2\x1f^[a-z0-9]([-a-z0-9]*[a-z0-9])?$R\x04name\x12*\n" +

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"slices"
+	"time"
+
+	"supercluster/federation"
+	"supercluster/federation/link"
+	"supercluster/internal/fault"
+	"supercluster/secrets/ca"
+)
+
+// makeFederation makes the exchange with other regions, if this region has an identity.
+func (p *process) makeFederation() (err error) {
+	if p.identity == nil {
+		return nil
+	}
+	c, t := p.config, p.telemetry
+	log := t.Log().With("part", "federation")
+	if p.issuer, err = ca.NewIssuer(ca.IssuerConfig{Identity: p.identity, Server: c.Node, Log: log}); err != nil {
+		return err
+	}
+	p.trust = &ca.Trust{}
+	if err := p.trust.SetRegion(p.identity.RegionID, []*x509.Certificate{p.identity.Root}); err != nil {
+		return err
+	}
+	var socket net.PacketConn
+	if socket, err = net.ListenPacket("udp", c.Listen.Federation); err != nil {
+		return portFault(link.ListenFault(c.Listen.Federation, err), "listen.federation", "--federation", c.Listen.Federation)
+	}
+	if p.shape != nil {
+		socket = link.NewShaper(socket, p.shape)
+	}
+	p.federation, err = federation.New(federation.Config{
+		Store: p.region, Identity: p.federationIdentity(), Node: c.Node, Addresses: p.federationAddresses, Socket: socket,
+		Link: link.Config{
+			Server: p.trust.ServerTLS(p.issuer), Identify: peerOf, JoinTLS: p.joinTLS(), ResetKey: p.resetKey(),
+			Client: func(region [16]byte) (*tls.Config, error) { return p.trust.ClientTLS(p.issuer, region), nil },
+		},
+		Forward: p.answerForward,
+		Log:     log, Meter: t.Meter("federation"),
+	})
+	if err != nil {
+		return err
+	}
+	p.region.Handle(federation.MethodAges, p.federation.HandleAges)
+	p.region.Handle(federation.MethodForward, p.federation.HandleForward)
+	return nil
+}
+
+// federationIdentity is who this region is, as package federation needs it.
+func (p *process) federationIdentity() federation.Identity {
+	key := p.identity.Feed.Public()
+	return federation.Identity{
+		RegionID: p.identity.RegionID, Name: p.identity.Name, TrustDomain: p.identity.TrustDomain, FeedKey: key[:],
+		Roots: [][]byte{p.identity.Root.Raw}, Fingerprint: p.identity.Fingerprint(), Sign: func(b []byte) [64]byte { return p.identity.Feed.Sign(b) },
+		Fingerprints: fingerprints, SetRoots: p.setRoots, Claimed: claimed,
+	}
+}
+
+// joinTLS shows this server's certificate to a region that does not trust it yet.
+func (p *process) joinTLS() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert,
+		GetCertificate: p.issuer.GetCertificate, GetClientCertificate: p.issuer.GetClientCertificate,
+	}
+}
+
+// resetKey is the same after a crash, secret, and no other server's: peers then notice at once that this one restarted.
+func (p *process) resetKey() [32]byte {
+	sig := p.identity.Feed.Sign([]byte("supercluster stateless reset\x00" + p.config.Node))
+	return sha256.Sum256(sig[:])
+}
+
+// federationAddress is where other regions reach this server; empty without an identity.
+func (p *process) federationAddress() string {
+	if p.identity == nil {
+		return ""
+	}
+	return advertised(p.config.Advertise.Federation, p.config.Listen.Federation)
+}
+
+// federationAddresses lists where the servers of this region are reached by others: those whose records are here, and
+// this one.
+func (p *process) federationAddresses() []string {
+	addresses := []string{p.federationAddress()}
+	for _, n := range p.live.View().Nodes() {
+		if a := n.GetFederationAddress(); a != "" && !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
+	}
+	slices.Sort(addresses)
+	return addresses
+}
+
+func (p *process) setRoots(region [16]byte, der [][]byte) error {
+	if len(der) == 0 {
+		p.trust.RemoveRegion(region)
+		return nil
+	}
+	roots, err := parseRoots(der)
+	if err != nil {
+		return err
+	}
+	return p.trust.SetRegion(region, roots)
+}
+
+func parseRoots(der [][]byte) ([]*x509.Certificate, error) {
+	var roots []*x509.Certificate
+	for _, b := range der {
+		c, err := x509.ParseCertificate(b)
+		if err != nil {
+			return nil, fault.Wrap(fault.Invalid, err, "a certificate of a region cannot be read")
+		}
+		roots = append(roots, c)
+	}
+	return roots, nil
+}
+
+func fingerprints(der [][]byte) []string {
+	var all []string
+	roots, err := parseRoots(der)
+	if err != nil {
+		return nil
+	}
+	for _, r := range roots {
+		all = append(all, ca.Fingerprint(r))
+	}
+	return all
+}
+
+// peerOf says which server is at the other end, after the handshake verified it.
+func peerOf(state tls.ConnectionState) (link.PeerID, error) {
+	id, err := ca.PeerOf(state)
+	return link.PeerID{Region: id.Region, Server: id.Name}, err
+}
+
+// claimed says which server a certificate proves, by the roots that came with an invitation or a request to join.
+func claimed(state tls.ConnectionState, der [][]byte) (link.PeerID, error) {
+	roots, err := parseRoots(der)
+	if err != nil {
+		return link.PeerID{}, err
+	}
+	if len(state.PeerCertificates) == 0 {
+		return link.PeerID{}, fault.New(fault.Unauthenticated, "the peer has no certificate")
+	}
+	id, err := ca.PeerOf(state)
+	if err != nil {
+		return link.PeerID{}, err
+	}
+	var trust ca.Trust
+	if err := trust.SetRegion(id.Region, roots); err != nil {
+		return link.PeerID{}, err
+	}
+	if _, err := trust.Verify(state.PeerCertificates, time.Now()); err != nil {
+		return link.PeerID{}, err
+	}
+	return link.PeerID{Region: id.Region, Server: id.Name}, nil
+}
+
+// answerForward runs a call that was made in another region.
+func (p *process) answerForward(ctx context.Context, c *federation.ForwardedCall) ([]byte, error) {
+	select {
+	case <-p.assembled:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return nil, fault.New(fault.Unsupported, "this region takes no calls of others yet")
+}
