@@ -34,6 +34,11 @@ func (c channelName) compare(d channelName) int {
 
 // accept serves a connection that a peer opened.
 func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
+	f.mu.Lock()
+	if u := f.uplinks[c.Peer().Region]; u != nil {
+		u.link.Retry() // it can be reached, and trusts this region: no need to wait longer
+	}
+	f.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		for {
