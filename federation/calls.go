@@ -29,6 +29,8 @@ const (
 	frameAnswer uint8 = 2
 	// maxCalls bounds the calls of a peer that are worked on at once.
 	maxCalls = 16
+	// maxForwards bounds the calls that peers forward and that are worked on at once: they never starve local writers.
+	maxForwards = 64
 	// callTimeout bounds a call whose caller set no end.
 	callTimeout = 10 * time.Second
 )
@@ -46,6 +48,7 @@ type caller struct {
 type answer struct {
 	body []byte
 	err  error
+	lost error // the link ended before the peer answered
 }
 
 func newCaller(s *link.Stream) *caller { return &caller{stream: s, waiting: map[uint64]chan answer{}} }
@@ -79,20 +82,29 @@ func (c *caller) end(err error) {
 		c.err = fault.New(fault.Unavailable, "the link has ended")
 	}
 	for id, w := range c.waiting {
-		w <- answer{err: fault.Wrap(fault.OutcomeUnknown, c.err, "the link ended before the peer answered")}
+		w <- answer{lost: fault.Wrap(fault.OutcomeUnknown, c.err, "the link ended before the peer answered")}
 		delete(c.waiting, id)
 	}
 }
 
 // call makes a call and waits for its answer.
 func (c *caller) call(ctx context.Context, method uint8, payload []byte) ([]byte, error) {
+	a, err := c.exchange(ctx, method, payload)
+	if err != nil {
+		return nil, err
+	}
+	return a.body, a.err
+}
+
+// exchange is call with what the peer answered, an error perhaps, apart from what happened to the call on the way.
+func (c *caller) exchange(ctx context.Context, method uint8, payload []byte) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	w := make(chan answer, 1)
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
-		return nil, fault.Wrap(fault.Unavailable, c.err, "the link has ended")
+		return answer{}, fault.Wrap(fault.Unavailable, c.err, "the link has ended")
 	}
 	c.next++
 	id := c.next
@@ -101,14 +113,14 @@ func (c *caller) call(ctx context.Context, method uint8, payload []byte) ([]byte
 	body := append(append(binary.AppendUvarint(nil, id), method), payload...)
 	if err := c.stream.Send(ctx, link.Message{Type: frameCall, Body: body}); err != nil {
 		c.forget(id)
-		return nil, err
+		return answer{}, err
 	}
 	select {
 	case a := <-w:
-		return a.body, a.err
+		return a, a.lost
 	case <-ctx.Done():
 		c.forget(id)
-		return nil, fault.Wrap(fault.OutcomeUnknown, ctx.Err(), "the peer did not answer in time")
+		return answer{}, fault.Wrap(fault.OutcomeUnknown, ctx.Err(), "the peer did not answer in time")
 	}
 }
 
@@ -118,7 +130,7 @@ func (c *caller) forget(id uint64) {
 	delete(c.waiting, id)
 }
 
-// An answer is 0 and the body, or 1, kind u8, revision, and the texts of a fault.
+// An answer is 0 and the body, or 1, kind u8, revision, the texts of a fault, and the milliseconds to wait.
 func encodeAnswer(id uint64, body []byte, err error) []byte {
 	b := binary.AppendUvarint(nil, id)
 	if err == nil {
@@ -133,7 +145,7 @@ func encodeAnswer(id uint64, body []byte, err error) []byte {
 	for _, s := range []string{e.Message, e.Field, e.Hint} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
-	return b
+	return binary.AppendUvarint(b, uint64(max(e.RetryAfter, 0)/time.Millisecond))
 }
 
 func decodeAnswer(b []byte) answer {
@@ -156,13 +168,16 @@ func decodeAnswer(b []byte) answer {
 		}
 		*s, rest = string(rest[n:n+int(size)]), rest[n+int(size):]
 	}
+	if ms, n := binary.Uvarint(rest); n > 0 {
+		e.RetryAfter = time.Duration(min(ms, uint64(time.Hour/time.Millisecond))) * time.Millisecond
+	}
 	return answer{err: e}
 }
 
 // answerCalls answers the calls of a peer on a stream.
 func (f *Federation) answerCalls(ctx context.Context, peer link.Peer, s *link.Stream) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(maxCalls + 1)
+	g.SetLimit(maxCalls + maxForwards + 1) // more forwards than that are refused, and do not hold up what comes after them
 	g.Go(func() error {
 		for {
 			m, err := s.Recv(ctx)

@@ -27,6 +27,16 @@ func (r Role) String() string {
 	return fmt.Sprintf("role-%d", uint8(r))
 }
 
+// RoleNamed finds a role by its name; a name that this version does not know is of no role.
+func RoleNamed(name string) (Role, bool) {
+	for r, n := range roleNames {
+		if n == name {
+			return Role(r), true
+		}
+	}
+	return RoleAnonymous, false
+}
+
 // Principal is who calls.
 type Principal struct {
 	Name string
