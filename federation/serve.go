@@ -228,7 +228,11 @@ func (o *outlet) next() ([]*feed.Message, error) {
 	now := time.Now().UnixNano()
 	err := o.f.pinned(func(r state.Reader) error {
 		for _, n := range names {
-			m, err := o.exporters[n].Next(r, now, int64(o.f.ages.of(n)), o.f.snapshot)
+			age := time.Duration(0) // what this region says of itself is never old
+			if n.region != o.f.cfg.Identity.RegionID {
+				age = o.f.ages.of(n)
+			}
+			m, err := o.exporters[n].Next(r, now, int64(age), o.f.snapshot)
 			if err != nil {
 				return err
 			}

@@ -137,9 +137,7 @@ func (w watchService) event(ctx context.Context, f *eventFilter, ev *record.Even
 		out.Type = pb.Event_TYPE_DELETE
 		return out, nil
 	}
-	if out.Source = w.source(rec); out.Source == nil && rec.Key.Scope > record.ScopeRegion {
-		out.Source = &pb.Source{Region: out.GetMeta().GetRegion(), Revision: rec.Origin.HomeRevision}
-	}
+	out.Source = w.source(rec)
 	return out, w.setValue(out, f, rec)
 }
 
