@@ -228,7 +228,7 @@ func (o *outlet) next() ([]*feed.Message, error) {
 	now := time.Now().UnixNano()
 	err := o.f.pinned(func(r state.Reader) error {
 		for _, n := range names {
-			m, err := o.exporters[n].Next(r, now, int64(o.f.ages.of(n)), o.f.snapshot)
+			m, err := o.exporters[n].Next(r, now, int64(o.f.ageOf(n)), o.f.snapshot)
 			if err != nil {
 				return err
 			}
