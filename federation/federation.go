@@ -18,6 +18,7 @@ import (
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/region/state"
+	"supercluster/registry"
 )
 
 // Store is the replicated store, as package region gives it.
@@ -62,8 +63,10 @@ type Config struct {
 	Node     string
 	// Addresses are the host:port of the federation listeners of this region.
 	Addresses func() []string
-	Link      link.Config // without Self, Accept, Log and Meter
-	Socket    net.PacketConn
+	// View gives the registry view, for summaries; nil writes none.
+	View   func() *registry.View
+	Link   link.Config // without Self, Accept, Log and Meter
+	Socket net.PacketConn
 	// Forward answers a call that was made in another region, by its rules; nil refuses them.
 	Forward func(ctx context.Context, c *ForwardedCall) ([]byte, error)
 	Tuning  Tuning
