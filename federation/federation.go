@@ -119,6 +119,7 @@ type Federation struct {
 	book     *book
 	ages     *ages
 	routes   *routes
+	lanes    *lanes
 	metrics  *metrics
 
 	mu      sync.Mutex
@@ -136,7 +137,7 @@ func New(cfg Config) (*Federation, error) {
 	}
 	cfg.Tuning.fill()
 	f := &Federation{
-		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), uplinks: map[[16]byte]*uplink{},
+		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), lanes: newLanes(), uplinks: map[[16]byte]*uplink{},
 		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
 	}
 	f.book = newBook(cfg.Identity)
