@@ -120,6 +120,7 @@ type Federation struct {
 	ages     *ages
 	routes   *routes
 	lanes    *lanes
+	tails    *tails
 	metrics  *metrics
 
 	mu      sync.Mutex
@@ -140,7 +141,7 @@ func New(cfg Config) (*Federation, error) {
 		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), lanes: newLanes(), uplinks: map[[16]byte]*uplink{},
 		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
 	}
-	f.book = newBook(cfg.Identity)
+	f.book, f.tails = newBook(cfg.Identity), newTails(f)
 	f.guard = feed.Guard{Self: cfg.Identity.RegionID, Keys: f.book.verify, Started: time.Now().UnixNano()}
 	l := cfg.Link
 	l.Self = link.PeerID{Region: cfg.Identity.RegionID, Server: cfg.Node}
@@ -164,6 +165,7 @@ func (f *Federation) Run(ctx context.Context) error {
 	g.Go(func() error { return f.keepBook(ctx) })
 	g.Go(func() error { return f.lead(ctx) })
 	g.Go(func() error { return f.spreadAges(ctx) })
+	g.Go(func() error { return f.tails.run(ctx) })
 	return g.Wait()
 }
 

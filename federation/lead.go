@@ -168,7 +168,7 @@ func (f *Federation) makeChannels(ctx context.Context) error {
 			continue
 		}
 		doc := record.Channel{Name: "all", Class: c, Projection: record.ProjectionFull}
-		if _, err := f.propose(ctx, record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: doc}}); err != nil {
+		if _, err := f.propose(ctx, record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: doc}}); err != nil && !fault.Is(err, fault.Exists) {
 			return err
 		}
 	}

@@ -105,8 +105,18 @@ func (f *Federation) exportOn(ctx context.Context, peer [16]byte, s *link.Stream
 func (o *outlet) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, e := range o.exporters {
+	for name, e := range o.exporters {
 		e.Close()
+		o.f.tails.unpull(name)
+	}
+}
+
+// drop gives a channel up. The caller holds the lock.
+func (o *outlet) drop(name channelName) {
+	if e := o.exporters[name]; e != nil {
+		e.Close()
+		delete(o.exporters, name)
+		o.f.tails.unpull(name)
 	}
 }
 
@@ -146,8 +156,7 @@ func (o *outlet) take(ctx context.Context, m *feed.Message) error {
 	case m.Type == feed.TypeProbe:
 		e.Probe(m.Stamp)
 	case m.Type == feed.TypeStop:
-		e.Close()
-		delete(o.exporters, name)
+		o.drop(name)
 	default:
 		return fault.New(fault.Invalid, "a receiver sent a message of type %d", m.Type)
 	}
@@ -161,10 +170,7 @@ func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if e := o.exporters[name]; e != nil {
-		e.Close()
-		delete(o.exporters, name)
-	}
+	o.drop(name)
 	if len(o.exporters) >= maxExporters {
 		return fault.New(fault.Busy, "%d channels are pulled on one stream", len(o.exporters))
 	}
@@ -178,6 +184,7 @@ func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error
 			return nil
 		}
 		o.exporters[name] = e
+		o.f.tails.pull(name)
 		return nil
 	})
 }
@@ -191,10 +198,10 @@ func (f *Federation) snapshot() (state.Reader, func()) {
 	return r, release
 }
 
-// send says what there is to say, whenever the rows or the peer's wishes changed.
+// send says what there is to say, whenever a channel or the peer's wishes changed.
 func (o *outlet) send(ctx context.Context) error {
 	for {
-		changed := o.f.cfg.Store.Changed()
+		changed := o.f.tails.changed()
 		if err := o.sendAll(ctx); err != nil {
 			return err
 		}
@@ -240,8 +247,20 @@ func (o *outlet) next() ([]*feed.Message, error) {
 	}
 	slices.SortFunc(names, channelName.compare)
 	now := time.Now().UnixNano()
+	rest := names[:0]
+	for _, n := range names {
+		m, ok := o.exporters[n].NextFrom(o.f.tails.of(n), int64(o.f.ageOf(n)))
+		if !ok {
+			rest = append(rest, n)
+		} else if m != nil {
+			messages = append(messages, m)
+		}
+	}
+	if len(rest) == 0 {
+		return messages, nil
+	}
 	err := o.f.pinned(func(r state.Reader) error {
-		for _, n := range names {
+		for _, n := range rest {
 			m, err := o.exporters[n].Next(r, now, int64(o.f.ageOf(n)), o.f.snapshot)
 			if err != nil {
 				return err
@@ -250,8 +269,7 @@ func (o *outlet) next() ([]*feed.Message, error) {
 				continue
 			}
 			if m.Type == feed.TypeRefuse {
-				o.exporters[n].Close()
-				delete(o.exporters, n)
+				o.drop(n)
 			}
 			messages = append(messages, m)
 		}

@@ -22,6 +22,7 @@ type inbound struct {
 type shownChange struct {
 	key      record.Key
 	entry    *record.FeedEntry // nil: it goes
+	wire     []byte            // of one that goes: its feed key
 	sequence uint64
 }
 
@@ -276,7 +277,7 @@ func (m *machine) hideMoved(in *inbound, key []byte, old, next *record.Imported,
 	if next.Shown && was == local {
 		return nil
 	}
-	in.shown = append(in.shown, shownChange{key: was})
+	in.shown = append(in.shown, shownChange{key: was, wire: key})
 	return nil
 }
 
@@ -436,10 +437,10 @@ func (m *machine) planShown(in *inbound, s *shownChange) error {
 		mine = rec.Origin.Home == in.region
 	}
 	if s.entry == nil {
-		if mine {
-			m.addDelete(s.key, before)
+		if !mine {
+			return nil
 		}
-		return nil
+		return m.planHidden(in, s, before)
 	}
 	c := change{before: before, record: record.Record{
 		Key: s.key, Value: bytes.Clone(s.entry.Value), Attributes: s.entry.Attributes,
@@ -493,4 +494,40 @@ func (m *machine) markLogHead(in *inbound, head []byte) error {
 	m.row = record.AppendFeedLogRow(m.row[:0], &row)
 	in.state.LogBytes += uint64(len(head))
 	return m.kv.Set(m.key, m.row)
+}
+
+// planHidden plans that a record goes, unless another channel of its region still carries it.
+func (m *machine) planHidden(in *inbound, s *shownChange, before version) error {
+	other, err := m.shownElsewhere(in, s)
+	switch {
+	case err != nil:
+		return err
+	case other != nil:
+		return m.planShown(in, other)
+	}
+	m.addDelete(s.key, before)
+	return nil
+}
+
+// shownElsewhere finds a record that goes in another channel of its region: two channels may carry the same one.
+func (m *machine) shownElsewhere(in *inbound, s *shownChange) (found *shownChange, err error) {
+	err = eachFeedState(m.kv, in.alias, func(channel uint32, _ *record.FeedState) error {
+		if channel == in.channel || found != nil {
+			return nil
+		}
+		b, ok, err := m.kv.Get(record.AppendImportedKey(nil, in.alias, channel, s.wire))
+		if err != nil || !ok {
+			return err
+		}
+		row, err := record.DecodeImported(bytes.Clone(b))
+		if err != nil || !row.Shown {
+			return err
+		}
+		entry, err := record.DecodeFeedEntry(row.Entry)
+		if err == nil {
+			found = &shownChange{key: s.key, entry: &entry, sequence: row.Sequence}
+		}
+		return err
+	})
+	return found, err
 }

@@ -198,6 +198,9 @@ func (m *machine) setChannel(b *record.SetChannel, r *record.Result) error {
 		return nil
 	case !validChannel(&doc, f, r):
 		return nil
+	case at < 0 && slices.ContainsFunc(f.channels, func(c ownChannel) bool { return c.doc.Class == doc.Class && c.doc.Name == doc.Name }):
+		refuse(r, record.StatusExists, "there is a channel %q of that class", doc.Name)
+		return nil
 	case at >= 0:
 		doc.Class, doc.Generation = f.channels[at].doc.Class, f.channels[at].doc.Generation+1
 		f.channels[at].doc = doc
