@@ -489,8 +489,9 @@ func (m *machine) markLogHead(in *inbound, head []byte) error {
 	if err != nil {
 		return err
 	}
+	before := len(b)
 	row.Head = head
 	m.row = record.AppendFeedLogRow(m.row[:0], &row)
-	in.state.LogBytes += uint64(len(head))
+	in.state.LogBytes += uint64(len(m.row) - before)
 	return m.kv.Set(m.key, m.row)
 }
