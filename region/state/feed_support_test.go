@@ -3,6 +3,7 @@ package state_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,13 @@ type source struct {
 
 func newSource(region uint64, channel uint32) *source {
 	return &source{region: regionID(region), channel: channel, at: record.FeedPosition{Incarnation: 1}, live: map[string][]byte{}}
+}
+
+// clone gives a copy that goes its own way.
+func (s *source) clone() *source {
+	c := *s
+	c.live = maps.Clone(s.live)
+	return &c
 }
 
 func (s *source) head() []byte {
