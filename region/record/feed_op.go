@@ -249,9 +249,12 @@ func LevelNeeded(ops []Op) uint32 {
 	return level
 }
 
-// Carries reports whether the operation takes in what another region sent: it goes alone into an entry, which may then be
-// larger.
+// Carries reports whether the operation takes in what another region sent: its entry may be larger.
 func (op *Op) Carries() bool { return op.Type == OpImport || op.Type == OpReplace }
+
+// Alone reports whether the operation goes alone into an entry: it may make any number of revisions in any shard, and the
+// window of a proposer remembers of a group only which operations moved theirs by one.
+func (op *Op) Alone() bool { return op.Carries() || op.Type == OpWalk }
 
 // FeedBytes estimates, from above, what the parts of an operation of federation that may be large take of an entry.
 func (op *Op) FeedBytes() int {

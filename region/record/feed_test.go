@@ -372,6 +372,9 @@ func TestLevelNeeded(t *testing.T) {
 		if ops[i].Carries() != carries {
 			t.Errorf("operation %d carries: %v", ops[i].Type, ops[i].Carries())
 		}
+		if got := ops[i].Alone(); got != (carries || ops[i].Type == record.OpWalk) {
+			t.Errorf("operation %d goes alone: %v", ops[i].Type, got)
+		}
 		if got := record.MaxBytes(ops[i : i+1]); carries != (got == record.MaxImportBytes) {
 			t.Errorf("an entry of operation %d alone has the limit %d", ops[i].Type, got)
 		}

@@ -230,3 +230,19 @@ func TestWindow_OfImports(t *testing.T) {
 		t.Error("the group ran again")
 	}
 }
+
+// What may make any number of revisions goes alone: a window could not tell those of the operations after it.
+func TestImport_GoesAlone(t *testing.T) {
+	w, s := connected(t, record.ClassServices)
+	w.ok(t, "take 2 b")
+	_, st := w.feedState(t, 2, 3)
+	walk := record.Op{Type: record.OpWalk, Walk: &record.Walk{RegionID: s.region, Channel: 3, Step: st.Step, Limit: 10}}
+	one := s.clone().one(put("service:a", "1"))
+	whole := s.clone()
+	whole.at.Sequence++
+	for _, op := range []record.Op{walk, one, whole.snapshot()[0]} {
+		out := w.ops(t, op, mustParse(t, "put own/a 1"))
+		checkStatuses(t, out.Results, record.StatusInvalid, record.StatusOK)
+	}
+	w.take(t, walk, one)
+}
