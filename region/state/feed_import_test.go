@@ -268,6 +268,11 @@ func TestImport_TwoChannelsCarryOneRecord(t *testing.T) {
 	if got := w.shown(t, "instance:web/1", 2); got != "up" {
 		t.Errorf("one channel carries it and it is %q", got)
 	}
+	// The one that lags shows what was before; when it no longer carries the record, what the other has counts.
+	w.take(t, second.one(put("instance:web/1", "new")), s.one(put("instance:web/1", "old")), s.one(record.FeedChange{Op: record.FeedUnexport, Key: wireKey("instance:web/1")}))
+	if got := w.shown(t, "instance:web/1", 2); got != "new" {
+		t.Errorf("the channel that carries it has %q", got)
+	}
 	w.take(t, second.one(del("instance:web/1")))
 	if got := w.shown(t, "instance:web/1", 2); got != "" {
 		t.Errorf("no channel carries it and it is %q", got)

@@ -175,28 +175,34 @@ func (m *machine) planShown(in *inbound, s *shownChange) error {
 		return err
 	}
 	mine := false // what stands there came from this region's channels
+	var rec record.Record
 	if before.live() {
-		var rec record.Record
 		if _, err := record.DecodeVersion(row, &rec); err != nil {
 			return err
 		}
 		mine = rec.Origin.Home == in.region
 	}
-	if s.entry == nil {
+	entry, sequence := s.entry, s.sequence
+	if entry == nil {
 		if !mine {
 			return nil
 		}
-		if still, err := m.shownElsewhere(in, s); err != nil || still {
+		if entry, sequence, err = m.shownElsewhere(in, s); err != nil {
 			return err
 		}
-		m.addDelete(s.key, before)
-		return nil
+		switch {
+		case entry == nil:
+			m.addDelete(s.key, before)
+			return nil
+		case before.head.Version == entry.Version && rec.Origin.HomeRevision == entry.Revision && bytes.Equal(rec.Value, entry.Value):
+			return nil
+		}
 	}
 	c := change{before: before, record: record.Record{
-		Key: s.key, Value: bytes.Clone(s.entry.Value), Attributes: s.entry.Attributes,
-		CreateRevision: m.plan.revision, ModifyRevision: m.plan.revision, Version: s.entry.Version,
+		Key: s.key, Value: bytes.Clone(entry.Value), Attributes: entry.Attributes,
+		CreateRevision: m.plan.revision, ModifyRevision: m.plan.revision, Version: entry.Version,
 		Origin: record.Origin{
-			Home: in.region, OwnerEpoch: s.entry.OwnerEpoch, HomeRevision: s.entry.Revision, FeedSequence: s.sequence,
+			Home: in.region, OwnerEpoch: entry.OwnerEpoch, HomeRevision: entry.Revision, FeedSequence: sequence,
 		},
 	}}
 	if before.live() {
@@ -211,16 +217,16 @@ func (m *machine) planShown(in *inbound, s *shownChange) error {
 	return nil
 }
 
-// shownElsewhere reports whether a record that goes is shown by another row of its region as well: a second channel that
-// carries it, or the tenant that was linked in place of the one before.
-func (m *machine) shownElsewhere(in *inbound, s *shownChange) (found bool, err error) {
+// shownElsewhere finds what another row of a region shows in place of a record that goes: that of a second channel which
+// carries it, or of the tenant that was linked in place of the one before. nil: nothing.
+func (m *machine) shownElsewhere(in *inbound, s *shownChange) (entry *record.FeedEntry, sequence uint64, err error) {
 	if !in.siblingsRead {
 		in.siblingsRead = true
 		if in.links, err = Links(m.kv, in.alias); err != nil {
-			return false, err
+			return nil, 0, err
 		}
 		if in.siblings, err = feedChannels(m.kv, in.alias); err != nil {
-			return false, err
+			return nil, 0, err
 		}
 	}
 	k := s.feed
@@ -231,13 +237,21 @@ func (m *machine) shownElsewhere(in *inbound, s *shownChange) (found bool, err e
 	}
 	wire := record.AppendFeedKey(nil, &k)
 	for _, channel := range in.siblings {
-		row, there, err := m.imported(&inbound{alias: in.alias, channel: channel}, wire)
+		row, found, err := m.imported(&inbound{alias: in.alias, channel: channel}, wire)
 		if err != nil {
-			return false, err
+			return nil, 0, err
 		}
-		if there && row.Shown && row.Tenant == s.key.Tenant && row.Namespace == s.key.Namespace {
-			return true, nil
+		if !found || !row.Shown || row.Tenant != s.key.Tenant || row.Namespace != s.key.Namespace {
+			continue
 		}
+		e, err := record.DecodeFeedEntry(bytes.Clone(row.Entry))
+		if err != nil {
+			continue // it cannot be shown
+		}
+		if k.Kind == record.KindRegion {
+			e.Attributes.Flags = uint64(in.alias)
+		}
+		return &e, row.Sequence, nil
 	}
-	return false, nil
+	return nil, 0, nil
 }
