@@ -14,6 +14,7 @@ import (
 )
 
 // pair is a home and a receiver of its channels, with nothing between them.
+// Both keep what is applied to them.
 type pair struct {
 	t              testing.TB
 	home, receiver *world
@@ -25,7 +26,9 @@ const (
 )
 
 func newPair(t testing.TB) *pair {
-	p := &pair{t: t, home: newWorld(t), receiver: newRegion(t)}
+	p := &pair{t: t, home: newWorld(t), receiver: newWorld(t)}
+	p.home.keep, p.receiver.keep = true, true
+	p.receiver.ok(t, "identity 1 dc1")
 	for _, line := range []string{
 		"identity 2 dc2", "peer 1 one", "place 1 1 9 default - 2", "channel 0 1 all", "channel 0 2 all", "channel 0 4 all", "channel 0 4 some web/ db/1",
 	} {

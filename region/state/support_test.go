@@ -13,6 +13,9 @@ import (
 type world struct {
 	kv    *state.Memory
 	index uint64
+
+	keep bool // remember what is applied, for the corpus
+	kept []record.Entry
 }
 
 func newWorld(t testing.TB) *world {
@@ -42,6 +45,9 @@ func (w *world) apply(t testing.TB, e *record.Entry) state.Outcome {
 		t.Fatal(err)
 	}
 	w.index++
+	if w.keep {
+		w.kept = append(w.kept, *e)
+	}
 	out, err := state.Apply(w.kv, w.index, decoded)
 	if err != nil {
 		t.Fatal(err)
