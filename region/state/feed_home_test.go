@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"supercluster/region/record"
 	"supercluster/region/state"
 )
@@ -356,4 +358,38 @@ func TestFederation_BeginsWithTheFirstOperation(t *testing.T) {
 	if _, found, err := state.ReadFederation(w.kv); err != nil || found {
 		t.Errorf("federation began: %v", err)
 	}
+}
+
+// Operations of federation give the same whether they come in one entry or in many: what an entry knows of channels and
+// namespaces is what the rows would say.
+func TestFeedGrouping_DoesNotMatter(t *testing.T) {
+	lines := []string{
+		"peer 2 two", "peer 3 three", "unpeer 2 -", "link 2 9 1", "unlink 2 9", "take 2 web/", "place 1 1 9 default - 1", "place 1 1 9 default a 2",
+		"place 1 2 9 prod - 1", "unplace 1 1 9 default a", "channel 0 1 all", "channel 0 3 all", "channel 0 4 all", "channel 1 4 all web/", "mint 1 0",
+		"mint 2 5", "trim 1 1 1", "trim 1 2 2", "put a 1", "put ab 2", "del a", "put instance:web/1 up", "del instance:web/1", "ns-create default prod",
+		"ns-delete default prod", "put service@1.2:x 1", "del service@1.2:x", "heal put a 3", "heal del a",
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		one, many := newRegion(t), newRegion(t)
+		for _, w := range []*world{one, many} {
+			w.apply(t, &record.Entry{Level: 2})
+		}
+		var ops []record.Op
+		for range rapid.IntRange(1, 20).Draw(rt, "n") {
+			ops = append(ops, mustParse(t, rapid.SampledFrom(lines).Draw(rt, "line")))
+		}
+		all := one.ops(t, ops...)
+		var each state.Outcome
+		for _, op := range ops {
+			out := many.ops(t, op)
+			each.Results, each.Commits = append(each.Results, out.Results...), append(each.Commits, out.Commits...)
+		}
+		if a, b := formatOutcome(all), formatOutcome(each); a != b {
+			rt.Fatalf("in one entry:\n%s\none by one:\n%s", a, b)
+		}
+		if a, b := one.hash(t), many.hash(t); !bytes.Equal(a, b) {
+			rt.Fatalf("hash %x in one entry, %x one by one", a, b)
+		}
+		checkFeed(t, one)
+	})
 }
