@@ -547,11 +547,12 @@ func (m *model) sorted() map[exporterKey]struct{} {
 	return map[exporterKey]struct{}{keys[m.r.IntN(len(keys))]: {}}
 }
 
-// settle heals the network, and lets everybody pull until nothing moves; old messages still come in between.
+// settle heals the network, and lets everybody pull until nothing moves; old messages still come in between. Once all of
+// them came, two rounds in which everybody pulled and had the same are enough: only living clones go on and on.
 func (m *model) settle() {
 	clear(m.cut)
 	m.forging = false
-	for round := range 40 {
+	for round, same := 0, 0; round < 40 && same < 2; round++ {
 		m.now++
 		for n := range m.nodes {
 			m.walk(n, 1000)
@@ -566,15 +567,36 @@ func (m *model) settle() {
 				}
 			}
 		}
-		for range len(m.net) * (1 + round/20) / 2 {
+		for range len(m.net) * (1 + round/10) / 2 {
 			m.deliver(0)
 		}
-		if round > 20 {
+		if round > 10 {
 			for len(m.net) > 0 {
 				m.deliver(0)
 			}
+			same++
+			if !m.quiet() {
+				same = 0
+			}
 		}
 	}
+}
+
+// quiet reports whether nothing is under way and nobody differs.
+func (m *model) quiet() bool {
+	if len(m.nodes) > modelRegions {
+		return false
+	}
+	for n := range m.nodes {
+		f, _, err := state.ReadFederation(m.nodes[n].kv)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if f.Fence != record.FenceNone {
+			return false
+		}
+	}
+	return len(m.diverged()) == 0
 }
 
 // diverged compares what every receiver has of every channel with what its home has.
@@ -599,11 +621,11 @@ func (m *model) compare(d, s int, channel uint32) string {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	want, _, err := state.FeedContent(m.nodes[s].kv, state.AliasSelf, channel, nil, 1<<20)
+	want, _, err := state.FeedContent(m.nodes[s].kv, state.AliasSelf, channel, nil, 1<<30)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	got, _, err := state.FeedContent(m.nodes[d].kv, alias, channel, nil, 1<<20)
+	got, _, err := state.FeedContent(m.nodes[d].kv, alias, channel, nil, 1<<30)
 	if err != nil {
 		m.t.Fatal(err)
 	}
