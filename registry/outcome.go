@@ -144,6 +144,8 @@ var statusKinds = [...]fault.Kind{
 	record.StatusStale:              fault.OutcomeUnknown, // of a group no longer remembered: it may have run
 	record.StatusQuota:              fault.Exhausted,
 	record.StatusDenied:             fault.Denied,
+	record.StatusNotHome:            fault.NotHome,
+	record.StatusFenced:             fault.Unavailable,
 }
 
 // tenancyFault names the tenant or namespace that an operation was about.
