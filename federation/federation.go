@@ -18,6 +18,7 @@ import (
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/region/state"
+	"supercluster/registry"
 )
 
 // Store is the replicated store, as package region gives it.
@@ -62,8 +63,10 @@ type Config struct {
 	Node     string
 	// Addresses are the host:port of the federation listeners of this region.
 	Addresses func() []string
-	Link      link.Config // without Self, Accept, Log and Meter
-	Socket    net.PacketConn
+	// View gives the registry view, for summaries; nil writes none.
+	View   func() *registry.View
+	Link   link.Config // without Self, Accept, Log and Meter
+	Socket net.PacketConn
 	// Forward answers a call that was made in another region, by its rules; nil refuses them.
 	Forward func(ctx context.Context, c *ForwardedCall) ([]byte, error)
 	Tuning  Tuning
@@ -116,6 +119,7 @@ type Federation struct {
 	book     *book
 	ages     *ages
 	routes   *routes
+	lanes    *lanes
 	metrics  *metrics
 
 	mu      sync.Mutex
@@ -133,7 +137,7 @@ func New(cfg Config) (*Federation, error) {
 	}
 	cfg.Tuning.fill()
 	f := &Federation{
-		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), uplinks: map[[16]byte]*uplink{},
+		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), lanes: newLanes(), uplinks: map[[16]byte]*uplink{},
 		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
 	}
 	f.book = newBook(cfg.Identity)

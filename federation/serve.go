@@ -34,6 +34,11 @@ func (c channelName) compare(d channelName) int {
 
 // accept serves a connection that a peer opened.
 func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
+	f.mu.Lock()
+	if u := f.uplinks[c.Peer().Region]; u != nil {
+		u.link.Retry() // it can be reached, and trusts this region: no need to wait longer
+	}
+	f.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		for {
@@ -68,18 +73,32 @@ type outlet struct {
 	stream *link.Stream
 	wake   chan struct{}
 
+	out      chan link.Message // numbered, to whichever lane is free
+	sequence uint64            // of the next one; of the sender alone
+	done     <-chan struct{}
+	cancel   context.CancelFunc
+
 	mu        sync.Mutex
+	failed    error
 	exporters map[channelName]*feed.Exporter
 	replies   []*feed.Message
 }
 
-// export serves what a peer pulls on a stream, until it ends.
-func (f *Federation) export(ctx context.Context, peer [16]byte, s *link.Stream) error {
-	o := &outlet{f: f, peer: peer, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{}}
+// exportOn serves channels on a stream, until it ends.
+func (f *Federation) exportOn(ctx context.Context, peer [16]byte, s *link.Stream, name [laneName]byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	o := &outlet{
+		f: f, peer: peer, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{},
+		out: make(chan link.Message), done: ctx.Done(), cancel: cancel,
+	}
 	defer o.close()
+	f.lanes.add(name, o)
+	defer f.lanes.remove(name)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return o.receive(ctx) })
 	g.Go(func() error { return o.send(ctx) })
+	g.Go(func() error { return o.carry(ctx, s) })
 	return g.Wait()
 }
 
@@ -197,7 +216,7 @@ func (o *outlet) sendAll(ctx context.Context) error {
 		}
 		more = len(messages) > 0
 		for _, m := range messages {
-			if err := o.stream.Send(ctx, link.Message{Type: uint8(m.Type), Body: feed.Append(nil, m)}); err != nil {
+			if err := o.hand(ctx, m); err != nil {
 				return err
 			}
 			o.f.metrics.sent(m)
@@ -223,7 +242,7 @@ func (o *outlet) next() ([]*feed.Message, error) {
 	now := time.Now().UnixNano()
 	err := o.f.pinned(func(r state.Reader) error {
 		for _, n := range names {
-			m, err := o.exporters[n].Next(r, now, int64(o.f.ages.of(n)), o.f.snapshot)
+			m, err := o.exporters[n].Next(r, now, int64(o.f.ageOf(n)), o.f.snapshot)
 			if err != nil {
 				return err
 			}

@@ -45,12 +45,12 @@ func benchStart(ctx context.Context, opt options) ([]measure.Row, error) {
 
 // startDev starts `supercluster dev` on free ports.
 func startDev(group *procs.Group, opt options) (*procs.Process, string, error) {
-	ports, err := procs.FreePorts(6)
+	ports, err := procs.FreePorts(7)
 	if err != nil {
 		return nil, "", err
 	}
 	at := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
-	p, err := group.Start("dev", opt.binary, "dev", "--http", at(0), "--grpc", at(1), "--dns", at(2), "--raft", at(3), "--probe", at(4), "--admin", at(5))
+	p, err := group.Start("dev", opt.binary, "dev", "--http", at(0), "--grpc", at(1), "--dns", at(2), "--raft", at(3), "--probe", at(4), "--admin", at(5), "--federation", at(6))
 	return p, at(1), err
 }
 

@@ -166,12 +166,12 @@ func backend(t *testing.T, id string) uint32 {
 // startDev starts `supercluster dev` on free ports and gives its gRPC address.
 func startDev(ctx context.Context, t *testing.T, group *procs.Group, binary string) string {
 	t.Helper()
-	ports, err := procs.FreePorts(6)
+	ports, err := procs.FreePorts(7)
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
-	p, err := group.Start("dev", binary, "dev", "--http", at(0), "--grpc", at(1), "--dns", at(2), "--raft", at(3), "--probe", at(4), "--admin", at(5))
+	p, err := group.Start("dev", binary, "dev", "--http", at(0), "--grpc", at(1), "--dns", at(2), "--raft", at(3), "--probe", at(4), "--admin", at(5), "--federation", at(6))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,13 +101,13 @@ func (d *demo) cli(ctx context.Context, args ...string) (string, error) {
 
 func (d *demo) startRegion(ctx context.Context) error {
 	d.say("1. A region, with one command.")
-	ports, err := procs.FreePorts(6)
+	ports, err := procs.FreePorts(7)
 	if err != nil {
 		return err
 	}
 	at := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
 	d.server, d.dns = at(1), at(2)
-	server, err := d.group.Start("dev", d.binary, "dev", "--http", at(0), "--grpc", at(1), "--dns", at(2), "--raft", at(3), "--probe", at(4), "--admin", at(5))
+	server, err := d.group.Start("dev", d.binary, "dev", "--http", at(0), "--grpc", at(1), "--dns", at(2), "--raft", at(3), "--probe", at(4), "--admin", at(5), "--federation", at(6))
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (p *process) makeFederation() (err error) {
 			Server: p.trust.ServerTLS(p.issuer), Identify: peerOf, JoinTLS: p.joinTLS(), ResetKey: p.resetKey(),
 			Client: func(region [16]byte) (*tls.Config, error) { return p.trust.ClientTLS(p.issuer, region), nil },
 		},
-		Forward: p.answerForward,
+		View: p.live.View, Forward: p.answerForward,
 		Log:     log, Meter: t.Meter("federation"),
 	})
 	if err != nil {

@@ -39,7 +39,7 @@ func (l *listeners) reopen(ctx context.Context) (err error) {
 }
 
 // open opens every port, or none.
-func (l *listeners) open(c config.Server) error {
+func (l *listeners) open(c config.Server, noAdmin bool) error {
 	for _, one := range []struct {
 		to              *net.Listener
 		key, flag, addr string
@@ -50,6 +50,9 @@ func (l *listeners) open(c config.Server) error {
 		{&l.probe, "listen.probe", "--probe", c.Listen.Probe},
 		{&l.admin, "listen.admin", "--admin", c.Listen.Admin},
 	} {
+		if noAdmin && one.to == &l.admin {
+			continue
+		}
 		var err error
 		if *one.to, err = net.Listen("tcp", one.addr); err != nil {
 			l.close()
@@ -109,9 +112,21 @@ func serveProbe(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// serveAdmin serves pprof. Its address is loopback, which the configuration checks.
-func serveAdmin(ctx context.Context, l net.Listener) error {
+// serveAdmin serves this process's admin listener, if it is its own.
+func (p *process) serveAdmin(ctx context.Context) error {
+	if p.listeners.admin == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return serveAdmin(ctx, p.listeners.admin, nil)
+}
+
+// serveAdmin serves pprof, and what more is added. Its address is loopback, which the configuration checks.
+func serveAdmin(ctx context.Context, l net.Listener, more func(*http.ServeMux)) error {
 	mux := http.NewServeMux()
+	if more != nil {
+		more(mux)
+	}
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -26,7 +26,8 @@ With identity.* the first start gives the region the id of those files; a region
 the same on every node: make them once, with ` + "`supercluster region init`" + `, and copy them.
 
 Without TLS files a server binds loopback only. With them every TCP listener but DNS, probe and admin takes only
-clients with a certificate of tls.client-ca. The federation port is reserved: nothing is opened there yet.`,
+clients with a certificate of tls.client-ca. The federation port takes servers of other regions, by the identities that
+were exchanged when they joined.`,
 		Example: "  supercluster server --config n1.yaml --bootstrap   # the first start\n  supercluster server --config n1.yaml               # every later one",
 		Args:    cobra.NoArgs,
 	}

@@ -40,6 +40,10 @@ type start struct {
 	logs      io.Writer
 	// ready is called once everything serves.
 	ready func()
+	// made is given the parts before they run; only dev uses it.
+	made func(*process)
+	// noAdmin leaves the admin listener out: dev has one for all its regions.
+	noAdmin bool
 	// shape decides the fate of datagrams between regions; only dev has one.
 	shape link.Shape
 }
@@ -73,6 +77,9 @@ func serve(ctx context.Context, s start) error {
 		return err
 	}
 	defer p.listeners.close()
+	if s.made != nil {
+		s.made(p)
+	}
 	group := lifecycle.Group{Log: p.telemetry.Log(), OnReady: s.ready}
 	return group.Run(ctx, p.parts()...)
 }
@@ -81,7 +88,7 @@ func serve(ctx context.Context, s start) error {
 func (p *process) parts() []lifecycle.Part {
 	parts := []lifecycle.Part{
 		{Name: "telemetry", Run: p.telemetry.Run},
-		{Name: "admin", Run: func(ctx context.Context) error { return serveAdmin(ctx, p.listeners.admin) }},
+		{Name: "admin", Run: func(ctx context.Context) error { return p.serveAdmin(ctx) }},
 		{Name: "probe", Run: func(ctx context.Context) error { return serveProbe(ctx, p.listeners.probe) }},
 		{Name: "api assembly", Run: p.makeAPI},
 		{Name: "region", Run: p.region.Run, Ready: p.region.Ready(), StopWithin: 15 * time.Second},
@@ -127,7 +134,7 @@ func assemble(s start) (p *process, err error) {
 	if err := p.loadFiles(time.Now()); err != nil {
 		return nil, err
 	}
-	if err := p.listeners.open(c); err != nil {
+	if err := p.listeners.open(c, s.noAdmin); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(p.makeParts(), p.listeners.release()); err != nil {

@@ -41,7 +41,7 @@ func (c *codec) pack(body []byte) (packed []byte, ok bool) {
 	if len(body) < packFrom {
 		return body, false
 	}
-	packed = c.encoder.EncodeAll(body, make([]byte, 0, len(body)/2))
+	packed = c.encoder.EncodeAll(body, make([]byte, 0, len(body)))
 	if len(packed) >= len(body) {
 		return body, false
 	}

@@ -221,6 +221,8 @@ func (e *Endpoint) track(c *Conn) error {
 		return fault.New(fault.Unavailable, "the server is stopping")
 	case !c.dialed && e.cfg.Accept == nil:
 		return fault.New(fault.Denied, "this server takes no connections of peers")
+	case !c.dialed && e.gate.full(): // several handshakes went on at once when it was nearly so
+		return fault.New(fault.Busy, "%d connections are open already", e.cfg.Limits.MaxConnections)
 	}
 	if c.joining && !c.dialed {
 		if err := e.admitJoin(); err != nil {

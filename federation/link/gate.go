@@ -59,6 +59,9 @@ func (g *gate) enter() (leave func()) {
 	return func() { g.open.Add(-1) }
 }
 
+// full reports whether more connections than allowed were accepted.
+func (g *gate) full() bool { return g.open.Load() > int64(g.limit) }
+
 // source is what counts as one: an IPv4 address, or an IPv6 network of 64 bits, of which anybody has plenty of
 // addresses.
 func source(from net.Addr) netip.Addr {

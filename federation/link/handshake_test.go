@@ -173,6 +173,51 @@ func TestListener_PerRegion(t *testing.T) {
 	})
 }
 
+func TestListener_Full(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		server := w.config(east, time.Hour)
+		server.Limits.MaxConnections = 3
+		from, _ := w.add(w.config(west, time.Hour))
+		_, to := w.add(server)
+		defer w.run()()
+		results := make(chan error, 6)
+		var first *Conn
+		for i := range 6 { // all at once: none of them is counted yet when the others begin
+			go func() {
+				c, err := from.Dial(within(t, 5*time.Second), east, to)
+				if err == nil {
+					time.Sleep(time.Second)
+					err = c.Err()
+				}
+				if err == nil && i == 0 {
+					first = c
+				}
+				results <- err
+			}()
+		}
+		served := 0
+		for range 6 {
+			if err := <-results; err == nil {
+				served++
+			} else if !fault.Is(err, fault.Busy) {
+				t.Errorf("refused by %v", err)
+			}
+		}
+		if served > 3 || served == 0 {
+			t.Errorf("%d connections are served", served)
+		}
+		if first == nil {
+			return
+		}
+		first.Close(nil)
+		time.Sleep(5 * time.Second)
+		if _, err := from.Dial(within(t, 5*time.Second), east, to); err != nil {
+			t.Errorf("after one has ended: %v", err)
+		}
+	})
+}
+
 // TestListener_Load holds that a burst of attempts is made to prove its address and then slowed down, and that the
 // listener serves again afterwards.
 func TestListener_Load(t *testing.T) {

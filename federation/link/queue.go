@@ -7,24 +7,25 @@ import (
 	"supercluster/internal/fault"
 )
 
-// keepBuffer is the largest buffer that a stream keeps when nothing is queued; it has two.
-const keepBuffer = 64 << 10
+// chunkSize is the least size of a chunk of the queue: small messages share one.
+const chunkSize = 32 << 10
 
 // writeStep is what is written at once: room is given back in such steps.
 const writeStep = 128 << 10
 
-// sendQueue holds the frames of a stream that wait to be written, in one buffer. Senders put, one writer takes.
+// sendQueue holds the frames of a stream that wait to be written, in chunks. Senders put, one writer takes.
 type sendQueue struct {
 	limit int
 	turn  chan struct{} // the right to put: holds one token
 	work  chan struct{} // wakes the writer
 
-	mu      sync.Mutex
-	pending []byte
-	writing int           // bytes taken and not written yet
-	room    chan struct{} // closed when there may be room again
-	closed  bool
-	err     error // why nothing is taken any more
+	mu     sync.Mutex
+	chunks [][]byte
+	queued int           // bytes put and not written yet
+	spare  []byte        // an empty chunk
+	room   chan struct{} // closed when there may be room again
+	closed bool
+	err    error // why nothing is taken any more
 }
 
 func newSendQueue(limit int) *sendQueue {
@@ -54,9 +55,11 @@ func (q *sendQueue) put(ctx context.Context, n int, add func([]byte) []byte) err
 			q.mu.Unlock()
 			return err
 		}
-		queued := len(q.pending) + q.writing
+		queued := q.queued
 		if queued == 0 || queued+n <= q.limit {
-			q.pending = add(q.pending)
+			last := q.chunk(n)
+			*last = add(*last)
+			q.queued += n
 			q.mu.Unlock()
 			q.wake()
 			return nil
@@ -69,6 +72,20 @@ func (q *sendQueue) put(ctx context.Context, n int, add func([]byte) []byte) err
 			return fault.Wrap(fault.KindOf(ctx.Err()), ctx.Err(), "the message was not sent: %d bytes wait before it", queued)
 		}
 	}
+}
+
+// chunk gives the last chunk, with room for n bytes. The lock is held.
+func (q *sendQueue) chunk(n int) *[]byte {
+	if last := len(q.chunks) - 1; last >= 0 && cap(q.chunks[last])-len(q.chunks[last]) >= n {
+		return &q.chunks[last]
+	}
+	c := q.spare
+	q.spare = nil
+	if cap(c) < n {
+		c = make([]byte, 0, max(n, chunkSize))
+	}
+	q.chunks = append(q.chunks, c[:0])
+	return &q.chunks[len(q.chunks)-1]
 }
 
 func (q *sendQueue) state() error {
@@ -89,25 +106,35 @@ func (q *sendQueue) wake() {
 	}
 }
 
-// take gives the writer everything that is queued, and itself a buffer for what comes next. Nothing and true says
-// that the queue was closed and is empty.
-func (q *sendQueue) take(spare []byte) (frames []byte, done bool) {
+// take gives the writer the first chunk. None and true says that the queue was closed and is empty.
+func (q *sendQueue) take() (chunk []byte, done bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	frames = q.pending
-	if cap(spare) > keepBuffer {
-		spare = nil
+	if len(q.chunks) == 0 {
+		return nil, q.closed
 	}
-	q.pending = spare[:0]
-	q.writing += len(frames)
-	return frames, len(frames) == 0 && q.closed
+	chunk = q.chunks[0]
+	q.chunks[0] = nil
+	if q.chunks = q.chunks[1:]; len(q.chunks) == 0 {
+		q.chunks = nil
+	}
+	return chunk, false
+}
+
+// recycle takes back a chunk that was written. A large one is not kept.
+func (q *sendQueue) recycle(chunk []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if cap(chunk) == chunkSize {
+		q.spare = chunk
+	}
 }
 
 // wrote gives room back.
 func (q *sendQueue) wrote(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.writing -= n
+	q.queued -= n
 	q.free()
 }
 
@@ -133,7 +160,7 @@ func (q *sendQueue) fail(err error) {
 		q.err = err
 	}
 	q.closed = true
-	q.pending = nil
+	q.chunks = nil
 	q.free()
 	q.wake()
 }

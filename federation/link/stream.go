@@ -67,14 +67,13 @@ func (s *Stream) Send(ctx context.Context, m Message) error {
 
 // write writes what is queued, until the stream or the connection ends.
 func (s *Stream) write() {
-	var frames []byte
 	for {
-		var done bool
-		if frames, done = s.queue.take(frames); done {
+		chunk, done := s.queue.take()
+		if done {
 			_ = s.raw.Close()
 			return
 		}
-		if len(frames) == 0 {
+		if len(chunk) == 0 {
 			select {
 			case <-s.queue.work:
 			case <-s.raw.Context().Done(): // reset by this end or the peer, or the connection ended
@@ -83,7 +82,7 @@ func (s *Stream) write() {
 			}
 			continue
 		}
-		for rest := frames; len(rest) > 0; {
+		for rest := chunk; len(rest) > 0; {
 			step := rest[:min(len(rest), writeStep)]
 			if _, err := s.raw.Write(step); err != nil {
 				s.queue.fail(s.conn.why(err))
@@ -92,6 +91,7 @@ func (s *Stream) write() {
 			s.queue.wrote(len(step))
 			rest = rest[len(step):]
 		}
+		s.queue.recycle(chunk)
 	}
 }
 

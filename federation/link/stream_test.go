@@ -197,7 +197,7 @@ func TestStream_ContextEnds(t *testing.T) {
 func queued(s *Stream) int {
 	s.queue.mu.Lock()
 	defer s.queue.mu.Unlock()
-	return len(s.queue.pending) + s.queue.writing
+	return s.queue.queued
 }
 
 func canceled() context.Context {
