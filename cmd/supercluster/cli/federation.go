@@ -281,7 +281,7 @@ Classes: control, config, services, endpoints, summaries. Kinds in selectors: se
 			}
 			return a.print(r, func(t *table) {
 				x := r.GetChannel()
-				t.note("channel %d, %s of class %s, generation %d: selects %s, for %s", x.GetId(), x.GetName(), x.GetClass(), x.GetGeneration(),
+				t.note("channel %d, %s of class %s: selects %s, for %s", x.GetId(), x.GetName(), x.GetClass(),
 					selectorText(x.GetSelector()), first(strings.Join(x.GetAudience(), ", "), "every peer"))
 			})
 		})
