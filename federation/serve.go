@@ -40,6 +40,7 @@ func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 	}
 	f.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return f.whilePeer(ctx, c.Peer().Region) })
 	g.Go(func() error {
 		for {
 			s, err := c.Accept(ctx)
@@ -56,6 +57,29 @@ func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 		}
 	})
 	return g.Wait()
+}
+
+// becomePeer is how long a region may be trusted and not yet known: both are read from one record, one after the other.
+const becomePeer = time.Second
+
+// whilePeer waits until a region is no peer any more, which ends what it opened: trust is asked when a connection begins.
+func (f *Federation) whilePeer(ctx context.Context, region [16]byte) error {
+	began := time.NewTimer(becomePeer)
+	defer began.Stop()
+	for grace := true; ; {
+		_, changed := f.book.list()
+		if f.book.find(region) == nil && !grace {
+			return fault.New(fault.Denied, "the region is no peer any more")
+		}
+		select {
+		case <-changed:
+			grace = false
+		case <-began.C:
+			grace = false
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // ended takes the end of a context for no error.

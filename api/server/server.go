@@ -28,6 +28,7 @@ type Config struct {
 	Proxies    Proxies    // nil: this node has none
 	Heartbeats Heartbeats // nil: heartbeats are unsupported
 	Sources    Sources    // nil: nothing is known of the age of other regions' copies
+	Federation Federation // nil: this region has no identity, and so no peers
 
 	// Principal says who calls; see Identify and Dev. An error refuses the call.
 	Principal func(ctx context.Context) (access.Principal, error)
@@ -150,6 +151,7 @@ func (s *Server) registerServices() {
 	pb.RegisterWatchServiceServer(s, watchService{s: s})
 	pb.RegisterClusterServiceServer(s, clusterService{s: s})
 	pb.RegisterProxyServiceServer(s, proxyService{s: s})
+	pb.RegisterFederationServiceServer(s, federationService{s: s})
 	grpc_health_v1.RegisterHealthServer(s, healthService{s: s})
 	reflection.Register(s)
 }

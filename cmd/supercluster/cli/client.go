@@ -43,6 +43,8 @@ type client struct {
 	watches  pb.WatchServiceClient
 	cluster  pb.ClusterServiceClient
 	proxies  pb.ProxyServiceClient
+
+	federation pb.FederationServiceClient
 }
 
 // dial makes the client that flags, environment and context describe. Nothing is connected before the first call.
@@ -80,6 +82,7 @@ func (a *App) dial() (*client, error) {
 		pool: p, tenant: s.tenant, namespace: s.namespace,
 		tenants: pb.NewTenantServiceClient(p), registry: pb.NewRegistryServiceClient(p), configs: pb.NewConfigServiceClient(p),
 		watches: pb.NewWatchServiceClient(p), cluster: pb.NewClusterServiceClient(p), proxies: pb.NewProxyServiceClient(p),
+		federation: pb.NewFederationServiceClient(p),
 	}, nil
 }
 
