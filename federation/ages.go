@@ -213,5 +213,13 @@ func (f *Federation) HandleAges(_ context.Context, _ string, payload []byte) ([]
 	return nil, nil
 }
 
+// ageOf gives the age of a channel as this region may pass it on; its own is as new as can be.
+func (f *Federation) ageOf(name channelName) time.Duration {
+	if name.region == f.cfg.Identity.RegionID {
+		return 0
+	}
+	return f.ages.of(name)
+}
+
 // Age says how old what this region has of another is; false: nothing was ever heard of it, or it is no peer.
 func (f *Federation) Age(region [16]byte) (time.Duration, bool) { return f.ages.region(region) }

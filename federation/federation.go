@@ -18,6 +18,7 @@ import (
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/region/state"
+	"supercluster/registry"
 )
 
 // Store is the replicated store, as package region gives it.
@@ -62,8 +63,10 @@ type Config struct {
 	Node     string
 	// Addresses are the host:port of the federation listeners of this region.
 	Addresses func() []string
-	Link      link.Config // without Self, Accept, Log and Meter
-	Socket    net.PacketConn
+	// View gives the registry view, for summaries; nil writes none.
+	View   func() *registry.View
+	Link   link.Config // without Self, Accept, Log and Meter
+	Socket net.PacketConn
 	// Forward answers a call that was made in another region, by its rules; nil refuses them.
 	Forward func(ctx context.Context, c *ForwardedCall) ([]byte, error)
 	Tuning  Tuning
@@ -117,6 +120,8 @@ type Federation struct {
 	ages     *ages
 	routes   *routes
 	seen     *seen
+	lanes    *lanes
+	tails    *tails
 	metrics  *metrics
 
 	mu      sync.Mutex
@@ -135,10 +140,10 @@ func New(cfg Config) (*Federation, error) {
 	}
 	cfg.Tuning.fill()
 	f := &Federation{
-		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), seen: newSeen(), uplinks: map[[16]byte]*uplink{},
+		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), lanes: newLanes(), seen: newSeen(), uplinks: map[[16]byte]*uplink{},
 		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
 	}
-	f.book = newBook(cfg.Identity)
+	f.book, f.tails = newBook(cfg.Identity), newTails(f)
 	f.guard = feed.Guard{Self: cfg.Identity.RegionID, Keys: f.book.verify, Started: time.Now().UnixNano()}
 	l := cfg.Link
 	l.Self = link.PeerID{Region: cfg.Identity.RegionID, Server: cfg.Node}
@@ -163,6 +168,7 @@ func (f *Federation) Run(ctx context.Context) error {
 	g.Go(func() error { return f.lead(ctx) })
 	g.Go(func() error { return f.spreadAges(ctx) })
 	g.Go(func() error { return f.keepSeen(ctx) })
+	g.Go(func() error { return f.tails.run(ctx) })
 	return g.Wait()
 }
 

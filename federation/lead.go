@@ -11,6 +11,7 @@ import (
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/region/state"
+	"supercluster/registry"
 )
 
 // lead does what only the leader does, each time this node becomes it, until ctx ends.
@@ -101,8 +102,12 @@ func (f *Federation) keepUplinks(ctx context.Context) error {
 // duties looks again and again at what there is to do: the region's own document and channels, walks, trims, healing.
 func (f *Federation) duties(ctx context.Context) error {
 	said := ""
+	sums := &summaries{f: f, seen: map[registry.ServiceKey]*registry.ServiceView{}}
 	for {
 		err := f.duty(ctx)
+		if err == nil {
+			err = sums.sumUp(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -121,10 +126,20 @@ func (f *Federation) duties(ctx context.Context) error {
 }
 
 func (f *Federation) duty(ctx context.Context) error {
-	peers, _ := f.book.list()
-	if len(peers) == 0 {
-		return nil // nobody to exchange anything with
+	if peers, _ := f.book.list(); len(peers) > 0 {
+		if err := f.peerDuty(ctx, peers); err != nil {
+			return err
+		}
 	}
+	// What came from a region that is no peer any more goes by a walk too, also when it was the last one.
+	if err := f.walkAll(ctx); err != nil {
+		return err
+	}
+	return f.trimAll(ctx)
+}
+
+// peerDuty is what there is to do while there is somebody to exchange anything with.
+func (f *Federation) peerDuty(ctx context.Context, peers []*peer) error {
 	if err := f.describeSelf(ctx); err != nil {
 		return err
 	}
@@ -137,10 +152,7 @@ func (f *Federation) duty(ctx context.Context) error {
 	if err := f.heal(ctx); err != nil {
 		return err
 	}
-	if err := f.walkAll(ctx); err != nil {
-		return err
-	}
-	return f.trimAll(ctx)
+	return f.laterDuty(ctx)
 }
 
 // makeChannels gives the region its first channels: one of each class, of everything, for every peer.
@@ -155,15 +167,12 @@ func (f *Federation) makeChannels(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	for c := record.ClassControl; c <= record.ClassSummaries; c++ {
+	for c := record.ClassControl; c < record.ClassSummaries; c++ { // who wants summaries makes a channel for them
 		if have[c] {
 			continue
 		}
 		doc := record.Channel{Name: "all", Class: c, Projection: record.ProjectionFull}
-		if c == record.ClassSummaries {
-			doc.Projection = record.ProjectionSummary
-		}
-		if _, err := f.propose(ctx, record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: doc}}); err != nil {
+		if _, err := f.propose(ctx, record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: doc}}); err != nil && !fault.Is(err, fault.Exists) {
 			return err
 		}
 	}

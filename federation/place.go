@@ -100,6 +100,24 @@ func (f *Federation) LinkTenant(ctx context.Context, region, remote [16]byte, te
 	return err
 }
 
+// Linked gives the tenant of a region that is shown under one of this region; false: none is.
+func (f *Federation) Linked(region [16]byte, tenant uint32) (remote [16]byte, found bool, err error) {
+	err = f.pinned(func(r state.Reader) error {
+		alias, _, known, err := state.FindRegion(r, region)
+		if err != nil || !known {
+			return err
+		}
+		links, err := state.Links(r, alias)
+		for _, l := range links {
+			if l.Tenant == tenant {
+				remote, found = l.Remote, true
+			}
+		}
+		return err
+	})
+	return remote, found, err
+}
+
 // Import says what of a peer's records is shown here.
 func (f *Federation) Import(ctx context.Context, region string, terms []*pb.Term) error {
 	id, err := f.peerNamed(region)

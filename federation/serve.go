@@ -40,6 +40,7 @@ func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 	}
 	f.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return f.whilePeer(ctx, c.Peer().Region) })
 	g.Go(func() error {
 		for {
 			s, err := c.Accept(ctx)
@@ -58,6 +59,29 @@ func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 	return g.Wait()
 }
 
+// becomePeer is how long a region may be trusted and not yet known: both are read from one record, one after the other.
+const becomePeer = time.Second
+
+// whilePeer waits until a region is no peer any more, which ends what it opened: trust is asked when a connection begins.
+func (f *Federation) whilePeer(ctx context.Context, region [16]byte) error {
+	began := time.NewTimer(becomePeer)
+	defer began.Stop()
+	for grace := true; ; {
+		_, changed := f.book.list()
+		if f.book.find(region) == nil && !grace {
+			return fault.New(fault.Denied, "the region is no peer any more")
+		}
+		select {
+		case <-changed:
+			grace = false
+		case <-began.C:
+			grace = false
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // ended takes the end of a context for no error.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -73,26 +97,50 @@ type outlet struct {
 	stream *link.Stream
 	wake   chan struct{}
 
+	out      chan link.Message // numbered, to whichever lane is free
+	sequence uint64            // of the next one; of the sender alone
+	done     <-chan struct{}
+	cancel   context.CancelFunc
+
 	mu        sync.Mutex
+	failed    error
 	exporters map[channelName]*feed.Exporter
 	replies   []*feed.Message
 }
 
-// export serves what a peer pulls on a stream, until it ends.
-func (f *Federation) export(ctx context.Context, peer [16]byte, s *link.Stream) error {
-	o := &outlet{f: f, peer: peer, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{}}
+// exportOn serves channels on a stream, until it ends.
+func (f *Federation) exportOn(ctx context.Context, peer [16]byte, s *link.Stream, name [laneName]byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	o := &outlet{
+		f: f, peer: peer, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{},
+		out: make(chan link.Message), done: ctx.Done(), cancel: cancel,
+	}
 	defer o.close()
+	f.lanes.add(name, o)
+	defer f.lanes.remove(name)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return o.receive(ctx) })
 	g.Go(func() error { return o.send(ctx) })
+	g.Go(func() error { return o.carry(ctx, s) })
 	return g.Wait()
 }
 
 func (o *outlet) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, e := range o.exporters {
+	for name, e := range o.exporters {
 		e.Close()
+		o.f.tails.unpull(name)
+	}
+}
+
+// drop gives a channel up. The caller holds the lock.
+func (o *outlet) drop(name channelName) {
+	if e := o.exporters[name]; e != nil {
+		e.Close()
+		delete(o.exporters, name)
+		o.f.tails.unpull(name)
 	}
 }
 
@@ -132,8 +180,7 @@ func (o *outlet) take(ctx context.Context, m *feed.Message) error {
 	case m.Type == feed.TypeProbe:
 		e.Probe(m.Stamp)
 	case m.Type == feed.TypeStop:
-		e.Close()
-		delete(o.exporters, name)
+		o.drop(name)
 	default:
 		return fault.New(fault.Invalid, "a receiver sent a message of type %d", m.Type)
 	}
@@ -147,10 +194,7 @@ func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if e := o.exporters[name]; e != nil {
-		e.Close()
-		delete(o.exporters, name)
-	}
+	o.drop(name)
 	if len(o.exporters) >= maxExporters {
 		return fault.New(fault.Busy, "%d channels are pulled on one stream", len(o.exporters))
 	}
@@ -164,6 +208,7 @@ func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error
 			return nil
 		}
 		o.exporters[name] = e
+		o.f.tails.pull(name)
 		return nil
 	})
 }
@@ -177,10 +222,10 @@ func (f *Federation) snapshot() (state.Reader, func()) {
 	return r, release
 }
 
-// send says what there is to say, whenever the rows or the peer's wishes changed.
+// send says what there is to say, whenever a channel or the peer's wishes changed.
 func (o *outlet) send(ctx context.Context) error {
 	for {
-		changed := o.f.cfg.Store.Changed()
+		changed := o.f.tails.changed()
 		if err := o.sendAll(ctx); err != nil {
 			return err
 		}
@@ -202,7 +247,7 @@ func (o *outlet) sendAll(ctx context.Context) error {
 		}
 		more = len(messages) > 0
 		for _, m := range messages {
-			if err := o.stream.Send(ctx, link.Message{Type: uint8(m.Type), Body: feed.Append(nil, m)}); err != nil {
+			if err := o.hand(ctx, m); err != nil {
 				return err
 			}
 			o.f.metrics.sent(m)
@@ -226,13 +271,21 @@ func (o *outlet) next() ([]*feed.Message, error) {
 	}
 	slices.SortFunc(names, channelName.compare)
 	now := time.Now().UnixNano()
+	rest := names[:0]
+	for _, n := range names {
+		m, ok := o.exporters[n].NextFrom(o.f.tails.of(n), int64(o.f.ageOf(n)))
+		if !ok {
+			rest = append(rest, n)
+		} else if m != nil {
+			messages = append(messages, m)
+		}
+	}
+	if len(rest) == 0 {
+		return messages, nil
+	}
 	err := o.f.pinned(func(r state.Reader) error {
-		for _, n := range names {
-			age := time.Duration(0) // what this region says of itself is never old
-			if n.region != o.f.cfg.Identity.RegionID {
-				age = o.f.ages.of(n)
-			}
-			m, err := o.exporters[n].Next(r, now, int64(age), o.f.snapshot)
+		for _, n := range rest {
+			m, err := o.exporters[n].Next(r, now, int64(o.f.ageOf(n)), o.f.snapshot)
 			if err != nil {
 				return err
 			}
@@ -240,8 +293,7 @@ func (o *outlet) next() ([]*feed.Message, error) {
 				continue
 			}
 			if m.Type == feed.TypeRefuse {
-				o.exporters[n].Close()
-				delete(o.exporters, n)
+				o.drop(n)
 			}
 			messages = append(messages, m)
 		}

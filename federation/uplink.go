@@ -22,14 +22,16 @@ type uplink struct {
 	peer *peer
 	link *link.Link
 
-	mu    sync.Mutex
-	calls *caller // of the connection that is up
-	conn  *link.Conn
+	mu      sync.Mutex
+	calls   *caller // of the connection that is up
+	conn    *link.Conn
+	current *connection
+	behind  map[channelName]bool // channels with a backlog
 }
 
 // runUplink keeps the link to a peer until ctx ends.
 func (f *Federation) runUplink(ctx context.Context, p *peer) error {
-	u := &uplink{f: f, peer: p}
+	u := &uplink{f: f, peer: p, behind: map[channelName]bool{}}
 	l, err := f.endpoint.NewLink(link.LinkConfig{
 		Region: p.id,
 		Addresses: func() []string {
@@ -38,7 +40,7 @@ func (f *Federation) runUplink(ctx context.Context, p *peer) error {
 			}
 			return nil
 		},
-		Handler: u.handle,
+		Handler: u.handle, Extra: u.extra,
 	})
 	if err != nil {
 		return err
@@ -78,7 +80,7 @@ func (u *uplink) handle(ctx context.Context, conn *link.Conn) error {
 	c := &connection{u: u, conn: conn, group: g, ctx: ctx, inlets: map[link.Class]*inlet{}}
 	calls := newCaller(stream)
 	g.Go(func() error { return calls.run(ctx) })
-	u.up(calls, conn)
+	u.up(calls, c)
 	defer u.up(nil, nil)
 	g.Go(func() error { return c.follow(ctx, calls) })
 	err = g.Wait()
@@ -86,10 +88,13 @@ func (u *uplink) handle(ctx context.Context, conn *link.Conn) error {
 	return err
 }
 
-func (u *uplink) up(calls *caller, conn *link.Conn) {
+func (u *uplink) up(calls *caller, c *connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.calls, u.conn = calls, conn
+	u.calls, u.current, u.conn = calls, c, nil
+	if c != nil {
+		u.conn = c.conn
+	}
 }
 
 // ended reports whether the connection is gone.
@@ -210,7 +215,10 @@ func classOf(c record.Class) link.Class {
 
 // inlet is one stream on which channels come in.
 type inlet struct {
+	class  link.Class
+	name   [laneName]byte
 	stream *link.Stream
+	order  sequencer
 
 	mu      sync.Mutex
 	pullers map[channelName]*puller
@@ -227,12 +235,17 @@ func (c *connection) inlet(class link.Class) (*inlet, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &inlet{stream: s, pullers: map[channelName]*puller{}}
+	in := &inlet{class: class, name: newLaneName(), stream: s, pullers: map[channelName]*puller{}}
+	if err := hello(c.ctx, s, false, in.name); err != nil {
+		s.Reset()
+		return nil, err
+	}
 	c.inlets[class] = in
 	c.group.Go(func() error {
 		defer s.Close()
-		return in.receive(c.ctx)
+		return in.receive(c.ctx, s)
 	})
+	c.group.Go(func() error { return in.watch(c.ctx) })
 	return in, nil
 }
 
@@ -248,27 +261,42 @@ func (in *inlet) remove(name channelName) {
 	delete(in.pullers, name)
 }
 
-// receive hands what comes to whom it is for.
-func (in *inlet) receive(ctx context.Context) error {
+// receive takes in what comes on one lane.
+func (in *inlet) receive(ctx context.Context, lane *link.Stream) error {
 	for {
-		raw, err := in.stream.Recv(ctx)
+		raw, err := lane.Recv(ctx)
 		if err != nil {
 			return err
 		}
-		m, err := feed.Decode(raw.Body)
-		if err != nil {
-			return err
-		}
-		in.mu.Lock()
-		p := in.pullers[channelName{m.Region, m.Channel}]
-		in.mu.Unlock()
-		if p == nil {
-			continue // it has just been given up
-		}
-		if err := p.offer(&m, len(raw.Body)); err != nil {
+		if err := in.order.take(raw, time.Now(), in.deliver); err != nil {
 			return err
 		}
 	}
+}
+
+// deliver hands a message to whom it is for.
+func (in *inlet) deliver(raw link.Message) error {
+	m, err := feed.Decode(raw.Body)
+	if err != nil {
+		return err
+	}
+	in.mu.Lock()
+	p := in.pullers[channelName{m.Region, m.Channel}]
+	in.mu.Unlock()
+	if p == nil {
+		return nil // it has just been given up
+	}
+	return p.offer(&m, len(raw.Body))
+}
+
+// watch ends the connection when a message is missing that no lane will bring.
+func (in *inlet) watch(ctx context.Context) error {
+	for pause(ctx, gapWithin/3) {
+		if in.order.stuck(time.Now()) {
+			return fault.New(fault.Unavailable, "a lane of the %s stream was lost with what it carried", in.class)
+		}
+	}
+	return nil
 }
 
 func (in *inlet) send(ctx context.Context, m *feed.Message) error {
@@ -447,9 +475,26 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 // progress tells the watchdog how far the channel is.
 func (p *puller) progress() {
 	head, applied := p.f.routes.positions(p.name)
+	p.u.backlog(p.name, head.Incarnation > applied.Incarnation || head.Sequence > applied.Sequence+backlogRecords)
 	if head.Incarnation == applied.Incarnation {
 		p.u.link.Progress(fmt.Sprintf("%x/%d", p.name.region, p.name.channel), head.Sequence, applied.Sequence)
 	}
+}
+
+// backlogRecords is from how many records on a channel counts as far behind.
+const backlogRecords = 1000
+
+// backlog tells the link whether any channel is far behind.
+func (u *uplink) backlog(name channelName, much bool) {
+	u.mu.Lock()
+	if much {
+		u.behind[name] = true
+	} else {
+		delete(u.behind, name)
+	}
+	some := len(u.behind) > 0
+	u.mu.Unlock()
+	u.link.Backlog(some)
 }
 
 // mergeable counts the batches at the front that may go together: they have records, and fit into one entry.

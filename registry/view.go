@@ -127,6 +127,9 @@ func (v *View) Tenants() iter.Seq[*pb.Tenant] {
 	}
 }
 
+// TenantName names a tenant by its numeric id.
+func (v *View) TenantName(id uint32) (string, bool) { return v.tenantNames.Get(id) }
+
 // Tenant finds a tenant.
 func (v *View) Tenant(name string) (*pb.Tenant, bool) { return v.tenants.Get(name) }
 

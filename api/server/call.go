@@ -26,7 +26,9 @@ type call struct {
 	started   time.Time
 	// http is the HTTP request behind the call, nil for gRPC.
 	http *httpCall
-	in   envelope
+	// asked: another node of the region handed the call to this one, because it leads.
+	asked bool
+	in    envelope
 }
 
 // httpCall is what of an HTTP request matters to the chain.

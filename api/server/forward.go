@@ -322,4 +322,3 @@ func (s *Server) placedSource(v *registry.View, origin *record.Origin, revision 
 	}
 	return out
 }
-

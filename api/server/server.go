@@ -29,6 +29,7 @@ type Config struct {
 	Heartbeats Heartbeats // nil: heartbeats are unsupported
 	Sources    Sources    // nil: nothing is known of the age of other regions' copies
 	Homes      Homes      // nil: every record is this region's own
+	Federation Federation // nil: this region has no identity, and so no peers
 
 	// Principal says who calls; see Identify and Dev. An error refuses the call.
 	Principal func(ctx context.Context) (access.Principal, error)
@@ -158,6 +159,7 @@ func (s *Server) registerServices() {
 	pb.RegisterWatchServiceServer(s, watchService{s: s})
 	pb.RegisterClusterServiceServer(s, clusterService{s: s})
 	pb.RegisterProxyServiceServer(s, proxyService{s: s})
+	pb.RegisterFederationServiceServer(s, federationService{s: s})
 	grpc_health_v1.RegisterHealthServer(s, healthService{s: s})
 	reflection.Register(s)
 }

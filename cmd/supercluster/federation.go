@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"supercluster/api/server"
 	"supercluster/federation"
 	"supercluster/federation/link"
 	"supercluster/internal/fault"
@@ -41,8 +42,8 @@ func (p *process) makeFederation() (err error) {
 			Server: p.trust.ServerTLS(p.issuer), Identify: peerOf, JoinTLS: p.joinTLS(), ResetKey: p.resetKey(),
 			Client: func(region [16]byte) (*tls.Config, error) { return p.trust.ClientTLS(p.issuer, region), nil },
 		},
-		Forward: p.answerForward,
-		Log:     log, Meter: t.Meter("federation"),
+		View: p.live.View, Forward: p.answerForward,
+		Log: log, Meter: t.Meter("federation"),
 	})
 	if err != nil {
 		return err
@@ -50,6 +51,35 @@ func (p *process) makeFederation() (err error) {
 	p.region.Handle(federation.MethodAges, p.federation.HandleAges)
 	p.region.Handle(federation.MethodForward, p.federation.HandleForward)
 	return nil
+}
+
+// exchange is the exchange with other regions as the API needs it; nil without one.
+func (p *process) exchange() server.Federation {
+	if p.federation == nil {
+		return nil
+	}
+	return p.federation
+}
+
+// sources tells how old the copies of other regions are; nil without an exchange with them.
+func (p *process) sources() server.Sources {
+	if p.federation == nil {
+		return nil
+	}
+	return p.federation
+}
+
+// staleAfter is the age from which DNS says that an answer comes from an old copy. A copy is seldom older than a second
+// while the link is well.
+const staleAfter = 5 * time.Second
+
+// stale reports whether the copy of a region is old, or nobody knows.
+func (p *process) stale(region [16]byte) bool {
+	if p.federation == nil {
+		return true
+	}
+	age, known := p.federation.Age(region)
+	return !known || age > staleAfter
 }
 
 // federationIdentity is who this region is, as package federation needs it.

@@ -16,14 +16,6 @@ func (p *process) homes() server.Homes {
 	return p.federation
 }
 
-// sources tells how old the copies of other regions are; nil without an exchange with them.
-func (p *process) sources() server.Sources {
-	if p.federation == nil {
-		return nil
-	}
-	return p.federation
-}
-
 // answerForward runs a call that was made in another region.
 func (p *process) answerForward(ctx context.Context, c *federation.ForwardedCall) ([]byte, error) {
 	select {

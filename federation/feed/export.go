@@ -196,12 +196,20 @@ func (e *Exporter) Next(r state.Reader, now, age int64, snapshot func() (state.R
 }
 
 func (e *Exporter) message(r state.Reader, now, age int64, snapshot func() (state.Reader, func())) (*Message, error) {
-	if e.snapshot != nil {
-		return e.chunk(now)
-	}
 	st, ok, err := e.server.standing(r, e.region, e.channel)
 	if err != nil {
 		return nil, err
+	}
+	if e.snapshot != nil {
+		switch {
+		case !ok:
+			return e.end(r, &st, RefusedUnknown)
+		case !st.document.MayHave(e.peer):
+			return e.end(r, &st, RefusedAudience)
+		case st.fence != record.FenceNone:
+			return e.end(r, &st, RefusedFenced)
+		}
+		return e.chunk(now)
 	}
 	p := &Pull{Region: e.region, Channel: e.channel, Cursor: e.sent}
 	if !ok {
@@ -222,6 +230,12 @@ func (e *Exporter) message(r state.Reader, now, age int64, snapshot func() (stat
 		return e.idle(r, &st, now, age)
 	}
 	return e.batch(r, &st, now, age)
+}
+
+// end refuses the rest of a snapshot: what is being sent is as it was, whether it may be sent is as it is now.
+func (e *Exporter) end(r state.Reader, st *standing, why Refusal) (*Message, error) {
+	e.Close()
+	return e.server.refuse(r, st, &Pull{Region: e.region, Channel: e.channel}, why)
 }
 
 // idle shows a newer head of the position that the receiver has.

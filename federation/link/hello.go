@@ -11,7 +11,7 @@ import (
 // version of both, so that regions are upgraded one by one.
 const (
 	minVersion = 1
-	maxVersion = 1
+	maxVersion = 1 + raised
 )
 
 type versionRange struct{ min, max uint16 }

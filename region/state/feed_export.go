@@ -78,6 +78,7 @@ func (m *machine) exportOf(r *record.Record) (e export, ok bool, err error) {
 func appendEntryOf(dst []byte, r *record.Record, epoch uint64) []byte {
 	return record.AppendFeedEntry(dst, &record.FeedEntry{
 		OwnerEpoch: epoch, Revision: r.ModifyRevision, Version: r.Version, Attributes: r.Attributes, Value: r.Value,
+		Extension: []byte(laterExtension),
 	})
 }
 

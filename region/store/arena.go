@@ -45,8 +45,9 @@ const (
 	maxFixedBytes = 16 << 10
 )
 
-// fixedRows keeps rows that Apply reads by their exact key again and again: the head row, counters, proposer windows.
-// Only Update uses it.
+// fixedRows keeps rows that Apply reads by their exact key again and again: the head row, counters, proposer windows, where
+// channels stand. Of the meta space it also keeps that a row is not there (nil): most regions have no federation row, and
+// each entry asks for it. Only Update uses it.
 type fixedRows struct{ rows map[string][]byte }
 
 func newFixedRows() *fixedRows { return &fixedRows{rows: map[string][]byte{}} }
@@ -58,7 +59,8 @@ func fixed(key []byte) bool {
 		return false
 	}
 	switch key[0] {
-	case record.SpaceMeta, record.SpaceCounters, record.SpaceAlarms, record.SpaceWindows:
+	case record.SpaceMeta, record.SpaceCounters, record.SpaceAlarms, record.SpaceWindows, record.SpaceCursors,
+		record.SpaceRegions, record.SpaceFederated:
 		return true
 	default:
 		return false
@@ -78,7 +80,14 @@ func (f *fixedRows) put(key, value []byte) {
 	if len(f.rows) >= maxFixedRows {
 		clear(f.rows)
 	}
-	f.rows[string(key)] = append([]byte(nil), value...)
+	f.rows[string(key)] = append([]byte{}, value...) // not nil, also when empty
+}
+
+// missed keeps that a row is not there.
+func (f *fixedRows) missed(key []byte) {
+	if len(key) > 0 && key[0] == record.SpaceMeta && len(f.rows) < maxFixedRows {
+		f.rows[string(key)] = nil
+	}
 }
 
 // update brings a kept row up to a write.
@@ -88,9 +97,9 @@ func (f *fixedRows) update(w *write) {
 	case !kept:
 	case w.deleted || len(w.value) > maxFixedBytes:
 		delete(f.rows, string(w.key))
-	case len(w.value) <= cap(before):
+	case before != nil && len(w.value) <= cap(before):
 		f.rows[string(w.key)] = append(before[:0], w.value...)
 	default:
-		f.rows[string(w.key)] = append([]byte(nil), w.value...)
+		f.rows[string(w.key)] = append([]byte{}, w.value...)
 	}
 }

@@ -87,11 +87,14 @@ func (o *overlay) Get(key []byte) ([]byte, bool, error) {
 		return w.value, !w.deleted, nil
 	}
 	if value, ok := o.fixed.get(key); ok {
-		return value, true, nil
+		return value, value != nil, nil
 	}
 	value, found, err := o.base.Get(key)
-	if found {
+	switch {
+	case found:
 		o.fixed.put(key, value)
+	case err == nil:
+		o.fixed.missed(key)
 	}
 	return value, found, err
 }

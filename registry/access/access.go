@@ -72,6 +72,10 @@ const (
 	KindProxy     = "proxy"     // the list of connected xDS clients
 	KindXDS       = "xds"       // being such a client
 	KindBootstrap = "bootstrap" // what such a client's bootstrap names
+
+	KindFederation = "federation" // what is exchanged with other regions: channels, imports, links
+	KindRegion     = "region"     // the other regions: inviting, accepting and removing them; this one's name and fence
+	KindPlacement  = "placement"  // which region is the home of which records
 )
 
 // Verbs lists every verb.
@@ -85,7 +89,7 @@ func Verbs() []Verb {
 func Kinds() []string {
 	return []string{
 		KindTenant, KindNamespace, KindService, KindInstance, KindRoute, KindConfig, KindEvents, KindCluster,
-		KindProxy, KindXDS, KindBootstrap,
+		KindProxy, KindXDS, KindBootstrap, KindFederation, KindRegion, KindPlacement,
 	}
 }
 
@@ -114,7 +118,7 @@ func known(r Request) bool {
 	}
 	switch r.Kind {
 	case KindTenant, KindNamespace, KindService, KindInstance, KindRoute, KindConfig, KindEvents, KindCluster, KindProxy,
-		KindXDS, KindBootstrap:
+		KindXDS, KindBootstrap, KindFederation, KindRegion, KindPlacement:
 		return true
 	default:
 		return false

@@ -69,8 +69,8 @@ servers, separated by commas, are tried in turn.
 	)
 	add(root, groupRun, a.regionCommand())
 	add(root, groupRegistry, a.serviceCommand(), a.routeCommand(), a.lookupCommand(), a.proxyCommand(), a.applyCommand())
-	add(root, groupConfig, a.configCommand(), a.txnCommand(), a.tenantCommand(), a.namespaceCommand())
-	add(root, groupOperate, a.statusCommand(), a.membersCommand(), a.contextCommand(), a.versionCommand())
+	add(root, groupConfig, a.configCommand(), a.txnCommand(), a.tenantCommand(), a.namespaceCommand(), a.placementCommand())
+	add(root, groupOperate, a.statusCommand(), a.membersCommand(), a.federationCommand(), a.contextCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

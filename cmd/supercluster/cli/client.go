@@ -47,6 +47,8 @@ type client struct {
 	proxies  pb.ProxyServiceClient
 	// read is what --level, --max-age and --session say; nil: nothing.
 	read *pb.ReadOptions
+
+	federation pb.FederationServiceClient
 }
 
 // dial makes the client that flags, environment and context describe. Nothing is connected before the first call.
@@ -88,6 +90,7 @@ func (a *App) dial() (*client, error) {
 		pool: p, tenant: s.tenant, namespace: s.namespace, read: read,
 		tenants: pb.NewTenantServiceClient(p), registry: pb.NewRegistryServiceClient(p), configs: pb.NewConfigServiceClient(p),
 		watches: pb.NewWatchServiceClient(p), cluster: pb.NewClusterServiceClient(p), proxies: pb.NewProxyServiceClient(p),
+		federation: pb.NewFederationServiceClient(p),
 	}, nil
 }
 

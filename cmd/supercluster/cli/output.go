@@ -198,11 +198,11 @@ func paint(cell string, color bool) string {
 		return cell
 	}
 	switch cell {
-	case "passing", "alive", "ACK":
+	case "passing", "alive", "ACK", "up", "equal":
 		return "\x1b[32m" + cell + "\x1b[0m"
-	case "warning", "draining", "pending":
+	case "warning", "draining", "pending", "connecting":
 		return "\x1b[33m" + cell + "\x1b[0m"
-	case "critical", "dead", "NACK":
+	case "critical", "dead", "NACK", "stalled", "refused", "differs":
 		return "\x1b[31m" + cell + "\x1b[0m"
 	}
 	return cell

@@ -2961,6 +2961,130 @@ func (x *JoinResponse) GetRegion() *Region {
 	return nil
 }
 
+// CapacitySummary is what a region has of a service, in numbers: the value of a summary record. Channels of the class
+// summaries carry it to regions that get no instances.
+type CapacitySummary struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Zones         []*ZoneCapacity        `protobuf:"bytes,2,rep,name=zones,proto3" json:"zones,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CapacitySummary) Reset() {
+	*x = CapacitySummary{}
+	mi := &file_supercluster_v1_federation_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CapacitySummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CapacitySummary) ProtoMessage() {}
+
+func (x *CapacitySummary) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_federation_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CapacitySummary.ProtoReflect.Descriptor instead.
+func (*CapacitySummary) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *CapacitySummary) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *CapacitySummary) GetZones() []*ZoneCapacity {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+type ZoneCapacity struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Zone      string                 `protobuf:"bytes,1,opt,name=zone,proto3" json:"zone,omitempty"`
+	Instances uint32                 `protobuf:"varint,2,opt,name=instances,proto3" json:"instances,omitempty"`
+	// Instances that serve: passing or warning, and not draining.
+	Serving uint32 `protobuf:"varint,3,opt,name=serving,proto3" json:"serving,omitempty"`
+	// The sum of the weights of those that serve.
+	Weight        uint64 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ZoneCapacity) Reset() {
+	*x = ZoneCapacity{}
+	mi := &file_supercluster_v1_federation_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ZoneCapacity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ZoneCapacity) ProtoMessage() {}
+
+func (x *ZoneCapacity) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_federation_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ZoneCapacity.ProtoReflect.Descriptor instead.
+func (*ZoneCapacity) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ZoneCapacity) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *ZoneCapacity) GetInstances() uint32 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
+func (x *ZoneCapacity) GetServing() uint32 {
+	if x != nil {
+		return x.Serving
+	}
+	return 0
+}
+
+func (x *ZoneCapacity) GetWeight() uint64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
 var File_supercluster_v1_federation_proto protoreflect.FileDescriptor
 
 const file_supercluster_v1_federation_proto_rawDesc = "" +
@@ -3171,7 +3295,15 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\x06secret\x18\x01 \x01(\fR\x06secret\x12/\n" +
 	"\x06region\x18\x02 \x01(\v2\x17.supercluster.v1.RegionR\x06region\"?\n" +
 	"\fJoinResponse\x12/\n" +
-	"\x06region\x18\x01 \x01(\v2\x17.supercluster.v1.RegionR\x06region*R\n" +
+	"\x06region\x18\x01 \x01(\v2\x17.supercluster.v1.RegionR\x06region\"`\n" +
+	"\x0fCapacitySummary\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x123\n" +
+	"\x05zones\x18\x02 \x03(\v2\x1d.supercluster.v1.ZoneCapacityR\x05zones\"r\n" +
+	"\fZoneCapacity\x12\x12\n" +
+	"\x04zone\x18\x01 \x01(\tR\x04zone\x12\x1c\n" +
+	"\tinstances\x18\x02 \x01(\rR\tinstances\x12\x18\n" +
+	"\aserving\x18\x03 \x01(\rR\aserving\x12\x16\n" +
+	"\x06weight\x18\x04 \x01(\x04R\x06weight*R\n" +
 	"\x05Fence\x12\x15\n" +
 	"\x11FENCE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -3214,7 +3346,7 @@ func file_supercluster_v1_federation_proto_rawDescGZIP() []byte {
 }
 
 var file_supercluster_v1_federation_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_supercluster_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_supercluster_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_supercluster_v1_federation_proto_goTypes = []any{
 	(Fence)(0),                       // 0: supercluster.v1.Fence
 	(*GetFederationRequest)(nil),     // 1: supercluster.v1.GetFederationRequest
@@ -3265,85 +3397,88 @@ var file_supercluster_v1_federation_proto_goTypes = []any{
 	(*ForwardedCall)(nil),            // 46: supercluster.v1.ForwardedCall
 	(*JoinRequest)(nil),              // 47: supercluster.v1.JoinRequest
 	(*JoinResponse)(nil),             // 48: supercluster.v1.JoinResponse
-	(*Region)(nil),                   // 49: supercluster.v1.Region
-	(*timestamppb.Timestamp)(nil),    // 50: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 51: google.protobuf.Duration
+	(*CapacitySummary)(nil),          // 49: supercluster.v1.CapacitySummary
+	(*ZoneCapacity)(nil),             // 50: supercluster.v1.ZoneCapacity
+	(*Region)(nil),                   // 51: supercluster.v1.Region
+	(*timestamppb.Timestamp)(nil),    // 52: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 53: google.protobuf.Duration
 }
 var file_supercluster_v1_federation_proto_depIdxs = []int32{
-	49, // 0: supercluster.v1.GetFederationResponse.region:type_name -> supercluster.v1.Region
+	51, // 0: supercluster.v1.GetFederationResponse.region:type_name -> supercluster.v1.Region
 	0,  // 1: supercluster.v1.GetFederationResponse.fence:type_name -> supercluster.v1.Fence
-	50, // 2: supercluster.v1.GetFederationResponse.fenced_at:type_name -> google.protobuf.Timestamp
+	52, // 2: supercluster.v1.GetFederationResponse.fenced_at:type_name -> google.protobuf.Timestamp
 	5,  // 3: supercluster.v1.GetFederationResponse.peers:type_name -> supercluster.v1.Peer
 	4,  // 4: supercluster.v1.GetFederationResponse.disagreements:type_name -> supercluster.v1.Disagreement
 	3,  // 5: supercluster.v1.GetFederationResponse.healing:type_name -> supercluster.v1.Healing
-	50, // 6: supercluster.v1.Healing.at:type_name -> google.protobuf.Timestamp
-	49, // 7: supercluster.v1.Peer.region:type_name -> supercluster.v1.Region
-	51, // 8: supercluster.v1.Peer.age:type_name -> google.protobuf.Duration
-	50, // 9: supercluster.v1.Link.since:type_name -> google.protobuf.Timestamp
-	51, // 10: supercluster.v1.Link.round_trip:type_name -> google.protobuf.Duration
+	52, // 6: supercluster.v1.Healing.at:type_name -> google.protobuf.Timestamp
+	51, // 7: supercluster.v1.Peer.region:type_name -> supercluster.v1.Region
+	53, // 8: supercluster.v1.Peer.age:type_name -> google.protobuf.Duration
+	52, // 9: supercluster.v1.Link.since:type_name -> google.protobuf.Timestamp
+	53, // 10: supercluster.v1.Link.round_trip:type_name -> google.protobuf.Duration
 	7,  // 11: supercluster.v1.ListLinksResponse.links:type_name -> supercluster.v1.Link
 	9,  // 12: supercluster.v1.Channel.selector:type_name -> supercluster.v1.Term
 	10, // 13: supercluster.v1.ChannelStatus.channel:type_name -> supercluster.v1.Channel
-	51, // 14: supercluster.v1.ChannelStatus.age:type_name -> google.protobuf.Duration
+	53, // 14: supercluster.v1.ChannelStatus.age:type_name -> google.protobuf.Duration
 	11, // 15: supercluster.v1.ListChannelsResponse.channels:type_name -> supercluster.v1.ChannelStatus
 	10, // 16: supercluster.v1.PutChannelRequest.channel:type_name -> supercluster.v1.Channel
 	10, // 17: supercluster.v1.PutChannelResponse.channel:type_name -> supercluster.v1.Channel
-	51, // 18: supercluster.v1.VerifyRequest.timeout:type_name -> google.protobuf.Duration
+	53, // 18: supercluster.v1.VerifyRequest.timeout:type_name -> google.protobuf.Duration
 	17, // 19: supercluster.v1.VerifyResponse.results:type_name -> supercluster.v1.VerifyResult
 	9,  // 20: supercluster.v1.PutImportRequest.selector:type_name -> supercluster.v1.Term
 	22, // 21: supercluster.v1.ListQuarantineResponse.records:type_name -> supercluster.v1.QuarantinedRecord
-	51, // 22: supercluster.v1.CreateInvitationRequest.lifetime:type_name -> google.protobuf.Duration
-	50, // 23: supercluster.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
+	53, // 22: supercluster.v1.CreateInvitationRequest.lifetime:type_name -> google.protobuf.Duration
+	52, // 23: supercluster.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
 	25, // 24: supercluster.v1.CreateInvitationResponse.invitation:type_name -> supercluster.v1.Invitation
 	25, // 25: supercluster.v1.AcceptInvitationRequest.invitation:type_name -> supercluster.v1.Invitation
 	5,  // 26: supercluster.v1.AcceptInvitationResponse.peer:type_name -> supercluster.v1.Peer
 	5,  // 27: supercluster.v1.ListPeersResponse.peers:type_name -> supercluster.v1.Peer
-	49, // 28: supercluster.v1.RenameRegionResponse.region:type_name -> supercluster.v1.Region
+	51, // 28: supercluster.v1.RenameRegionResponse.region:type_name -> supercluster.v1.Region
 	39, // 29: supercluster.v1.PutPlacementRequest.placement:type_name -> supercluster.v1.Placement
 	39, // 30: supercluster.v1.PutPlacementResponse.placement:type_name -> supercluster.v1.Placement
 	39, // 31: supercluster.v1.ListPlacementsResponse.placements:type_name -> supercluster.v1.Placement
-	51, // 32: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
-	49, // 33: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.Region
-	49, // 34: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.Region
-	1,  // 35: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
-	6,  // 36: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
-	12, // 37: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
-	14, // 38: supercluster.v1.FederationService.PutChannel:input_type -> supercluster.v1.PutChannelRequest
-	16, // 39: supercluster.v1.FederationService.Verify:input_type -> supercluster.v1.VerifyRequest
-	19, // 40: supercluster.v1.FederationService.PutImport:input_type -> supercluster.v1.PutImportRequest
-	21, // 41: supercluster.v1.FederationService.ListQuarantine:input_type -> supercluster.v1.ListQuarantineRequest
-	24, // 42: supercluster.v1.FederationService.CreateInvitation:input_type -> supercluster.v1.CreateInvitationRequest
-	27, // 43: supercluster.v1.FederationService.AcceptInvitation:input_type -> supercluster.v1.AcceptInvitationRequest
-	29, // 44: supercluster.v1.FederationService.ListPeers:input_type -> supercluster.v1.ListPeersRequest
-	31, // 45: supercluster.v1.FederationService.RemovePeer:input_type -> supercluster.v1.RemovePeerRequest
-	33, // 46: supercluster.v1.FederationService.RenameRegion:input_type -> supercluster.v1.RenameRegionRequest
-	35, // 47: supercluster.v1.FederationService.Unfence:input_type -> supercluster.v1.UnfenceRequest
-	37, // 48: supercluster.v1.FederationService.LinkTenant:input_type -> supercluster.v1.LinkTenantRequest
-	40, // 49: supercluster.v1.FederationService.PutPlacement:input_type -> supercluster.v1.PutPlacementRequest
-	42, // 50: supercluster.v1.FederationService.DeletePlacement:input_type -> supercluster.v1.DeletePlacementRequest
-	44, // 51: supercluster.v1.FederationService.ListPlacements:input_type -> supercluster.v1.ListPlacementsRequest
-	2,  // 52: supercluster.v1.FederationService.GetFederation:output_type -> supercluster.v1.GetFederationResponse
-	8,  // 53: supercluster.v1.FederationService.ListLinks:output_type -> supercluster.v1.ListLinksResponse
-	13, // 54: supercluster.v1.FederationService.ListChannels:output_type -> supercluster.v1.ListChannelsResponse
-	15, // 55: supercluster.v1.FederationService.PutChannel:output_type -> supercluster.v1.PutChannelResponse
-	18, // 56: supercluster.v1.FederationService.Verify:output_type -> supercluster.v1.VerifyResponse
-	20, // 57: supercluster.v1.FederationService.PutImport:output_type -> supercluster.v1.PutImportResponse
-	23, // 58: supercluster.v1.FederationService.ListQuarantine:output_type -> supercluster.v1.ListQuarantineResponse
-	26, // 59: supercluster.v1.FederationService.CreateInvitation:output_type -> supercluster.v1.CreateInvitationResponse
-	28, // 60: supercluster.v1.FederationService.AcceptInvitation:output_type -> supercluster.v1.AcceptInvitationResponse
-	30, // 61: supercluster.v1.FederationService.ListPeers:output_type -> supercluster.v1.ListPeersResponse
-	32, // 62: supercluster.v1.FederationService.RemovePeer:output_type -> supercluster.v1.RemovePeerResponse
-	34, // 63: supercluster.v1.FederationService.RenameRegion:output_type -> supercluster.v1.RenameRegionResponse
-	36, // 64: supercluster.v1.FederationService.Unfence:output_type -> supercluster.v1.UnfenceResponse
-	38, // 65: supercluster.v1.FederationService.LinkTenant:output_type -> supercluster.v1.LinkTenantResponse
-	41, // 66: supercluster.v1.FederationService.PutPlacement:output_type -> supercluster.v1.PutPlacementResponse
-	43, // 67: supercluster.v1.FederationService.DeletePlacement:output_type -> supercluster.v1.DeletePlacementResponse
-	45, // 68: supercluster.v1.FederationService.ListPlacements:output_type -> supercluster.v1.ListPlacementsResponse
-	52, // [52:69] is the sub-list for method output_type
-	35, // [35:52] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	53, // 32: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
+	51, // 33: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.Region
+	51, // 34: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.Region
+	50, // 35: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
+	1,  // 36: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
+	6,  // 37: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
+	12, // 38: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
+	14, // 39: supercluster.v1.FederationService.PutChannel:input_type -> supercluster.v1.PutChannelRequest
+	16, // 40: supercluster.v1.FederationService.Verify:input_type -> supercluster.v1.VerifyRequest
+	19, // 41: supercluster.v1.FederationService.PutImport:input_type -> supercluster.v1.PutImportRequest
+	21, // 42: supercluster.v1.FederationService.ListQuarantine:input_type -> supercluster.v1.ListQuarantineRequest
+	24, // 43: supercluster.v1.FederationService.CreateInvitation:input_type -> supercluster.v1.CreateInvitationRequest
+	27, // 44: supercluster.v1.FederationService.AcceptInvitation:input_type -> supercluster.v1.AcceptInvitationRequest
+	29, // 45: supercluster.v1.FederationService.ListPeers:input_type -> supercluster.v1.ListPeersRequest
+	31, // 46: supercluster.v1.FederationService.RemovePeer:input_type -> supercluster.v1.RemovePeerRequest
+	33, // 47: supercluster.v1.FederationService.RenameRegion:input_type -> supercluster.v1.RenameRegionRequest
+	35, // 48: supercluster.v1.FederationService.Unfence:input_type -> supercluster.v1.UnfenceRequest
+	37, // 49: supercluster.v1.FederationService.LinkTenant:input_type -> supercluster.v1.LinkTenantRequest
+	40, // 50: supercluster.v1.FederationService.PutPlacement:input_type -> supercluster.v1.PutPlacementRequest
+	42, // 51: supercluster.v1.FederationService.DeletePlacement:input_type -> supercluster.v1.DeletePlacementRequest
+	44, // 52: supercluster.v1.FederationService.ListPlacements:input_type -> supercluster.v1.ListPlacementsRequest
+	2,  // 53: supercluster.v1.FederationService.GetFederation:output_type -> supercluster.v1.GetFederationResponse
+	8,  // 54: supercluster.v1.FederationService.ListLinks:output_type -> supercluster.v1.ListLinksResponse
+	13, // 55: supercluster.v1.FederationService.ListChannels:output_type -> supercluster.v1.ListChannelsResponse
+	15, // 56: supercluster.v1.FederationService.PutChannel:output_type -> supercluster.v1.PutChannelResponse
+	18, // 57: supercluster.v1.FederationService.Verify:output_type -> supercluster.v1.VerifyResponse
+	20, // 58: supercluster.v1.FederationService.PutImport:output_type -> supercluster.v1.PutImportResponse
+	23, // 59: supercluster.v1.FederationService.ListQuarantine:output_type -> supercluster.v1.ListQuarantineResponse
+	26, // 60: supercluster.v1.FederationService.CreateInvitation:output_type -> supercluster.v1.CreateInvitationResponse
+	28, // 61: supercluster.v1.FederationService.AcceptInvitation:output_type -> supercluster.v1.AcceptInvitationResponse
+	30, // 62: supercluster.v1.FederationService.ListPeers:output_type -> supercluster.v1.ListPeersResponse
+	32, // 63: supercluster.v1.FederationService.RemovePeer:output_type -> supercluster.v1.RemovePeerResponse
+	34, // 64: supercluster.v1.FederationService.RenameRegion:output_type -> supercluster.v1.RenameRegionResponse
+	36, // 65: supercluster.v1.FederationService.Unfence:output_type -> supercluster.v1.UnfenceResponse
+	38, // 66: supercluster.v1.FederationService.LinkTenant:output_type -> supercluster.v1.LinkTenantResponse
+	41, // 67: supercluster.v1.FederationService.PutPlacement:output_type -> supercluster.v1.PutPlacementResponse
+	43, // 68: supercluster.v1.FederationService.DeletePlacement:output_type -> supercluster.v1.DeletePlacementResponse
+	45, // 69: supercluster.v1.FederationService.ListPlacements:output_type -> supercluster.v1.ListPlacementsResponse
+	53, // [53:70] is the sub-list for method output_type
+	36, // [36:53] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_federation_proto_init() }
@@ -3358,7 +3493,7 @@ func file_supercluster_v1_federation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_federation_proto_rawDesc), len(file_supercluster_v1_federation_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   48,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
