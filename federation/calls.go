@@ -42,6 +42,7 @@ type caller struct {
 	mu      sync.Mutex
 	next    uint64
 	waiting map[uint64]chan answer
+	quiet   time.Time // since when calls wait and none is answered; zero: none waits
 	err     error
 }
 
@@ -66,7 +67,7 @@ func (c *caller) run(ctx context.Context) error {
 		}
 		c.mu.Lock()
 		w := c.waiting[id]
-		delete(c.waiting, id)
+		c.drop(id)
 		c.mu.Unlock()
 		if w != nil {
 			w <- decodeAnswer(m.Body[n:])
@@ -108,6 +109,9 @@ func (c *caller) exchange(ctx context.Context, method uint8, payload []byte) (an
 	}
 	c.next++
 	id := c.next
+	if len(c.waiting) == 0 {
+		c.quiet = time.Now()
+	}
 	c.waiting[id] = w
 	c.mu.Unlock()
 	body := append(append(binary.AppendUvarint(nil, id), method), payload...)
@@ -127,7 +131,24 @@ func (c *caller) exchange(ctx context.Context, method uint8, payload []byte) (an
 func (c *caller) forget(id uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.waiting, id) // that nobody waits any more is no answer: it stays as quiet as it was
+}
+
+// drop notes that an answer came. The caller holds the lock.
+func (c *caller) drop(id uint64) {
 	delete(c.waiting, id)
+	c.quiet = time.Now()
+}
+
+// silentAfter is how long a peer that is asked may be silent until no more is handed to it. It is asked every other
+// second, so that a link that carries nothing is known before its connection ends.
+const silentAfter = 3 * time.Second
+
+// silent reports whether the peer is asked and does not answer.
+func (c *caller) silent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting) > 0 && time.Since(c.quiet) > silentAfter
 }
 
 // An answer is 0 and the body, or 1, kind u8, revision, the texts of a fault, and the milliseconds to wait.

@@ -36,7 +36,7 @@ type ForwardedCall struct {
 // Forward makes a call in another region: over its link if this node holds it, else by the node that does. It gives the
 // encoded answer.
 func (f *Federation) Forward(ctx context.Context, region [16]byte, c *ForwardedCall) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, hopTime(ctx))
 	defer cancel()
 	body, err := f.encodeForward(ctx, c)
 	if err != nil {
@@ -62,6 +62,16 @@ func (f *Federation) Forward(ctx context.Context, region [16]byte, c *ForwardedC
 	}
 	a := decodeAnswer(reply)
 	return a.body, a.err
+}
+
+// hopTime is how long a hop may take: a tenth of the caller's time is left to tell it what happened.
+func hopTime(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return callTimeout
+	}
+	left := time.Until(deadline)
+	return min(left-min(left/10, 250*time.Millisecond), callTimeout)
 }
 
 func (f *Federation) encodeForward(ctx context.Context, c *ForwardedCall) ([]byte, error) {
@@ -161,7 +171,7 @@ func (f *Federation) linkedTenant(from, uid [16]byte) (tenant uint32, err error)
 	})
 	if err == nil && tenant == 0 {
 		err = fault.New(fault.Denied, "region %q has linked none of its tenants to the one that region %q asks about",
-			f.book.name(f.book.self), f.book.name(from)).WithHint("link them there: supercluster tenant link")
+			f.book.name(f.book.self), f.book.name(from)).WithHint("link them there: supercluster tenant link --help")
 	}
 	return tenant, err
 }

@@ -123,7 +123,7 @@ func (u *uplink) forward(ctx context.Context, payload []byte) ([]byte, error) {
 	u.mu.Lock()
 	c := u.calls
 	u.mu.Unlock()
-	if c == nil {
+	if c == nil || c.silent() {
 		return nil, unreachable(name, nil)
 	}
 	a, err := c.exchange(ctx, callForward, payload)

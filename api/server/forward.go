@@ -212,7 +212,8 @@ func (s *Server) forward(ctx context.Context, c *call, p *placed, home federatio
 	began := time.Now()
 	answer, err := s.cfg.Homes.Forward(ctx, home.Region, call)
 	if p.write == nil && fault.Is(err, fault.OutcomeUnknown) {
-		err = fault.Wrap(fault.Unavailable, err, "region %q did not answer", home.Name)
+		err = fault.Wrap(fault.Unavailable, err, "region %q did not answer", home.Name).
+			WithHint("level local shows what is here of it, with its age")
 	}
 	s.forwards.count(ctx, home.Name, p.write != nil, err, time.Since(began))
 	if err != nil {
