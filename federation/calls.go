@@ -22,6 +22,7 @@ const (
 	callTenants uint8 = 2 // the tenants of the peer, by name
 	callForward uint8 = 3 // a write to what the peer is the home of
 	callJoin    uint8 = 4 // the first contact, with an invitation
+	callClock   uint8 = 5 // the time of the node that answers, as it counts it
 )
 
 const (
@@ -42,6 +43,8 @@ type caller struct {
 	mu      sync.Mutex
 	next    uint64
 	waiting map[uint64]chan answer
+	clock   int64     // of the peer when it was asked last, 0: it was not
+	clocked time.Time // when its answer came
 	quiet   time.Time // since when calls wait and none is answered; zero: none waits
 	err     error
 }
@@ -140,6 +143,32 @@ func (c *caller) drop(id uint64) {
 	c.quiet = time.Now()
 }
 
+// askClock learns the clock of the peer.
+func (c *caller) askClock(ctx context.Context) error {
+	b, err := c.call(ctx, callClock, nil)
+	if fault.Is(err, fault.Unsupported) {
+		return nil // an earlier version
+	}
+	stamp, n := binary.Varint(b)
+	if err != nil || n <= 0 {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock, c.clocked = stamp, time.Now()
+	return nil
+}
+
+// peerTime is what the clock of the peer shows at least now; 0: not known.
+func (c *caller) peerTime() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clock == 0 {
+		return 0
+	}
+	return c.clock + int64(time.Since(c.clocked))
+}
+
 // silentAfter is how long a peer that is asked may be silent until no more is handed to it. It is asked every other
 // second, so that a link that carries nothing is known before its connection ends.
 const silentAfter = 3 * time.Second
@@ -225,6 +254,8 @@ func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, p
 	switch method {
 	case callOffers:
 		return f.offers(peer.Region)
+	case callClock:
+		return binary.AppendVarint(nil, f.ages.stamp()), nil
 	case callTenants:
 		return f.tenants()
 	case callForward:

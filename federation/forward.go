@@ -144,6 +144,12 @@ func (f *Federation) answerForward(ctx context.Context, from [16]byte, payload [
 	}
 	timeout := m.GetTimeout().AsDuration()
 	if timeout > 0 {
+		if m.GetSent() != 0 {
+			timeout -= time.Duration(f.ages.stamp() - m.GetSent())
+		}
+		if timeout <= 0 {
+			return nil, fault.New(fault.Unavailable, "the call reached region %q when its caller no longer waited; nothing was done", f.book.name(f.book.self))
+		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/federation/feed"
 	"supercluster/federation/link"
 	"supercluster/internal/fault"
@@ -126,7 +127,11 @@ func (u *uplink) forward(ctx context.Context, payload []byte) ([]byte, error) {
 	if c == nil || c.silent() {
 		return nil, unreachable(name, nil)
 	}
-	a, err := c.exchange(ctx, callForward, payload)
+	sent, err := marshal(&pb.ForwardedCall{Sent: c.peerTime()}) // what follows a message adds to it
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.exchange(ctx, callForward, append(payload[:len(payload):len(payload)], sent...))
 	switch {
 	case err == nil:
 		return a.body, a.err
@@ -150,6 +155,9 @@ func unreachable(name string, cause error) error {
 func (c *connection) follow(ctx context.Context, calls *caller) error {
 	f := c.u.f
 	for {
+		if err := calls.askClock(ctx); err != nil {
+			return err
+		}
 		answer, err := calls.call(ctx, callOffers, nil)
 		if err != nil {
 			return err

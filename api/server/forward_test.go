@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -97,7 +99,7 @@ func pair(t *testing.T, change ...func(*Config)) (a, b *harness, x, y *exchange)
 	ids := map[string][16]byte{"dc1": {1}, "dc2": {2}}
 	x = &exchange{self: "dc1", ids: ids, peers: map[string]*Server{}, covered: map[[16]byte]uint64{}}
 	y = &exchange{self: "dc2", ids: ids, peers: map[string]*Server{}, covered: map[[16]byte]uint64{}}
-	a = newHarness(t, func(c *Config) { c.Homes, c.Sources = x, ages{{2}: 7 * time.Second} })
+	a = newHarness(t, append([]func(*Config){func(c *Config) { c.Homes, c.Sources = x, ages{{2}: 7 * time.Second} }}, change...)...)
 	b = newHarness(t, append([]func(*Config){func(c *Config) {
 		c.Homes, c.RegionName, c.ForwardedRole = y, "dc2", ForwardedUpTo(access.RoleOperator)
 	}}, change...)...)
@@ -162,6 +164,20 @@ func TestForward_WritesGoHome(t *testing.T) {
 	a.register(t, "web", "a", "10.1.0.1", 80)
 	if len(x.calls) != 4 {
 		t.Error("registering an instance asked another region")
+	}
+}
+
+// A forwarded write is one trace: the span of the home is a child of that of the region that was asked.
+func TestForward_Trace(t *testing.T) {
+	spans := tracetest.NewSpanRecorder()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	a, _, _, _ := pair(t, func(c *Config) { c.Tracer = provider.Tracer("test") })
+	if _, err := a.config.PutConfig(t.Context(), putConfig("dc2/a", "1", nil)); err != nil {
+		t.Fatal(err)
+	}
+	ended := spans.Ended() // the home's first
+	if len(ended) != 2 || ended[0].Parent().SpanID() != ended[1].SpanContext().SpanID() {
+		t.Errorf("%d spans, the first of %s", len(ended), ended[0].Parent().SpanID())
 	}
 }
 

@@ -232,6 +232,7 @@ func TestRegions_HomeIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	dc2.putUntil(ctx, t, "a", "3", "id-3")
+	// What was given up while the link was cut came before this, on the same stream, and was not applied.
 	if got, err := dc2.get(ctx, "a", bounded); err != nil || string(got.GetConfig().GetValue()) != "3" {
 		t.Errorf("%v, %v", got, err)
 	}

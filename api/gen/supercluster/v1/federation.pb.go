@@ -2773,7 +2773,10 @@ type ForwardedCall struct {
 	// The id of the tenant at the origin that the request is about; the home finds its own by its tenant links.
 	Tenant []byte `protobuf:"bytes,7,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// How much longer the caller waits.
-	Timeout       *durationpb.Duration `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Timeout *durationpb.Duration `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// When it was sent, by the clock of the home as the origin knows it: never later than it was. The home drops a call whose
+	// caller no longer waits, so that a write is not applied long after its caller gave up. 0 when not known.
+	Sent          int64 `protobuf:"varint,9,opt,name=sent,proto3" json:"sent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2862,6 +2865,13 @@ func (x *ForwardedCall) GetTimeout() *durationpb.Duration {
 		return x.Timeout
 	}
 	return nil
+}
+
+func (x *ForwardedCall) GetSent() int64 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
 }
 
 // JoinRequest is what a region that accepts an invitation says of itself.
@@ -3280,7 +3290,7 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\x16ListPlacementsResponse\x12:\n" +
 	"\n" +
 	"placements\x18\x01 \x03(\v2\x1a.supercluster.v1.PlacementR\n" +
-	"placements\"\x82\x02\n" +
+	"placements\"\x96\x02\n" +
 	"\rForwardedCall\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1d\n" +
@@ -3290,7 +3300,8 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\arequest\x18\x05 \x01(\fR\arequest\x12!\n" +
 	"\ftrace_parent\x18\x06 \x01(\tR\vtraceParent\x12\x16\n" +
 	"\x06tenant\x18\a \x01(\fR\x06tenant\x123\n" +
-	"\atimeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\atimeout\"V\n" +
+	"\atimeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x12\n" +
+	"\x04sent\x18\t \x01(\x03R\x04sent\"V\n" +
 	"\vJoinRequest\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\fR\x06secret\x12/\n" +
 	"\x06region\x18\x02 \x01(\v2\x17.supercluster.v1.RegionR\x06region\"?\n" +
