@@ -31,7 +31,6 @@ type node struct {
 	kv      *state.Memory
 	index   uint64
 	started int64
-	seq     map[string]*Importer
 }
 
 func regionID(n int) [16]byte { return [16]byte{byte(n + 1)} }
@@ -141,8 +140,10 @@ func (m *model) server(n int) *Server {
 }
 
 func (m *model) write(n int) {
-	key := record.Key{Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: record.ScopeRegion,
-		Name: fmt.Sprintf("web/%d", m.r.IntN(modelKeys))}
+	key := record.Key{
+		Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: record.ScopeRegion,
+		Name: fmt.Sprintf("web/%d", m.r.IntN(modelKeys)),
+	}
 	if n%modelRegions == 0 && m.r.IntN(3) == 0 {
 		key.Kind, key.Scope, key.Name = record.KindConfig, record.ScopePlaced, fmt.Sprintf("k%d", m.r.IntN(modelKeys))
 	}
