@@ -197,8 +197,12 @@ func TestWalk_OfASelectorChange(t *testing.T) {
 		}
 		_, s := w.feedState(t, 1, 4)
 		for _, bad := range []record.Walk{
-			{Channel: 4, Step: s.Step + 1, Limit: 1}, {Channel: 4, Step: s.Step - 1, Limit: 1}, {Channel: 4, Step: s.Step, From: []byte{2}, Limit: 1},
-			{Channel: 3, Step: 1, Limit: 1}, {Channel: 9, Step: 1, Limit: 1}, {RegionID: regionID(2), Channel: 4, Step: 1, Limit: 1},
+			{Channel: 4, Step: s.Step + 1, Limit: 1},
+			{Channel: 4, Step: s.Step - 1, Limit: 1},
+			{Channel: 4, Step: s.Step, From: []byte{2}, Limit: 1},
+			{Channel: 3, Step: 1, Limit: 1},
+			{Channel: 9, Step: 1, Limit: 1},
+			{RegionID: regionID(2), Channel: 4, Step: 1, Limit: 1},
 		} {
 			w.refused(t, record.Op{Type: record.OpWalk, Walk: &bad}, record.StatusStale, "does not stand there")
 		}
