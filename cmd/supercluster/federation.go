@@ -44,7 +44,7 @@ func (p *process) makeFederation() (err error) {
 			Client: func(region [16]byte) (*tls.Config, error) { return p.trust.ClientTLS(p.issuer, region), nil },
 		},
 		View: p.live.View, Forward: p.answerForward,
-		Log:     log, Meter: t.Meter("federation"),
+		Log: log, Meter: t.Meter("federation"),
 	})
 	if err != nil {
 		return err

@@ -328,6 +328,8 @@ func TestSetChannel(t *testing.T) {
 	}
 	w.refused(t, with(func(c *record.Channel) { c.Class = 0 }), record.StatusInvalid, "class")
 	w.refused(t, with(func(c *record.Channel) { c.Projection = 9 }), record.StatusInvalid, "projection")
+	w.refused(t, with(func(c *record.Channel) { c.Projection = record.ProjectionSummary }), record.StatusInvalid, "projection")
+	w.refused(t, with(func(c *record.Channel) { c.Class = record.ClassSummaries }), record.StatusInvalid, "projection")
 	w.refused(t, with(func(c *record.Channel) { c.Selector = make(record.Selector, record.MaxTerms+1) }), record.StatusTooLarge, "256")
 	w.refused(t, with(func(c *record.Channel) { c.Audience = make([][16]byte, record.MaxTerms+1) }), record.StatusTooLarge, "256")
 	w.refused(t, with(func(c *record.Channel) { c.ID = 77 }), record.StatusNotFound, "77")
