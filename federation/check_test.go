@@ -184,7 +184,22 @@ func short(m map[string]string) []string {
 	return keys[:min(len(keys), 30)]
 }
 
-// verified runs Verify at every region.
+// linked waits until every link is up.
+func (w *world) linked() {
+	w.t.Helper()
+	w.until(20*time.Second, "all links are up", func() bool {
+		for _, s := range w.regions {
+			for _, l := range s.fed().Links().GetLinks() {
+				if l.GetState() != "up" {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// verify runs Verify at every region.
 func (w *world) verify(some ...*site) {
 	w.t.Helper()
 	if len(some) == 0 {
