@@ -9,6 +9,7 @@ import (
 	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
+	"supercluster/region/state"
 )
 
 func TestCutAndHeal(t *testing.T) {
@@ -137,5 +138,44 @@ func TestBlackHole(t *testing.T) {
 		}
 		w.linked()
 		w.verify()
+	})
+}
+
+// TestWatchdog_LongSnapshot: a snapshot that takes longer than a feed may stand still is not disturbed.
+func TestWatchdog_LongSnapshot(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, b := w.region("alpha"), w.region("beta")
+		w.mesh(a, b)
+		a.federate(a)
+		b.federate(a)
+		w.converge(10 * time.Second)
+		w.cut(a, b)
+		w.until(20*time.Second, "the connection ended", func() bool { return b.fed().Links().GetLinks()[0].GetState() != "up" })
+		value := string(make([]byte, 300<<10))
+		for i := range 24 {
+			a.put(instance(fmt.Sprint("big/", i)), value)
+		}
+		rows := a.store.pin()
+		s, _, err := state.FeedStateOf(rows, state.AliasSelf, uint32(record.ClassEndpoints))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.do(record.Op{Type: record.OpTrimFeed, TrimFeed: &record.TrimFeed{RegionID: a.id, Channel: uint32(record.ClassEndpoints), Through: s.Position.Sequence}})
+		b.store.mu.Lock()
+		b.store.lateness = func(op *record.Op) {
+			if op.Replace != nil {
+				time.Sleep(3 * time.Second)
+			}
+		}
+		b.store.mu.Unlock()
+		chunks := b.store.counted(record.OpReplace)
+		w.heal(a, b)
+		took := w.converge(2 * time.Minute)
+		l := b.fed().Links().GetLinks()[0]
+		if chunks = b.store.counted(record.OpReplace) - chunks; l.GetStalls() > 0 || chunks > 13 || took < 20*time.Second {
+			t.Errorf("%d chunks in %v, %d stalls", chunks, took, l.GetStalls())
+		}
 	})
 }

@@ -2,7 +2,6 @@ package federation
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -152,6 +151,7 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 	}
 	name := channelName{head.Region, head.Channel}
 	f.routes.head(name, head.Position)
+	c.u.watch(name)
 	claim, ok := f.routes.claim(name, c.u.peer.id, f.cfg.Tuning.RelayAfter, time.Now())
 	if !ok {
 		return nil
@@ -253,6 +253,8 @@ type puller struct {
 	name  channelName
 	alias uint32
 
+	chunks uint64 // of snapshots that were applied
+
 	mu     sync.Mutex
 	queue  []*feed.Message
 	bytes  int
@@ -335,6 +337,7 @@ func (p *puller) pull(ctx context.Context) error {
 	if ask == nil {
 		return fault.New(fault.NotFound, "the region is not known any more")
 	}
+	p.f.routes.applied(p.name, ask.Pull.Cursor)
 	if err := p.in.send(ctx, ask); err != nil {
 		return err
 	}
@@ -363,6 +366,7 @@ func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []
 		n := mergeable(messages[i:])
 		m := merge(messages[i : i+n])
 		if m.Refuse != nil {
+			p.waits() // the peer is there, and says why nothing comes
 			p.f.judge(ctx, m.Refuse.Head)
 		}
 		op, err := importer.Take(m)
@@ -404,21 +408,48 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 			p.f.routes.applied(p.name, head.Position)
 		}
 		p.f.ages.note(p.name, m.Batch.Stamp, time.Duration(m.Batch.AgeNanos))
-	case op.Replace != nil && len(op.Replace.To) == 0:
-		if head, err := record.DecodeFeedHead(op.Replace.Target); err == nil {
+		p.u.watch(p.name)
+	case op.Replace != nil:
+		last := len(op.Replace.To) == 0
+		if head, err := record.DecodeFeedHead(op.Replace.Target); err == nil && last {
 			p.f.routes.applied(p.name, head.Position)
 		}
+		p.chunked(last)
 	}
-	p.progress()
 	return nil
 }
 
-// progress tells the watchdog how far the channel is.
-func (p *puller) progress() {
-	head, applied := p.f.routes.positions(p.name)
-	if head.Incarnation == applied.Incarnation {
-		p.u.link.Progress(fmt.Sprintf("%x/%d", p.name.region, p.name.channel), head.Sequence, applied.Sequence)
+// watch tells the watchdog how far a channel is that comes through this peer, also when nothing of it comes: its home said
+// how far it is.
+func (u *uplink) watch(name channelName) {
+	if via, _ := u.f.routes.through(name); via != u.peer.id {
+		return
 	}
+	head, applied := u.f.routes.positions(name)
+	behind := head.Sequence
+	if head.Incarnation > applied.Incarnation {
+		behind = max(behind, applied.Sequence+1) // a new incarnation may begin before where this one is
+	} else if head.Incarnation < applied.Incarnation {
+		behind = applied.Sequence
+	}
+	u.link.Progress(name.String(), behind, applied.Sequence)
+}
+
+// waits tells the watchdog that there is nothing to wait for in a channel: what is to come is none of its records.
+func (p *puller) waits() {
+	_, applied := p.f.routes.positions(p.name)
+	p.u.link.Progress(p.name.String(), applied.Sequence, applied.Sequence)
+}
+
+// chunked tells the watchdog that a chunk of a snapshot was applied. The position of the channel moves with the last one.
+func (p *puller) chunked(last bool) {
+	p.waits()
+	p.chunks++
+	more := p.chunks + 1
+	if last {
+		more = p.chunks
+	}
+	p.u.link.Progress(p.name.String()+"/snapshot", more, p.chunks)
 }
 
 // mergeable counts the batches at the front that may go together: they have records, and fit into one entry.
