@@ -22,6 +22,7 @@ type twin struct {
 	index    uint64
 	changed  chan struct{}
 	leader   string
+	both     bool          // every node takes itself for the leader
 	moved    chan struct{} // closed when the leader changes
 	nodes    map[string]*Federation
 	ready    chan struct{}
@@ -185,7 +186,7 @@ func (r replica) Changed() <-chan struct{} {
 func (r replica) Leads() (bool, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.leader == r.name, r.moved
+	return r.both || r.leader == r.name, r.moved
 }
 
 func (r replica) Leader() string {

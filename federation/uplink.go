@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -62,6 +63,8 @@ type connection struct {
 	group *errgroup.Group
 	ctx   context.Context
 
+	judged map[channelName]offer // the last offer of each channel whose signatures are good
+
 	mu     sync.Mutex
 	inlets map[link.Class]*inlet
 }
@@ -74,7 +77,7 @@ func (u *uplink) handle(ctx context.Context, conn *link.Conn) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	c := &connection{u: u, conn: conn, group: g, ctx: ctx, inlets: map[link.Class]*inlet{}}
+	c := &connection{u: u, conn: conn, group: g, ctx: ctx, inlets: map[link.Class]*inlet{}, judged: map[channelName]offer{}}
 	calls := newCaller(stream)
 	g.Go(func() error { return calls.run(ctx) })
 	u.up(calls, conn)
@@ -114,7 +117,7 @@ func (u *uplink) call(ctx context.Context, method uint8, payload []byte) ([]byte
 func (c *connection) follow(ctx context.Context, calls *caller) error {
 	f := c.u.f
 	for {
-		answer, err := calls.call(ctx, callOffers, nil)
+		answer, err := calls.call(ctx, callOffers, c.wish())
 		if err != nil {
 			return err
 		}
@@ -127,10 +130,37 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 				return err
 			}
 		}
+		c.withheld(offers)
 		if !pause(ctx, f.cfg.Tuning.OfferEvery) {
 			return ctx.Err()
 		}
 	}
+}
+
+// withheld takes the channels out of the age of the peer that it does not offer any more: what it keeps to itself does not
+// make the rest old. A region that offers nothing is fenced, or not ready.
+func (c *connection) withheld(offers []offer) {
+	offered := map[uint32]bool{}
+	for i := range offers {
+		if head, err := record.DecodeFeedHead(offers[i].head); err == nil && head.Region == c.u.peer.id {
+			offered[head.Channel] = true
+		}
+	}
+	if len(offered) > 0 {
+		c.u.f.ages.forget(func(n channelName) bool { return n.region == c.u.peer.id && !offered[n.channel] })
+	}
+}
+
+// wish lists the regions that do not serve their channels themselves: of these the peer is asked what it has.
+func (c *connection) wish() []byte {
+	wish := []byte{relayWish}
+	peers, _ := c.u.f.book.list()
+	for _, p := range peers {
+		if p.id != c.u.peer.id && !c.u.f.routes.direct(p.id) {
+			wish = append(wish, p.id[:]...)
+		}
+	}
+	return wish
 }
 
 // consider looks at one channel that the peer has: it may show that this region is fenced, or be one to pull from here.
@@ -146,10 +176,10 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 	}
 	home := f.book.find(head.Region)
 	doc, err := record.DecodeChannelDocument(o.document)
-	if home == nil || err != nil || !f.book.verify(doc.Region, doc.Signed(), doc.Signature) || !f.book.verify(head.Region, head.Signed(), head.Signature) {
+	name := channelName{head.Region, head.Channel}
+	if home == nil || err != nil || !c.genuine(name, o, &head, &doc) {
 		return nil // not of a peer, or not by it
 	}
-	name := channelName{head.Region, head.Channel}
 	f.routes.head(name, head.Position)
 	c.u.watch(name)
 	claim, ok := f.routes.claim(name, c.u.peer.id, f.cfg.Tuning.RelayAfter, time.Now())
@@ -168,6 +198,26 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 		return p.run(claim.context(c.ctx))
 	})
 	return nil
+}
+
+// genuine judges the signatures of an offer; one that was judged before is not judged again.
+func (c *connection) genuine(name channelName, o *offer, head *record.FeedHead, doc *record.ChannelDocument) bool {
+	last := c.judged[name]
+	verify := c.u.f.book.verify
+	if !bytes.Equal(last.document, o.document) {
+		if doc.Region != name.region || doc.Channel.ID != name.channel || !verify(doc.Region, doc.Signed(), doc.Signature) {
+			return false
+		}
+		last.document = bytes.Clone(o.document)
+	}
+	if !bytes.Equal(last.head, o.head) {
+		if !verify(head.Region, head.Signed(), head.Signature) {
+			return false
+		}
+		last.head = bytes.Clone(o.head)
+	}
+	c.judged[name] = last
+	return true
 }
 
 // classOf gives the class of streams for a class of channels; of one that a later version has, that of config.
