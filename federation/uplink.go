@@ -49,6 +49,11 @@ func (f *Federation) runUplink(ctx context.Context, p *peer) error {
 	f.mu.Lock()
 	f.uplinks[p.id] = u
 	f.mu.Unlock()
+	var eager sync.WaitGroup
+	defer eager.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	eager.Go(func() { f.beEager(ctx, l) })
 	defer func() {
 		f.mu.Lock()
 		delete(f.uplinks, p.id)
@@ -56,6 +61,30 @@ func (f *Federation) runUplink(ctx context.Context, p *peer) error {
 		f.routes.drop(p.id)
 	}()
 	return l.Run(ctx)
+}
+
+// A link that is refused is tried slowly, since people must repair that. But of two regions that join, the one that invited
+// knows the other first, and is refused until it is known there too, which may be seen by another node than the one that
+// holds the link. So for a while after what is known of regions changed, refusals are not taken as final.
+const (
+	eagerFor   = 10 * time.Second
+	eagerEvery = 250 * time.Millisecond
+)
+
+func (f *Federation) beEager(ctx context.Context, l *link.Link) {
+	for {
+		_, changed := f.book.list()
+		for began := time.Now(); time.Since(began) < eagerFor && pause(ctx, eagerEvery); {
+			if l.Status().State == link.Refused {
+				l.Retry()
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // connection is one connection of an uplink.
