@@ -3,6 +3,7 @@ package federation
 import (
 	"context"
 	"encoding/binary"
+	"maps"
 	"sync"
 	"time"
 
@@ -52,12 +53,20 @@ func (a *ages) stamp() int64 { return int64(time.Since(a.began)) }
 
 // note takes in an answer: when stamp was made, the channel as it is here was so old.
 func (a *ages) note(name channelName, stamp int64, age time.Duration) {
-	at := a.began.Add(time.Duration(stamp)).Add(-age)
+	// Nobody can make it fresher than it may be: a stamp is never of the future, nor an age below nothing.
+	at := a.began.Add(time.Duration(min(stamp, a.stamp()))).Add(-max(age, 0))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if at.After(a.fresh[name]) {
 		a.fresh[name] = at
 	}
+}
+
+// forget takes channels out of the ages of their regions.
+func (a *ages) forget(which func(channelName) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.fresh, func(name channelName, _ time.Time) bool { return which(name) })
 }
 
 // neverHeard is the age of a channel that nobody answered for.

@@ -189,6 +189,12 @@ func (f *Federation) readBook(r state.Reader) error {
 		return err
 	}
 	f.trust(peers)
+	before, _ := f.book.list()
+	for _, p := range before {
+		if peers[p.id] == nil {
+			f.ages.forget(func(n channelName) bool { return n.region == p.id })
+		}
+	}
 	b := f.book
 	b.mu.Lock()
 	defer b.mu.Unlock()

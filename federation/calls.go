@@ -253,7 +253,7 @@ func (f *Federation) answerCalls(ctx context.Context, peer link.Peer, s *link.St
 func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, payload []byte) ([]byte, error) {
 	switch method {
 	case callOffers:
-		return f.offers(peer.Region)
+		return f.offers(peer.Region, payload)
 	case callClock:
 		return binary.AppendVarint(nil, f.ages.stamp()), nil
 	case callTenants:
@@ -269,8 +269,23 @@ func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, p
 // offer is a channel that a peer may have.
 type offer struct{ document, head []byte }
 
+// relayWish says, in a call for offers, of which other regions channels are wanted; without it all are. Each is a region's
+// id. Of what the peer itself is the home, and of the region that asks, everything is offered in any case.
+const relayWish uint8 = 1
+
 // offers lists the channels that are here and that a region may have, and what this region has of its own.
-func (f *Federation) offers(to [16]byte) (b []byte, err error) {
+func (f *Federation) offers(to [16]byte, wish []byte) (b []byte, err error) {
+	wanted := func(id [16]byte) bool {
+		if len(wish) == 0 || wish[0] != relayWish || id == to {
+			return true
+		}
+		for rest := wish[1:]; len(rest) >= len(id); rest = rest[len(id):] {
+			if [16]byte(rest[:len(id)]) == id {
+				return true
+			}
+		}
+		return false
+	}
 	err = f.pinned(func(r state.Reader) error {
 		regions, err := state.Regions(r)
 		if err != nil {
@@ -284,7 +299,7 @@ func (f *Federation) offers(to [16]byte) (b []byte, err error) {
 			b = appendOffer(b, offer{o.Document, o.Head})
 		}
 		for i := range regions {
-			if uint32(i+1) == state.AliasSelf || regions[i].Removed {
+			if uint32(i+1) == state.AliasSelf || regions[i].Removed || !wanted(regions[i].ID) {
 				continue
 			}
 			err := state.EachFeedState(r, uint32(i+1), func(_ uint32, s *record.FeedState) error {

@@ -52,13 +52,13 @@ type spaceName struct{ tenant, namespace uint32 }
 func readSpaces(r state.Reader, regions []record.Region) (map[spaceName]*placedSpace, error) {
 	spaces := map[spaceName]*placedSpace{}
 	err := state.EachFederated(r, func(tenant, namespace uint32, s *record.FederatedNamespace) error {
-		spaces[spaceName{tenant, namespace}] = placed(s, regions)
+		spaces[spaceName{tenant, namespace}] = spaceOf(s, regions)
 		return nil
 	})
 	return spaces, err
 }
 
-func placed(s *record.FederatedNamespace, regions []record.Region) *placedSpace {
+func spaceOf(s *record.FederatedNamespace, regions []record.Region) *placedSpace {
 	out := &placedSpace{placements: s.Placements, homes: make([][16]byte, len(s.Placements))}
 	for i, p := range s.Placements {
 		if n := int(p.Home); n >= 1 && n <= len(regions) {
@@ -90,7 +90,7 @@ func (f *Federation) FreshHome(tenant, namespace uint32, name string) (Home, err
 			return err
 		}
 		regions, err := state.Regions(r)
-		home = placed(s, regions).of(name, f.book)
+		home = spaceOf(s, regions).of(name, f.book)
 		return err
 	})
 	return home, err

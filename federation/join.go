@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -183,12 +184,23 @@ func (f *Federation) fits(id [16]byte, doc *pb.Region) error {
 	clash := taken(f.book.ownDocument())
 	for _, p := range peers {
 		clash = clash || taken(p.doc)
+		if p.id == id && !sameKeys(p.doc, doc) {
+			return fault.New(fault.Exists, "region %q is a peer already, with another feed key or CA", p.doc.GetName()).
+				WithHint("if the region was made anew, remove the peer before it joins again")
+		}
 	}
 	if clash {
 		return fault.New(fault.Exists, "another region is called %q", doc.GetName()).
 			WithHint("rename one of them first: `supercluster region rename NAME`")
 	}
 	return nil
+}
+
+// sameKeys reports whether two documents of a region have the same feed key, and a certificate of a CA in common.
+func sameKeys(a, b *pb.Region) bool {
+	return bytes.Equal(a.GetFeedKey(), b.GetFeedKey()) && slices.ContainsFunc(a.GetCaCertificates(), func(der []byte) bool {
+		return slices.ContainsFunc(b.GetCaCertificates(), func(other []byte) bool { return bytes.Equal(der, other) })
+	})
 }
 
 func (f *Federation) addPeer(ctx context.Context, id [16]byte, doc *pb.Region) error {

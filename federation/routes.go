@@ -133,6 +133,18 @@ func (r *routes) positions(name channelName) (newest, have record.FeedPosition) 
 	return at.newest, at.have
 }
 
+// direct reports whether a region itself serves any of its channels.
+func (r *routes) direct(region [16]byte) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, at := range r.route {
+		if name.region == region && at.via == region {
+			return true
+		}
+	}
+	return false
+}
+
 // through gives the peer that serves a channel; false: nobody does.
 func (r *routes) through(name channelName) (via [16]byte, ok bool) {
 	r.mu.Lock()

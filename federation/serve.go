@@ -3,6 +3,7 @@ package federation
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +25,9 @@ type channelName struct {
 	region  [16]byte
 	channel uint32
 }
+
+// String names the channel for the watchdog.
+func (c channelName) String() string { return fmt.Sprintf("%x/%d", c.region, c.channel) }
 
 func (c channelName) compare(d channelName) int {
 	if n := slices.Compare(c.region[:], d.region[:]); n != 0 {

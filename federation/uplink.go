@@ -1,8 +1,8 @@
 package federation
 
 import (
+	"bytes"
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -50,6 +50,11 @@ func (f *Federation) runUplink(ctx context.Context, p *peer) error {
 	f.mu.Lock()
 	f.uplinks[p.id] = u
 	f.mu.Unlock()
+	var eager sync.WaitGroup
+	defer eager.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	eager.Go(func() { f.beEager(ctx, l) })
 	defer func() {
 		f.mu.Lock()
 		delete(f.uplinks, p.id)
@@ -59,12 +64,38 @@ func (f *Federation) runUplink(ctx context.Context, p *peer) error {
 	return l.Run(ctx)
 }
 
+// A link that is refused is tried slowly, since people must repair that. But of two regions that join, the one that invited
+// knows the other first, and is refused until it is known there too, which may be seen by another node than the one that
+// holds the link. So for a while after what is known of regions changed, refusals are not taken as final.
+const (
+	eagerFor   = 10 * time.Second
+	eagerEvery = 250 * time.Millisecond
+)
+
+func (f *Federation) beEager(ctx context.Context, l *link.Link) {
+	for {
+		_, changed := f.book.list()
+		for began := time.Now(); time.Since(began) < eagerFor && pause(ctx, eagerEvery); {
+			if l.Status().State == link.Refused {
+				l.Retry()
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // connection is one connection of an uplink.
 type connection struct {
 	u     *uplink
 	conn  *link.Conn
 	group *errgroup.Group
 	ctx   context.Context
+
+	judged map[channelName]offer // the last offer of each channel whose signatures are good
 
 	mu     sync.Mutex
 	inlets map[link.Class]*inlet
@@ -78,7 +109,7 @@ func (u *uplink) handle(ctx context.Context, conn *link.Conn) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	c := &connection{u: u, conn: conn, group: g, ctx: ctx, inlets: map[link.Class]*inlet{}}
+	c := &connection{u: u, conn: conn, group: g, ctx: ctx, inlets: map[link.Class]*inlet{}, judged: map[channelName]offer{}}
 	calls := newCaller(stream)
 	g.Go(func() error { return calls.run(ctx) })
 	u.up(calls, c)
@@ -158,7 +189,7 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 		if err := calls.askClock(ctx); err != nil {
 			return err
 		}
-		answer, err := calls.call(ctx, callOffers, nil)
+		answer, err := calls.call(ctx, callOffers, c.wish())
 		if err != nil {
 			return err
 		}
@@ -171,10 +202,37 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 				return err
 			}
 		}
+		c.withheld(offers)
 		if !pause(ctx, f.cfg.Tuning.OfferEvery) {
 			return ctx.Err()
 		}
 	}
+}
+
+// withheld takes the channels out of the age of the peer that it does not offer any more: what it keeps to itself does not
+// make the rest old. A region that offers nothing is fenced, or not ready.
+func (c *connection) withheld(offers []offer) {
+	offered := map[uint32]bool{}
+	for i := range offers {
+		if head, err := record.DecodeFeedHead(offers[i].head); err == nil && head.Region == c.u.peer.id {
+			offered[head.Channel] = true
+		}
+	}
+	if len(offered) > 0 {
+		c.u.f.ages.forget(func(n channelName) bool { return n.region == c.u.peer.id && !offered[n.channel] })
+	}
+}
+
+// wish lists the regions that do not serve their channels themselves: of these the peer is asked what it has.
+func (c *connection) wish() []byte {
+	wish := []byte{relayWish}
+	peers, _ := c.u.f.book.list()
+	for _, p := range peers {
+		if p.id != c.u.peer.id && !c.u.f.routes.direct(p.id) {
+			wish = append(wish, p.id[:]...)
+		}
+	}
+	return wish
 }
 
 // consider looks at one channel that the peer has: it may show that this region is fenced, or be one to pull from here.
@@ -190,11 +248,12 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 	}
 	home := f.book.find(head.Region)
 	doc, err := record.DecodeChannelDocument(o.document)
-	if home == nil || err != nil || !f.book.verify(doc.Region, doc.Signed(), doc.Signature) || !f.book.verify(head.Region, head.Signed(), head.Signature) {
+	name := channelName{head.Region, head.Channel}
+	if home == nil || err != nil || !c.genuine(name, o, &head, &doc) {
 		return nil // not of a peer, or not by it
 	}
-	name := channelName{head.Region, head.Channel}
 	f.routes.head(name, head.Position)
+	c.u.watch(name)
 	claim, ok := f.routes.claim(name, c.u.peer.id, f.cfg.Tuning.RelayAfter, time.Now())
 	if !ok {
 		return nil
@@ -211,6 +270,26 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 		return p.run(claim.context(c.ctx))
 	})
 	return nil
+}
+
+// genuine judges the signatures of an offer; one that was judged before is not judged again.
+func (c *connection) genuine(name channelName, o *offer, head *record.FeedHead, doc *record.ChannelDocument) bool {
+	last := c.judged[name]
+	verify := c.u.f.book.verify
+	if !bytes.Equal(last.document, o.document) {
+		if doc.Region != name.region || doc.Channel.ID != name.channel || !verify(doc.Region, doc.Signed(), doc.Signature) {
+			return false
+		}
+		last.document = bytes.Clone(o.document)
+	}
+	if !bytes.Equal(last.head, o.head) {
+		if !verify(head.Region, head.Signed(), head.Signature) {
+			return false
+		}
+		last.head = bytes.Clone(o.head)
+	}
+	c.judged[name] = last
+	return true
 }
 
 // classOf gives the class of streams for a class of channels; of one that a later version has, that of config.
@@ -319,6 +398,8 @@ type puller struct {
 	name  channelName
 	alias uint32
 
+	chunks uint64 // of snapshots that were applied
+
 	mu     sync.Mutex
 	queue  []*feed.Message
 	bytes  int
@@ -401,6 +482,7 @@ func (p *puller) pull(ctx context.Context) error {
 	if ask == nil {
 		return fault.New(fault.NotFound, "the region is not known any more")
 	}
+	p.f.routes.applied(p.name, ask.Pull.Cursor)
 	if err := p.in.send(ctx, ask); err != nil {
 		return err
 	}
@@ -429,6 +511,7 @@ func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []
 		n := mergeable(messages[i:])
 		m := merge(messages[i : i+n])
 		if m.Refuse != nil {
+			p.waits() // the peer is there, and says why nothing comes
 			p.f.judge(ctx, m.Refuse.Head)
 		}
 		op, err := importer.Take(m)
@@ -471,22 +554,49 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 			p.f.ages.cover(p.name, coveredHead{head.Position.Incarnation, head.Position.Sequence, head.Revision})
 		}
 		p.f.ages.note(p.name, m.Batch.Stamp, time.Duration(m.Batch.AgeNanos))
-	case op.Replace != nil && len(op.Replace.To) == 0:
-		if head, err := record.DecodeFeedHead(op.Replace.Target); err == nil {
+		p.u.watch(p.name)
+	case op.Replace != nil:
+		last := len(op.Replace.To) == 0
+		if head, err := record.DecodeFeedHead(op.Replace.Target); err == nil && last {
 			p.f.routes.applied(p.name, head.Position)
 		}
+		p.chunked(last)
 	}
-	p.progress()
 	return nil
 }
 
-// progress tells the watchdog how far the channel is.
-func (p *puller) progress() {
-	head, applied := p.f.routes.positions(p.name)
-	p.u.backlog(p.name, head.Incarnation > applied.Incarnation || head.Sequence > applied.Sequence+backlogRecords)
-	if head.Incarnation == applied.Incarnation {
-		p.u.link.Progress(fmt.Sprintf("%x/%d", p.name.region, p.name.channel), head.Sequence, applied.Sequence)
+// watch tells the watchdog how far a channel is that comes through this peer, also when nothing of it comes: its home said
+// how far it is.
+func (u *uplink) watch(name channelName) {
+	if via, _ := u.f.routes.through(name); via != u.peer.id {
+		return
 	}
+	head, applied := u.f.routes.positions(name)
+	u.backlog(name, head.Incarnation > applied.Incarnation || head.Sequence > applied.Sequence+backlogRecords)
+	behind := head.Sequence
+	if head.Incarnation > applied.Incarnation {
+		behind = max(behind, applied.Sequence+1) // a new incarnation may begin before where this one is
+	} else if head.Incarnation < applied.Incarnation {
+		behind = applied.Sequence
+	}
+	u.link.Progress(name.String(), behind, applied.Sequence)
+}
+
+// waits tells the watchdog that there is nothing to wait for in a channel: what is to come is none of its records.
+func (p *puller) waits() {
+	_, applied := p.f.routes.positions(p.name)
+	p.u.link.Progress(p.name.String(), applied.Sequence, applied.Sequence)
+}
+
+// chunked tells the watchdog that a chunk of a snapshot was applied. The position of the channel moves with the last one.
+func (p *puller) chunked(last bool) {
+	p.waits()
+	p.chunks++
+	more := p.chunks + 1
+	if last {
+		more = p.chunks
+	}
+	p.u.link.Progress(p.name.String()+"/snapshot", more, p.chunks)
 }
 
 // backlogRecords is from how many records on a channel counts as far behind.

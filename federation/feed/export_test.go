@@ -33,8 +33,10 @@ func (m *model) ok(n int, op record.Op) {
 func (m *model) put(n int, name string, value []byte) {
 	m.t.Helper()
 	m.now++
-	m.ok(n, record.Op{Type: record.OpTxn, Tenant: 1, Txn: &record.Txn{Shard: record.ShardData, Then: []record.TxnOp{{Type: record.TxnPut, Value: value,
-		Key: record.Key{Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: record.ScopeRegion, Name: name}}}}})
+	m.ok(n, record.Op{Type: record.OpTxn, Tenant: 1, Txn: &record.Txn{Shard: record.ShardData, Then: []record.TxnOp{{
+		Type: record.TxnPut, Value: value,
+		Key: record.Key{Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: record.ScopeRegion, Name: name},
+	}}}})
 }
 
 // audience changes who may have channel 1 of a region.

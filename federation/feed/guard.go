@@ -60,12 +60,12 @@ func (g *Guard) Judge(r state.Reader, encoded []byte) (*record.Op, error) {
 	if err != nil || head.Region != g.Self {
 		return nil, nil // not about this region
 	}
-	if _, genuine := g.Keys.verify(encoded); !genuine && !g.without.signature {
-		return nil, nil // anybody can claim anything
-	}
-	standing, err := state.StandingOf(r, &head)
+	standing, err := state.StandingOf(r, &head) // before the signature, which costs more than all that is well
 	if err != nil || !standing.Foreign() || g.skips(standing) {
 		return nil, err
+	}
+	if _, genuine := g.Keys.verify(encoded); !genuine && !g.without.signature {
+		return nil, nil // anybody can claim anything
 	}
 	f, _, err := state.ReadFederation(r)
 	if err != nil {

@@ -141,8 +141,10 @@ func (m *model) server(n int) *Server {
 }
 
 func (m *model) write(n int) {
-	key := record.Key{Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: record.ScopeRegion,
-		Name: fmt.Sprintf("web/%d", m.r.IntN(modelKeys))}
+	key := record.Key{
+		Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: record.ScopeRegion,
+		Name: fmt.Sprintf("web/%d", m.r.IntN(modelKeys)),
+	}
 	if n%modelRegions == 0 && m.r.IntN(3) == 0 {
 		key.Kind, key.Scope, key.Name = record.KindConfig, record.ScopePlaced, fmt.Sprintf("k%d", m.r.IntN(modelKeys))
 	}

@@ -196,8 +196,10 @@ func FuzzApply(f *testing.F) {
 		}
 	}
 	w := newRegion(f)
-	for _, line := range []string{"put a 1", "put config:app 1", "tenant-create acme", "claim 1 1", "put a 2", "compact 1 3",
-		"peer 2 two", "link 2 9 1", "place 1 1 9 default - 1", "place 1 1 9 default b 2", "channel 0 2 all", "channel 0 4 all"} {
+	for _, line := range []string{
+		"put a 1", "put config:app 1", "tenant-create acme", "claim 1 1", "put a 2", "compact 1 3",
+		"peer 2 two", "link 2 9 1", "place 1 1 9 default - 1", "place 1 1 9 default b 2", "channel 0 2 all", "channel 0 4 all",
+	} {
 		w.line(f, line)
 	}
 	w.op(f, newSource(2, 2).snapshot()[0])

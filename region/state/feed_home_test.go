@@ -197,8 +197,12 @@ func TestWalk_OfASelectorChange(t *testing.T) {
 		}
 		_, s := w.feedState(t, 1, 4)
 		for _, bad := range []record.Walk{
-			{Channel: 4, Step: s.Step + 1, Limit: 1}, {Channel: 4, Step: s.Step - 1, Limit: 1}, {Channel: 4, Step: s.Step, From: []byte{2}, Limit: 1},
-			{Channel: 3, Step: 1, Limit: 1}, {Channel: 9, Step: 1, Limit: 1}, {RegionID: regionID(2), Channel: 4, Step: 1, Limit: 1},
+			{Channel: 4, Step: s.Step + 1, Limit: 1},
+			{Channel: 4, Step: s.Step - 1, Limit: 1},
+			{Channel: 4, Step: s.Step, From: []byte{2}, Limit: 1},
+			{Channel: 3, Step: 1, Limit: 1},
+			{Channel: 9, Step: 1, Limit: 1},
+			{RegionID: regionID(2), Channel: 4, Step: 1, Limit: 1},
 		} {
 			w.refused(t, record.Op{Type: record.OpWalk, Walk: &bad}, record.StatusStale, "does not stand there")
 		}
@@ -324,6 +328,8 @@ func TestSetChannel(t *testing.T) {
 	}
 	w.refused(t, with(func(c *record.Channel) { c.Class = 0 }), record.StatusInvalid, "class")
 	w.refused(t, with(func(c *record.Channel) { c.Projection = 9 }), record.StatusInvalid, "projection")
+	w.refused(t, with(func(c *record.Channel) { c.Projection = record.ProjectionSummary }), record.StatusInvalid, "projection")
+	w.refused(t, with(func(c *record.Channel) { c.Class = record.ClassSummaries }), record.StatusInvalid, "projection")
 	w.refused(t, with(func(c *record.Channel) { c.Selector = make(record.Selector, record.MaxTerms+1) }), record.StatusTooLarge, "256")
 	w.refused(t, with(func(c *record.Channel) { c.Audience = make([][16]byte, record.MaxTerms+1) }), record.StatusTooLarge, "256")
 	w.refused(t, with(func(c *record.Channel) { c.ID = 77 }), record.StatusNotFound, "77")

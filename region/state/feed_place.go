@@ -232,6 +232,8 @@ func validChannel(c *record.Channel, f *federation, r *record.Result) bool {
 		refuse(r, record.StatusInvalid, "there is no class %d of channels", c.Class)
 	case c.Projection != record.ProjectionFull && c.Projection != record.ProjectionSummary:
 		refuse(r, record.StatusInvalid, "there is no projection %d", c.Projection)
+	case (c.Projection == record.ProjectionSummary) != (c.Class == record.ClassSummaries):
+		refuse(r, record.StatusInvalid, "channels of summaries have the projection summary, and no others")
 	case len(c.Selector) > record.MaxTerms || len(c.Audience) > record.MaxTerms:
 		refuse(r, record.StatusTooLarge, "a channel has %d terms for %d regions; the limit of each is %d",
 			len(c.Selector), len(c.Audience), record.MaxTerms)

@@ -1,0 +1,229 @@
+package federation
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation/link"
+	"supercluster/internal/bubble"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+)
+
+func invite(t testing.TB, s *site) *pb.Invitation {
+	t.Helper()
+	inv, err := s.fed().Invite(context.Background(), 0, record.Writer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inv
+}
+
+func TestJoin(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		a, b := w.region("alpha"), w.region("beta")
+		p, err := b.fed().Accept(context.Background(), invite(t, a))
+		if err != nil || p.GetRegion().GetName() != "alpha" || len(p.GetFingerprints()) != 1 {
+			t.Fatalf("%v, %v", p, err)
+		}
+		a.links(b)
+		b.links(a)
+		a.federate(a)
+		b.federate(a)
+		a.put(config("app"), "one")
+		b.put(instance("web/1"), "of beta")
+		w.converge(15 * time.Second)
+		w.verify()
+		// A region that joins again, as it was, stays what it was.
+		if _, err := b.fed().Accept(context.Background(), invite(t, a)); err != nil {
+			t.Errorf("to join again: %v", err)
+		}
+		w.converge(15 * time.Second)
+	})
+}
+
+func TestJoin_Refused(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		a, b, c := w.region("alpha"), w.region("beta"), w.region("gamma")
+		other := w.plan("alpha") // another region of the same name
+		other.id[0] ^= 0xff
+		other.store = newTwin(t)
+		other.do(record.Op{Type: record.OpIdentity, Identity: &record.Identity{RegionID: other.id, Name: "alpha"}})
+		other.start("n1")
+		other.store.lead("n1")
+		alter := func(change func(inv *pb.Invitation)) *pb.Invitation {
+			inv := invite(t, a)
+			change(inv)
+			return inv
+		}
+		used := invite(t, a)
+		if _, err := b.fed().Accept(context.Background(), used); err != nil {
+			t.Fatal(err)
+		}
+		expired, err := a.fed().Invite(context.Background(), time.Second, record.Writer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		later := proto.CloneOf(expired)
+		later.Expires = timestamppb.New(time.Now().Add(time.Hour))
+		for _, x := range []struct {
+			name string
+			by   *site
+			inv  *pb.Invitation
+			want fault.Kind
+		}{
+			{"used", c, used, fault.Denied},
+			{"used by the same", b, used, fault.Denied},
+			{"expired", c, expired, fault.Denied},
+			{"expired, with another end", c, later, fault.Denied},
+			{"wrong secret", c, alter(func(i *pb.Invitation) { i.Secret[0] ^= 1 }), fault.Denied},
+			{"altered certificate", c, alter(func(i *pb.Invitation) { i.CaCertificates = [][]byte{b.ca.cert.Raw} }), fault.Denied},
+			{"altered certificate and fingerprint", c, alter(func(i *pb.Invitation) {
+				i.CaCertificates, i.Fingerprint = [][]byte{b.ca.cert.Raw}, fingerprint(b.ca.cert.Raw)
+			}), fault.Denied},
+			{"address of another region", c, alter(func(i *pb.Invitation) { i.Addresses = []string{b.servers[0].address} }), fault.Denied},
+			{"another region's id", c, alter(func(i *pb.Invitation) { i.RegionId = hex.EncodeToString(b.id[:]) }), fault.Denied},
+			{"no secret", c, alter(func(i *pb.Invitation) { i.Secret = nil }), fault.Invalid},
+			{"its own", a, invite(t, a), fault.Invalid},
+			{"nobody there", c, alter(func(i *pb.Invitation) { i.Addresses = []string{"10.9.9.9:8302"} }), fault.Unavailable},
+			{"the same name", other, invite(t, a), fault.Exists},
+		} {
+			if _, err := x.by.fed().Accept(context.Background(), x.inv); fault.KindOf(err) != x.want {
+				t.Errorf("%s: %v, not %v", x.name, err, x.want)
+			}
+		}
+		for s, want := range map[*site]int{a: 1, b: 1, c: 0, other: 0} {
+			if peers, err := s.fed().Peers(); err != nil || len(peers) != want {
+				t.Errorf("%s has %d peers, %v", s.name, len(peers), err)
+			}
+		}
+	})
+}
+
+// knock shows a document of the test's choice to a region.
+func (s *site) knock(t testing.TB, to *site, doc *pb.Region, secret []byte) error {
+	t.Helper()
+	ctx := context.Background()
+	c, err := s.fed().endpoint.DialJoin(ctx, to.id, to.servers[0].address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(nil)
+	stream, err := c.Open(ctx, link.ClassCalls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	body, err := marshal(&pb.JoinRequest{Secret: secret, Region: doc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(ctx, link.Message{Type: frameCall, Body: append([]byte{1, callJoin}, body...)}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := stream.Recv(ctx)
+	if err != nil {
+		return err
+	}
+	return decodeAnswer(m.Body[1:]).err
+}
+
+func TestJoin_DocumentOfAnother(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		a, b, c := w.region("alpha"), w.region("beta"), w.region("gamma")
+		a.knows(b)
+		w.until(time.Second, "beta is known", func() bool { return a.fed().book.find(b.id) != nil })
+		inv := invite(t, a)
+		mixed := c.document()
+		mixed.Id = b.document().GetId()
+		// The thief has a CA of its own, and a certificate by it for the id of a region that is a peer already.
+		thief := w.plan("thief")
+		thief.id = b.id
+		thief.store = newTwin(t)
+		thief.do(record.Op{Type: record.OpIdentity, Identity: &record.Identity{RegionID: b.id, Name: "thief"}})
+		thief.start("n1")
+		named := thief.document()
+		named.Name = "beta"
+		bare := c.document()
+		bare.FeedKey = nil
+		for _, x := range []struct {
+			name string
+			by   *site
+			doc  *pb.Region
+			want fault.Kind
+		}{
+			{"the document of another", c, b.document(), fault.Unauthenticated},
+			{"the id of another", c, mixed, fault.Denied},
+			{"no feed key", c, bare, fault.Invalid},
+			{"the region itself", c, a.document(), fault.Unauthenticated},
+			{"a peer's id under another CA", thief, thief.document(), fault.Exists},
+			{"a peer's id and name under another CA", thief, named, fault.Exists},
+		} {
+			if err := x.by.knock(t, a, x.doc, inv.GetSecret()); fault.KindOf(err) != x.want {
+				t.Errorf("%s: %v, not %v", x.name, err, x.want)
+			}
+		}
+		if p := a.fed().book.find(b.id); !bytes.Equal(p.doc.GetFeedKey(), b.document().GetFeedKey()) {
+			t.Error("another region took the place of a peer")
+		}
+		if err := c.knock(t, a, c.document(), inv.GetSecret()); err != nil {
+			t.Errorf("the invitation was used up by what was refused: %v", err)
+		}
+	})
+}
+
+func TestJoin_FloodIsBounded(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		a, b, c := w.region("alpha"), w.region("beta"), w.region("gamma")
+		w.mesh(a, b)
+		a.federate(a)
+		b.federate(a)
+		w.converge(10*time.Second, a, b)
+		ctx := context.Background()
+		open := 0
+		for range 12 { // they say nothing
+			conn, err := c.fed().endpoint.DialJoin(ctx, a.id, a.servers[0].address)
+			if err != nil {
+				continue
+			}
+			open++
+			defer conn.Close(nil)
+		}
+		time.Sleep(100 * time.Millisecond)
+		joining := 0
+		for _, conn := range a.fed().endpoint.Conns() {
+			if conn.Peer().Region == ([16]byte{}) && !conn.Dialed() {
+				joining++
+			}
+		}
+		if open == 0 || joining > 4 {
+			t.Errorf("%d connections were opened, %d are being served", open, joining)
+		}
+		inv := invite(t, a)
+		if _, err := c.fed().Accept(ctx, inv); err == nil {
+			t.Error("one more region could join at once")
+		}
+		a.put(config("app"), "meanwhile")
+		w.converge(2*time.Second, a, b)
+		time.Sleep(callTimeout + time.Second)
+		if _, err := c.fed().Accept(ctx, inv); err != nil {
+			t.Errorf("after the flood: %v", err)
+		}
+	})
+}

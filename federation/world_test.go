@@ -1,0 +1,484 @@
+package federation
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go/testutils/simnet"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation/feed"
+	"supercluster/federation/link"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/registry"
+)
+
+// world is regions and a network between them: simulated in a bubble's virtual time, or loopback UDP.
+type world struct {
+	t      testing.TB
+	udp    bool
+	rtt    time.Duration
+	tuning Tuning
+	limits link.Limits
+
+	mu      sync.Mutex
+	cuts    map[[2]string]bool // by address; packets from the first to the second are lost
+	router  simnet.PerfectRouter
+	regions []*site
+	open    []*server
+}
+
+// newWorld makes a simulated one. It is to be closed in its bubble.
+func newWorld(t testing.TB, rtt time.Duration) *world {
+	return &world{t: t, rtt: rtt, cuts: map[[2]string]bool{}, tuning: Tuning{OfferEvery: 500 * time.Millisecond, RelayAfter: 2 * time.Second}}
+}
+
+// newUDP makes one of real sockets in real time.
+func newUDP(t testing.TB, rtt time.Duration) *world {
+	w := newWorld(t, rtt)
+	w.udp, w.limits.Handshakes = true, 10_000 // all come from one address
+	return w
+}
+
+func (w *world) close() {
+	for _, s := range append([]*server(nil), w.open...) {
+		s.stop()
+	}
+}
+
+func (w *world) AddNode(addr net.Addr, r simnet.PacketReceiver) { w.router.AddNode(addr, r) }
+
+func (w *world) SendPacket(p simnet.Packet) error {
+	if !w.lost(p.From.String(), p.To.String()) {
+		_ = w.router.SendPacket(p) // nobody is there: as in a real network
+	}
+	return nil
+}
+
+func (w *world) lost(from, to string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cuts[[2]string{from, to}]
+}
+
+// oneWay loses, or no longer loses, what goes from a to b.
+func (w *world) oneWay(a, b *site, lose bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range a.servers {
+		for _, y := range b.servers {
+			w.cuts[[2]string{x.address, y.address}] = lose
+		}
+	}
+}
+
+func (w *world) cut(a, b *site)  { w.oneWay(a, b, true); w.oneWay(b, a, true) }
+func (w *world) heal(a, b *site) { w.oneWay(a, b, false); w.oneWay(b, a, false) }
+
+// isolate cuts a region from all others.
+func (w *world) isolate(s *site, lose bool) {
+	for _, o := range w.regions {
+		if o != s {
+			w.oneWay(s, o, lose)
+			w.oneWay(o, s, lose)
+		}
+	}
+}
+
+// site is one region.
+type site struct {
+	w       *world
+	n       int
+	name    string
+	id      [16]byte
+	ca      *authority
+	feed    ed25519.PrivateKey
+	store   *twin
+	servers []*server
+	level   uint32
+}
+
+// server is one node of a region.
+type server struct {
+	*site
+	node    string
+	address string
+	fed     *Federation
+	stop    func()
+}
+
+// region makes a region whose one node runs.
+func (w *world) region(name string) *site {
+	w.t.Helper()
+	s := w.plan(name)
+	s.start("n1")
+	s.store.lead("n1")
+	return s
+}
+
+// plan makes a region of which nothing runs.
+func (w *world) plan(name string) *site {
+	w.t.Helper()
+	seed := sha256.Sum256([]byte(name))
+	s := &site{w: w, n: len(w.regions) + 1, name: name, ca: newAuthority(w.t), feed: ed25519.NewKeyFromSeed(seed[:]), store: newTwin(w.t)}
+	copy(s.id[:], seed[:])
+	w.regions = append(w.regions, s)
+	s.do(record.Op{Type: record.OpIdentity, Identity: &record.Identity{RegionID: s.id, Name: name}})
+	return s
+}
+
+// start starts a node; one that ran before comes back at its address.
+func (s *site) start(node string) *server {
+	s.w.t.Helper()
+	var me *server
+	for _, x := range s.servers {
+		if x.node == node {
+			me = x
+		}
+	}
+	if me == nil {
+		me = &server{site: s, node: node}
+		s.servers = append(s.servers, me)
+	}
+	me.run()
+	return me
+}
+
+// twinOf makes a second copy of a region: its identity and rows, at an address of its own.
+func (w *world) cloneOf(s *site) *site {
+	c := &site{w: w, n: 200 + s.n, name: s.name, id: s.id, ca: s.ca, feed: s.feed, store: newTwin(w.t)}
+	c.store.restore(s.store.pin())
+	c.store.index = s.store.index
+	w.regions = append(w.regions, c)
+	return c
+}
+
+func (me *server) run() {
+	w, s := me.w, me.site
+	socket, closeLink := me.socket()
+	trust := &trust{roots: map[[16]byte]*x509.CertPool{}}
+	_ = trust.set(s.id, [][]byte{s.ca.cert.Raw})
+	own := s.ca.issue(w.t, link.PeerID{Region: s.id, Server: me.node})
+	peers := trust.tls(own)
+	first := &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}
+	log := slog.New(slog.DiscardHandler)
+	if os.Getenv("FEDERATION_TEST_LOG") != "" {
+		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", s.name+"/"+me.node)
+	}
+	fed, err := New(Config{
+		Store: replica{s.store, me.node}, Node: me.node, Socket: socket, Tuning: w.tuning, Log: log,
+		Addresses: func() []string {
+			var all []string
+			for _, x := range s.servers {
+				all = append(all, x.address)
+			}
+			return all
+		},
+		Identity: Identity{
+			RegionID: s.id, Name: s.name, TrustDomain: s.name + ".test", FeedKey: s.feed.Public().(ed25519.PublicKey),
+			Roots: [][]byte{s.ca.cert.Raw}, Fingerprint: fingerprint(s.ca.cert.Raw),
+			Sign:         func(b []byte) (sig [64]byte) { copy(sig[:], ed25519.Sign(s.feed, b)); return sig },
+			Fingerprints: fingerprints, SetRoots: trust.set, Claimed: claimed,
+		},
+		Link: link.Config{
+			Server: peers, Client: func([16]byte) (*tls.Config, error) { return peers, nil }, Identify: identify, JoinTLS: first,
+			Limits: w.limits,
+		},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- fed.Run(ctx) }()
+	<-fed.endpoint.Ready()
+	s.store.mu.Lock()
+	s.store.nodes[me.node] = fed
+	s.store.mu.Unlock()
+	me.fed = fed
+	w.open = append(w.open, me)
+	var once sync.Once
+	me.stop = func() {
+		once.Do(func() {
+			s.store.mu.Lock()
+			delete(s.store.nodes, me.node)
+			s.store.mu.Unlock()
+			cancel()
+			select {
+			case err := <-done:
+				if err != nil {
+					w.t.Errorf("%s: Run: %v", s.name, err)
+				}
+			case <-time.After(30 * time.Second):
+				w.t.Errorf("%s: Run did not end", s.name)
+			}
+			closeLink()
+		})
+	}
+}
+
+// socket opens the node's port on the network of the world.
+func (me *server) socket() (net.PacketConn, func()) {
+	w := me.w
+	if w.udp {
+		at := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+		if me.address != "" {
+			at, _ = net.ResolveUDPAddr("udp", me.address)
+		}
+		raw, err := net.ListenUDP("udp", at)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		me.address = raw.LocalAddr().String()
+		// What arrives is judged as what leaves is; who sends delays.
+		return link.NewShaper(raw, func(peer net.Addr) (bool, time.Duration) {
+			return w.lost(me.address, peer.String()) || w.lost(peer.String(), me.address), w.rtt / 2
+		}), func() {}
+	}
+	at := 0
+	for i, x := range me.servers {
+		if x == me {
+			at = i
+		}
+	}
+	addr := &net.UDPAddr{IP: net.IPv4(10, byte(at), byte(me.n>>8), byte(me.n)), Port: 8302}
+	me.address = addr.String()
+	l := &simnet.SimulatedLink{Latency: w.rtt / 2, UploadPacket: w}
+	c := simnet.NewBlockingSimConn(addr, l)
+	w.AddNode(addr, l)
+	l.Start()
+	return c, func() { _ = l.Close() }
+}
+
+// do applies an operation that must succeed.
+func (s *site) do(op record.Op) record.Result {
+	s.w.t.Helper()
+	r, err := s.store.apply(op)
+	if err != nil {
+		s.w.t.Errorf("%s: operation %d: %v", s.name, op.Type, err)
+	}
+	return r
+}
+
+// document describes the region as an operator carries it to another.
+func (s *site) document() *pb.Region {
+	d := &pb.Region{
+		Id: hex.EncodeToString(s.id[:]), Name: s.name, FeedKey: s.feed.Public().(ed25519.PublicKey), CaCertificates: [][]byte{s.ca.cert.Raw},
+		TrustDomain: s.name + ".test",
+	}
+	for _, x := range s.servers {
+		d.Addresses = append(d.Addresses, x.address)
+	}
+	return d
+}
+
+// knows makes another region a peer, and shows its default tenant under the own one.
+func (s *site) knows(o *site) {
+	s.w.t.Helper()
+	value, err := registry.RegionValue(o.document())
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	s.do(record.Op{Type: record.OpPeer, Peer: &record.Peer{RegionID: o.id, Value: value}})
+	s.links(o)
+}
+
+func (s *site) links(o *site) {
+	s.w.t.Helper()
+	s.do(record.Op{Type: record.OpLink, Link: &record.Link{RegionID: o.id, Remote: o.id, Tenant: 1}})
+}
+
+// mesh makes every region the peer of every other.
+func (w *world) mesh(all ...*site) {
+	for _, a := range all {
+		for _, b := range all {
+			if a != b {
+				a.knows(b)
+			}
+		}
+	}
+}
+
+// federate declares the default namespace federated, with a home for what is placed.
+func (s *site) federate(home *site) {
+	s.w.t.Helper()
+	s.place("", home)
+}
+
+func (s *site) place(prefix string, home *site) {
+	s.w.t.Helper()
+	value, err := marshal(&pb.Placement{Tenant: "default", Namespace: "default", Prefix: prefix, Home: hex.EncodeToString(home.id[:])})
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	s.do(record.Op{Type: record.OpPlace, Place: &record.Place{
+		Tenant: 1, Namespace: 1, UID: s.id, Name: "default", Prefix: prefix, Home: home.id, Value: value,
+	}})
+}
+
+// three makes three regions in a mesh, whose placed records have the first as their home.
+func (w *world) three() (a, b, c *site) {
+	w.t.Helper()
+	a, b, c = w.region("alpha"), w.region("beta"), w.region("gamma")
+	w.mesh(a, b, c)
+	for _, s := range w.regions {
+		s.federate(a)
+	}
+	return a, b, c
+}
+
+// authority is the root CA of one region.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour * 1000),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{cert: cert, key: key}
+}
+
+func (a *authority) issue(t testing.TB, id link.PeerID) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uri := &url.URL{Scheme: "spiffe", Host: "test", Path: "/region/" + hex.EncodeToString(id.Region[:]) + "/server/" + id.Server}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(100 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, URIs: []*url.URL{uri},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// trust is what package secrets/ca keeps: the roots by which the servers of each region are trusted.
+type trust struct {
+	mu    sync.Mutex
+	roots map[[16]byte]*x509.CertPool
+}
+
+func (t *trust) set(region [16]byte, der [][]byte) error {
+	pool := x509.NewCertPool()
+	for _, b := range der {
+		c, err := x509.ParseCertificate(b)
+		if err != nil {
+			return err
+		}
+		pool.AddCert(c)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.roots[region] = pool; len(der) == 0 {
+		delete(t.roots, region)
+	}
+	return nil
+}
+
+func (t *trust) tls(own tls.Certificate) *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{own}, InsecureSkipVerify: true, ClientAuth: tls.RequireAnyClientCert,
+		VerifyConnection: func(s tls.ConnectionState) error {
+			id, err := identify(s)
+			if err != nil {
+				return err
+			}
+			t.mu.Lock()
+			pool := t.roots[id.Region]
+			t.mu.Unlock()
+			if pool == nil {
+				return errors.New("no such region")
+			}
+			return verified(s, pool)
+		},
+	}
+}
+
+func verified(s tls.ConnectionState, pool *x509.CertPool) error {
+	_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err
+}
+
+func identify(s tls.ConnectionState) (id link.PeerID, err error) {
+	if len(s.PeerCertificates) == 0 || len(s.PeerCertificates[0].URIs) != 1 {
+		return id, errors.New("no URI")
+	}
+	parts := strings.Split(s.PeerCertificates[0].URIs[0].Path, "/")
+	if len(parts) != 5 {
+		return id, errors.New("another URI")
+	}
+	region, err := hex.DecodeString(parts[2])
+	copy(id.Region[:], region)
+	id.Server = parts[4]
+	return id, err
+}
+
+func claimed(s tls.ConnectionState, der [][]byte) (link.PeerID, error) {
+	id, err := identify(s)
+	if err != nil {
+		return id, err
+	}
+	t := trust{roots: map[[16]byte]*x509.CertPool{}}
+	if err := t.set(id.Region, der); err != nil {
+		return id, err
+	}
+	if t.roots[id.Region] == nil {
+		return id, fault.New(fault.Invalid, "no roots")
+	}
+	return id, verified(s, t.roots[id.Region])
+}
+
+func fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
+func fingerprints(der [][]byte) (all []string) {
+	for _, b := range der {
+		all = append(all, fingerprint(b))
+	}
+	return all
+}
+
+var _ feed.Signer
