@@ -119,12 +119,14 @@ type Federation struct {
 	book     *book
 	ages     *ages
 	routes   *routes
+	seen     *seen
 	lanes    *lanes
 	tails    *tails
 	metrics  *metrics
 
 	mu      sync.Mutex
 	uplinks map[[16]byte]*uplink // while this node leads
+	forward atomic.Int64         // calls of peers that are worked on
 	healing *pb.Healing
 
 	// started is the data revision that this process began with: what is newer was written since.
@@ -138,7 +140,7 @@ func New(cfg Config) (*Federation, error) {
 	}
 	cfg.Tuning.fill()
 	f := &Federation{
-		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), lanes: newLanes(), uplinks: map[[16]byte]*uplink{},
+		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), lanes: newLanes(), seen: newSeen(), uplinks: map[[16]byte]*uplink{},
 		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
 	}
 	f.book, f.tails = newBook(cfg.Identity), newTails(f)
@@ -165,6 +167,7 @@ func (f *Federation) Run(ctx context.Context) error {
 	g.Go(func() error { return f.keepBook(ctx) })
 	g.Go(func() error { return f.lead(ctx) })
 	g.Go(func() error { return f.spreadAges(ctx) })
+	g.Go(func() error { return f.keepSeen(ctx) })
 	g.Go(func() error { return f.tails.run(ctx) })
 	return g.Wait()
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/federation/feed"
 	"supercluster/federation/link"
 	"supercluster/internal/fault"
@@ -147,10 +148,47 @@ func (u *uplink) call(ctx context.Context, method uint8, payload []byte) ([]byte
 	return c.call(ctx, method, payload)
 }
 
+// forward hands a call to the peer. A peer that cannot be asked, or whose answer is lost, is named in the error; what the
+// peer answers is passed on as it is.
+func (u *uplink) forward(ctx context.Context, payload []byte) ([]byte, error) {
+	name := u.f.book.name(u.peer.id)
+	u.mu.Lock()
+	c := u.calls
+	u.mu.Unlock()
+	if c == nil || c.silent() {
+		return nil, unreachable(name, nil)
+	}
+	sent, err := marshal(&pb.ForwardedCall{Sent: c.peerTime()}) // what follows a message adds to it
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.exchange(ctx, callForward, append(payload[:len(payload):len(payload)], sent...))
+	switch {
+	case err == nil:
+		return a.body, a.err
+	case fault.Is(err, fault.OutcomeUnknown):
+		return nil, fault.Wrap(fault.OutcomeUnknown, err, "the link to region %q ended before it answered: it may have done what was asked", name).
+			WithHint("retry with the same request id, or read to find out")
+	case fault.Is(err, fault.TooLarge):
+		return nil, err
+	default:
+		return nil, unreachable(name, err)
+	}
+}
+
+// unreachable says that a region cannot be asked.
+func unreachable(name string, cause error) error {
+	return fault.Wrap(fault.Unavailable, cause, "region %q, the home of what is asked for, cannot be reached from here; nothing was done", name).
+		WithHint("reading what is here of it goes on, with its age; `supercluster federation links` says why")
+}
+
 // follow asks the peer again and again what it offers, and pulls what is to come from it.
 func (c *connection) follow(ctx context.Context, calls *caller) error {
 	f := c.u.f
 	for {
+		if err := calls.askClock(ctx); err != nil {
+			return err
+		}
 		answer, err := calls.call(ctx, callOffers, c.wish())
 		if err != nil {
 			return err
@@ -513,6 +551,7 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 		if head, err := record.DecodeFeedHead(op.Import.Head); err == nil {
 			p.f.routes.head(p.name, head.Position)
 			p.f.routes.applied(p.name, head.Position)
+			p.f.ages.cover(p.name, coveredHead{head.Position.Incarnation, head.Position.Sequence, head.Revision})
 		}
 		p.f.ages.note(p.name, m.Batch.Stamp, time.Duration(m.Batch.AgeNanos))
 		p.u.watch(p.name)

@@ -35,6 +35,9 @@ type call struct {
 type httpCall struct {
 	requestID string
 	header    http.Header
+	// forwarded is who made the call, of a call that another region handed to this one; such a call has no other header
+	// than that of its trace.
+	forwarded *access.Principal
 }
 
 type callKey struct{}

@@ -28,10 +28,14 @@ type Config struct {
 	Proxies    Proxies    // nil: this node has none
 	Heartbeats Heartbeats // nil: heartbeats are unsupported
 	Sources    Sources    // nil: nothing is known of the age of other regions' copies
+	Homes      Homes      // nil: every record is this region's own
 	Federation Federation // nil: this region has no identity, and so no peers
 
 	// Principal says who calls; see Identify and Dev. An error refuses the call.
 	Principal func(ctx context.Context) (access.Principal, error)
+	// ForwardedRole gives the role of a caller of another region, who has a role there; see ForwardedAs and ForwardedUpTo.
+	// nil: calls of other regions are refused.
+	ForwardedRole func(region, name string, claimed access.Role) access.Role
 	// NotReady lists why this node does not serve yet; empty when it does. nil: always ready.
 	NotReady func() []string
 
@@ -102,6 +106,7 @@ type Server struct {
 	watches   *watchCounts
 	drains    *drains
 	metrics   *callMetrics
+	forwards  forwardMetrics
 
 	services []service
 	unaries  map[string]*unaryMethod // full method -> how to call it in this process
@@ -135,6 +140,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, fault.Wrap(fault.Internal, err, "the rules of the API's messages do not compile")
 	}
 	if s.metrics, err = newCallMetrics(cfg.Meter); err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "the API's metrics cannot be made")
+	}
+	if s.forwards, err = newForwardMetrics(cfg.Meter); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "the API's metrics cannot be made")
 	}
 	s.registerServices()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -191,14 +190,4 @@ func claimed(state tls.ConnectionState, der [][]byte) (link.PeerID, error) {
 		return link.PeerID{}, err
 	}
 	return link.PeerID{Region: id.Region, Server: id.Name}, nil
-}
-
-// answerForward runs a call that was made in another region.
-func (p *process) answerForward(ctx context.Context, c *federation.ForwardedCall) ([]byte, error) {
-	select {
-	case <-p.assembled:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	return nil, fault.New(fault.Unsupported, "this region takes no calls of others yet")
 }

@@ -203,6 +203,7 @@ func (p *process) makeAPI(ctx context.Context) (err error) {
 	c, t := p.config, p.telemetry
 	p.api, err = server.New(server.Config{
 		Region: p.region, Views: p.live, Proxies: p.xds, Heartbeats: p.health, Sources: p.sources(), Federation: p.exchange(),
+		Homes: p.homes(), ForwardedRole: p.forwardedRole(),
 		Principal: p.principal(), NotReady: p.notReady, RegionName: c.Region, Node: c.Node, Version: p.version, Dev: p.dev,
 		TLS: p.serverTLS(), Hosts: hosts(c), Metrics: t.Metrics(), ServerOptions: xds.ServerOptions(), Codec: xds.Codec(),
 		Limits: server.Limits{
