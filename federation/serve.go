@@ -3,7 +3,9 @@ package federation
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -52,10 +54,15 @@ func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 			}
 			g.Go(func() error {
 				defer s.Close()
+				serve := f.export
 				if s.Class() == link.ClassCalls {
-					return ended(ctx, f.answerCalls(ctx, c.Peer(), s))
+					serve = f.answerCalls
 				}
-				return ended(ctx, f.export(ctx, c.Peer().Region, s))
+				err := serve(ctx, c.Peer(), s)
+				if errors.Is(err, io.EOF) {
+					return nil // the peer needs this stream no more; the others go on
+				}
+				return ended(ctx, err)
 			})
 		}
 	})
@@ -83,8 +90,8 @@ type outlet struct {
 }
 
 // export serves what a peer pulls on a stream, until it ends.
-func (f *Federation) export(ctx context.Context, peer [16]byte, s *link.Stream) error {
-	o := &outlet{f: f, peer: peer, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{}}
+func (f *Federation) export(ctx context.Context, peer link.Peer, s *link.Stream) error {
+	o := &outlet{f: f, peer: peer.Region, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{}}
 	defer o.close()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return o.receive(ctx) })
@@ -263,6 +270,7 @@ func (f *Federation) judge(ctx context.Context, head []byte) {
 	if err := f.pinned(look); err != nil || op == nil {
 		return
 	}
+	f.prove(head)
 	// This node may be behind its own region: judge again when it is not.
 	if _, err := f.cfg.Store.Linearize(ctx); err != nil {
 		return
@@ -276,6 +284,19 @@ func (f *Federation) judge(ctx context.Context, head []byte) {
 	}
 	f.metrics.fenced(op.SetFence.Fence)
 	f.log.Error("this region fenced itself", "fence", op.SetFence.Fence, "reason", op.SetFence.Reason)
+}
+
+// prove keeps the newest head that this region signed and does not have.
+func (f *Federation) prove(encoded []byte) {
+	head, err := record.DecodeFeedHead(encoded)
+	if err != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.proof == nil || head.Position.After(f.proof.Position) {
+		f.proof = &head
+	}
 }
 
 // closedRows are rows of a store that is closed.
