@@ -124,6 +124,7 @@ type Federation struct {
 	mu      sync.Mutex
 	uplinks map[[16]byte]*uplink // while this node leads
 	healing *pb.Healing
+	proof   *record.FeedHead // the newest head that proved to this process that the region lost something
 
 	// started is the data revision that this process began with: what is newer was written since.
 	started atomic.Uint64

@@ -114,7 +114,7 @@ type site struct {
 	feed    ed25519.PrivateKey
 	store   *twin
 	servers []*server
-	level   uint32
+	shared  *[]string // addresses of the region, when copies of it live
 }
 
 // server is one node of a region.
@@ -190,6 +190,9 @@ func (me *server) run() {
 			var all []string
 			for _, x := range s.servers {
 				all = append(all, x.address)
+			}
+			if s.shared != nil {
+				all = *s.shared
 			}
 			return all
 		},
