@@ -25,7 +25,6 @@ import (
 	"github.com/quic-go/quic-go/testutils/simnet"
 
 	pb "supercluster/api/gen/supercluster/v1"
-	"supercluster/federation/feed"
 	"supercluster/federation/link"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
@@ -39,6 +38,7 @@ type world struct {
 	rtt    time.Duration
 	tuning Tuning
 	limits link.Limits
+	wrap   func(own string, c net.PacketConn) net.PacketConn // of simulated sockets
 
 	mu      sync.Mutex
 	cuts    map[[2]string]bool // by address; packets from the first to the second are lost
@@ -114,7 +114,7 @@ type site struct {
 	feed    ed25519.PrivateKey
 	store   *twin
 	servers []*server
-	level   uint32
+	shared  *[]string // addresses of the region, when copies of it live
 }
 
 // server is one node of a region.
@@ -191,6 +191,9 @@ func (me *server) run() {
 			for _, x := range s.servers {
 				all = append(all, x.address)
 			}
+			if s.shared != nil {
+				all = *s.shared
+			}
 			return all
 		},
 		Identity: Identity{
@@ -266,6 +269,9 @@ func (me *server) socket() (net.PacketConn, func()) {
 	c := simnet.NewBlockingSimConn(addr, l)
 	w.AddNode(addr, l)
 	l.Start()
+	if w.wrap != nil {
+		return w.wrap(me.address, c), func() { _ = l.Close() }
+	}
 	return c, func() { _ = l.Close() }
 }
 
@@ -480,5 +486,3 @@ func fingerprints(der [][]byte) (all []string) {
 	}
 	return all
 }
-
-var _ feed.Signer
