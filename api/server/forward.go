@@ -96,11 +96,10 @@ func (c *call) stays(ctx context.Context) bool {
 }
 
 func notHome(p *placed, home federation.Home, hint string) error {
-	what := p.kind + " " + p.name
 	if p.txn != nil {
-		what = "what the transaction is about"
+		return fault.New(fault.NotHome, "the home of what the transaction is about is region %q", home.Name).WithHint("%s", hint)
 	}
-	return fault.New(fault.NotHome, "the home of %s is region %q", what, home.Name).WithHint("%s", hint)
+	return fault.New(fault.NotHome, "the home of %q is region %q", p.name, home.Name).WithHint("%s", hint)
 }
 
 // homeOf finds the one region that a request is for.
