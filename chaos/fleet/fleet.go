@@ -11,6 +11,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,6 +21,9 @@ import (
 	"supercluster/chaos/wan"
 	"supercluster/internal/procs"
 )
+
+// verifyFor is how long one verification waits for channels to come to where their source is.
+const verifyFor = 5 * time.Second
 
 // federationPort is the first UDP port of the servers of a region in a namespace.
 const federationPort = 8302
@@ -173,8 +177,8 @@ func (r *Region) Equal(ctx context.Context, within time.Duration) error {
 	problem := "nobody answered"
 	for deadline := time.Now().Add(within); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 		for _, conn := range r.Conns {
-			asking, cancel := context.WithDeadline(ctx, deadline)
-			answer, err := pb.NewFederationServiceClient(conn).Verify(asking, &pb.VerifyRequest{Timeout: durationpb.New(max(time.Until(deadline), time.Second))})
+			asking, cancel := context.WithTimeout(ctx, 2*verifyFor)
+			answer, err := pb.NewFederationServiceClient(conn).Verify(asking, &pb.VerifyRequest{Timeout: durationpb.New(verifyFor)})
 			cancel()
 			if err != nil {
 				problem = err.Error()
@@ -192,4 +196,30 @@ func (r *Region) Equal(ctx context.Context, within time.Duration) error {
 		}
 	}
 	return fmt.Errorf("region %s is not equal to its sources: %s", r.Name, problem)
+}
+
+// Standing says, for people, how the links and the imported channels of a region are.
+func (r *Region) Standing(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var b strings.Builder
+	links, err := r.API().ListLinks(ctx, &pb.ListLinksRequest{})
+	if err != nil {
+		return err.Error()
+	}
+	for _, l := range links.GetLinks() {
+		fmt.Fprintf(&b, "%s to %s: %s since %v, %d attempts, %d stalls, round trip %v, %s\n", r.Name, l.GetRegion(), l.GetState(),
+			time.Since(l.GetSince().AsTime()).Round(time.Millisecond), l.GetAttempts(), l.GetStalls(), l.GetRoundTrip().AsDuration(), l.GetLastError())
+	}
+	channels, err := r.API().ListChannels(ctx, &pb.ListChannelsRequest{})
+	if err != nil {
+		return b.String() + err.Error()
+	}
+	for _, c := range channels.GetChannels() {
+		if !c.GetOwn() {
+			fmt.Fprintf(&b, "%s: %s of %s: %d of %d, via %s, age %v, resyncing %v\n", r.Name, c.GetChannel().GetClass(), c.GetRegion(),
+				c.GetSequence(), c.GetHeadSequence(), c.GetVia(), c.GetAge().AsDuration(), c.GetResyncing())
+		}
+	}
+	return b.String()
 }
