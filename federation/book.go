@@ -192,7 +192,7 @@ func (f *Federation) readBook(r state.Reader) error {
 	before, _ := f.book.list()
 	for _, p := range before {
 		if peers[p.id] == nil {
-			f.ages.forget(func(n channelName) bool { return n.region == p.id })
+			f.part(p)
 		}
 	}
 	b := f.book
@@ -202,6 +202,16 @@ func (f *Federation) readBook(r state.Reader) error {
 	close(b.changed)
 	b.changed = make(chan struct{})
 	return nil
+}
+
+// part ends the exchange with a region that is no peer any more.
+func (f *Federation) part(p *peer) {
+	f.ages.forget(func(n channelName) bool { return n.region == p.id })
+	for _, c := range f.endpoint.Conns() {
+		if c.Peer().Region == p.id {
+			c.Close(fault.New(fault.Denied, "this region is no longer a peer of %s", f.book.name(f.cfg.Identity.RegionID)))
+		}
+	}
 }
 
 func regionDocument(r state.Reader, id [16]byte, alias uint32) (*pb.Region, error) {

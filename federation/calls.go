@@ -269,23 +269,39 @@ func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, p
 // offer is a channel that a peer may have.
 type offer struct{ document, head []byte }
 
-// relayWish says, in a call for offers, of which other regions channels are wanted; without it all are. Each is a region's
-// id. Of what the peer itself is the home, and of the region that asks, everything is offered in any case.
-const relayWish uint8 = 1
+// A wish comes with a call for offers and says what the caller wants to hear of other regions; without it, everything.
+// It is relayWish, then of each region its id, the newest incarnation that the caller knows, and 1 if its channels are
+// wanted. What is not wanted is offered all the same if the peer knows a newer incarnation.
+const (
+	relayWish     uint8 = 1
+	relayWishSize       = 16 + 8 + 1
+)
 
-// offers lists the channels that are here and that a region may have, and what this region has of its own.
-func (f *Federation) offers(to [16]byte, wish []byte) (b []byte, err error) {
-	wanted := func(id [16]byte) bool {
-		if len(wish) == 0 || wish[0] != relayWish || id == to {
-			return true
-		}
-		for rest := wish[1:]; len(rest) >= len(id); rest = rest[len(id):] {
-			if [16]byte(rest[:len(id)]) == id {
-				return true
-			}
-		}
-		return false
+func appendWish(dst []byte, region [16]byte, incarnation uint64, wanted bool) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, region[:]...), incarnation)
+	if wanted {
+		return append(dst, 1)
 	}
+	return append(dst, 0)
+}
+
+// unwanted reads a wish: the regions that need not be offered up to an incarnation.
+func unwanted(wish []byte) map[[16]byte]uint64 {
+	if len(wish) == 0 || wish[0] != relayWish {
+		return nil
+	}
+	upTo := map[[16]byte]uint64{}
+	for rest := wish[1:]; len(rest) >= relayWishSize; rest = rest[relayWishSize:] {
+		if rest[24] == 0 {
+			upTo[[16]byte(rest[:16])] = binary.BigEndian.Uint64(rest[16:])
+		}
+	}
+	return upTo
+}
+
+// offers lists the channels that are here and that a region may have, and what this region knows of its own.
+func (f *Federation) offers(to [16]byte, wish []byte) (b []byte, err error) {
+	not := unwanted(wish)
 	err = f.pinned(func(r state.Reader) error {
 		regions, err := state.Regions(r)
 		if err != nil {
@@ -299,13 +315,22 @@ func (f *Federation) offers(to [16]byte, wish []byte) (b []byte, err error) {
 			b = appendOffer(b, offer{o.Document, o.Head})
 		}
 		for i := range regions {
-			if uint32(i+1) == state.AliasSelf || regions[i].Removed || !wanted(regions[i].ID) {
+			if uint32(i+1) == state.AliasSelf || regions[i].Removed {
 				continue
 			}
-			err := state.EachFeedState(r, uint32(i+1), func(_ uint32, s *record.FeedState) error {
+			id := regions[i].ID
+			upTo, skips := not[id]
+			err := state.EachFeedState(r, uint32(i+1), func(channel uint32, s *record.FeedState) error {
+				if len(s.Head) == 0 || skips && id != to && s.Position.Incarnation <= upTo {
+					return nil
+				}
+				head := s.Head
+				if id == to { // it judges by the newest whether another copy of it lives
+					head = f.routes.shown(channelName{id, channel}, s.Position, head)
+				}
 				doc, err := record.DecodeChannelDocument(s.Document)
-				if err == nil && len(s.Head) > 0 && (regions[i].ID == to || doc.Channel.MayHave(to)) {
-					b = appendOffer(b, offer{s.Document, s.Head})
+				if err == nil && (id == to || doc.Channel.MayHave(to)) {
+					b = appendOffer(b, offer{s.Document, head})
 				}
 				return nil
 			})

@@ -166,7 +166,7 @@ func (w *world) converge(d time.Duration, some ...*site) time.Duration {
 		if time.Since(began) > d {
 			w.t.Fatalf("not equal within %v: %s", d, problem)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 	took := time.Since(began)
 	for _, a := range some {
@@ -215,3 +215,12 @@ func (w *world) verify(some ...*site) {
 
 // firstChannels is how many channels a region begins with: one of each class but summaries.
 const firstChannels = int(record.ClassSummaries) - 1
+
+// channels counts the channels that a region has.
+func (s *site) channels() int {
+	docs, err := state.Channels(s.store.pin())
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	return len(docs)
+}

@@ -128,6 +128,7 @@ type Federation struct {
 	uplinks map[[16]byte]*uplink // while this node leads
 	forward atomic.Int64         // calls of peers that are worked on
 	healing *pb.Healing
+	proof   *record.FeedHead // the newest head that proved to this process that the region lost something
 
 	// started is the data revision that this process began with: what is newer was written since.
 	started atomic.Uint64

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -31,9 +32,6 @@ func (f *Federation) heal(ctx context.Context) error {
 	}
 	report := &pb.Healing{At: timestamppb.Now()}
 	f.log.Warn("healing from peers", "reason", row.Reason)
-	ctx, cancel := context.WithTimeout(ctx, f.cfg.Tuning.HealWithin)
-	defer cancel()
-	seen := row.Seen
 	var channels []record.Channel
 	if err := f.pinned(func(r state.Reader) (err error) {
 		channels, err = state.Channels(r)
@@ -41,12 +39,19 @@ func (f *Federation) heal(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	found := f.survey(ctx)
+	seen := row.Seen
 	for i := range channels {
-		newest, err := f.healChannel(ctx, &channels[i], report)
-		if err != nil {
-			report.Unreachable = append(report.Unreachable, fmt.Sprintf("channel %d: %v", channels[i].ID, err))
+		c := &channels[i]
+		for _, from := range found[c.ID] {
+			seen = max(seen, from.at.Incarnation)
 		}
-		seen = max(seen, newest)
+		if err := f.healChannel(ctx, c, found[c.ID], report); err != nil {
+			report.Unreachable = append(report.Unreachable, fmt.Sprintf("channel %d: %v", c.ID, err))
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	mint, done := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer done()
@@ -54,30 +59,67 @@ func (f *Federation) heal(ctx context.Context) error {
 		return err
 	}
 	f.mu.Lock()
-	f.healing = report
+	f.healing, f.proof = report, nil
 	f.mu.Unlock()
 	f.log.Warn("healed from peers; a new incarnation began", "restored", report.Restored, "kept", report.Kept,
 		"kept_names", report.KeptNames, "unreachable", report.Unreachable)
 	return nil
 }
 
-// healChannel brings back what the peer with the newest head of a channel of this region has of it. It gives the newest
-// incarnation that any peer showed.
-func (f *Federation) healChannel(ctx context.Context, c *record.Channel, report *pb.Healing) (newest uint64, err error) {
-	var best *uplink
-	var at record.FeedPosition
-	for wait := firstPullWait; best == nil; wait = min(2*wait, time.Second) {
+// source is a peer that has a channel of this region.
+type source struct {
+	u  *uplink
+	at record.FeedPosition
+}
+
+// survey asks the peers what they have of this region, by channel, the newest first. It waits for each peer: the one that
+// comes last may be the only one that has the newest. For some it waits no longer than a third of the time when others
+// answered who have at least what proved the loss.
+func (f *Federation) survey(ctx context.Context) map[uint32][]source {
+	began := time.Now()
+	for wait := firstPullWait; ; wait = min(2*wait, time.Second) {
+		found := map[uint32][]source{}
+		answered := 0
 		for _, u := range f.upNow() {
-			head, ok := f.shownBy(ctx, u, c.ID)
-			if ok && (best == nil || head.Position.After(at)) {
-				best, at = u, head.Position
+			if f.shownBy(ctx, u, found) {
+				answered++
 			}
 		}
-		if best == nil && !pause(ctx, wait) {
-			return 0, fault.New(fault.Unavailable, "no peer that has it was reached in time")
+		peers, _ := f.book.list()
+		waited := time.Since(began)
+		enough := answered > 0 && waited > f.cfg.Tuning.HealWithin/3 && f.proven(found)
+		if answered == len(peers) && f.proven(found) || enough || waited > f.cfg.Tuning.HealWithin || !pause(ctx, wait) {
+			for _, all := range found {
+				slices.SortStableFunc(all, func(a, b source) int {
+					if a.at.After(b.at) {
+						return -1
+					}
+					return 1
+				})
+			}
+			return found
 		}
 	}
-	return at.Incarnation, f.restoreFrom(ctx, best, c, report)
+}
+
+// proven reports whether what was found is at least what proved to this process that the region had lost something.
+func (f *Federation) proven(found map[uint32][]source) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.proof
+	return p == nil || slices.ContainsFunc(found[p.Channel], func(s source) bool { return !p.Position.After(s.at) })
+}
+
+// healChannel brings back what the peer with the newest head of a channel of this region has of it, or the one after it.
+func (f *Federation) healChannel(ctx context.Context, c *record.Channel, from []source, report *pb.Healing) error {
+	var err error = fault.New(fault.Unavailable, "no peer that has it was reached in time")
+	for _, s := range from {
+		if err = f.restoreFrom(ctx, s.u, c, report); err == nil {
+			return nil
+		}
+		f.log.Warn("a peer could not give back a channel of this region", "peer", f.book.name(s.u.peer.id), "channel", c.ID, "error", err)
+	}
+	return err
 }
 
 // upNow lists the uplinks whose connection is up.
@@ -95,24 +137,25 @@ func (f *Federation) upNow() []*uplink {
 	return up
 }
 
-// shownBy asks a peer for the head that it has of a channel of this region.
-func (f *Federation) shownBy(ctx context.Context, u *uplink, channel uint32) (record.FeedHead, bool) {
+// shownBy adds what a peer has of this region; false: it did not answer.
+func (f *Federation) shownBy(ctx context.Context, u *uplink, found map[uint32][]source) bool {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Tuning.HealWithin/10)
+	defer cancel()
 	body, err := u.call(ctx, callOffers, nil)
 	if err != nil {
-		return record.FeedHead{}, false
+		return false
 	}
 	offers, err := decodeOffers(body)
 	if err != nil {
-		return record.FeedHead{}, false
+		return false
 	}
 	for i := range offers {
 		head, err := record.DecodeFeedHead(offers[i].head)
-		if err == nil && head.Region == f.cfg.Identity.RegionID && head.Channel == channel &&
-			f.book.verify(head.Region, head.Signed(), head.Signature) {
-			return head, true
+		if err == nil && head.Region == f.cfg.Identity.RegionID && f.book.verify(head.Region, head.Signed(), head.Signature) {
+			found[head.Channel] = append(found[head.Channel], source{u, head.Position})
 		}
 	}
-	return record.FeedHead{}, false
+	return true
 }
 
 // restoreFrom takes a snapshot of a channel of this region from a peer, and brings back each record that is lost.
@@ -138,7 +181,9 @@ func (f *Federation) restoreFrom(ctx context.Context, u *uplink, c *record.Chann
 	loss := loss{f: f, channel: c, report: report}
 	digest := record.Digest{}
 	for from := []byte(nil); ; {
-		raw, err := s.Recv(ctx)
+		next, cancel := context.WithTimeout(ctx, f.cfg.Tuning.HealWithin)
+		raw, err := s.Recv(next)
+		cancel()
 		if err != nil {
 			return err
 		}
@@ -241,7 +286,14 @@ func (l *loss) judge(r state.Reader, key, encoded []byte) error {
 		}
 		op = record.TxnOp{Type: record.TxnPut, Key: local, Value: entry.Value, Attributes: entry.Attributes}
 	}
-	if found && mine.ModifyRevision > l.f.started.Load() {
+	since, err := state.ChangedSince(r, local, l.f.started.Load())
+	if err != nil {
+		return err
+	}
+	if since {
+		if !found && encoded == nil {
+			return nil // it is gone in both
+		}
 		if l.report.Kept++; len(l.report.KeptNames) < maxKeptNames {
 			l.report.KeptNames = append(l.report.KeptNames, k.Name)
 		}

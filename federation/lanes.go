@@ -74,7 +74,7 @@ func newLaneName() (name [laneName]byte) {
 }
 
 // export serves what a peer pulls on a stream, until it ends.
-func (f *Federation) export(ctx context.Context, peer [16]byte, s *link.Stream) error {
+func (f *Federation) export(ctx context.Context, peer link.Peer, s *link.Stream) error {
 	m, err := s.Recv(ctx)
 	if err != nil {
 		return err
@@ -84,9 +84,9 @@ func (f *Federation) export(ctx context.Context, peer [16]byte, s *link.Stream) 
 	}
 	name := [laneName]byte(m.Body[1:])
 	if m.Body[0] == 0 {
-		return f.exportOn(ctx, peer, s, name)
+		return f.exportOn(ctx, peer.Region, s, name)
 	}
-	o := f.lanes.find(name, peer)
+	o := f.lanes.find(name, peer.Region)
 	if o == nil {
 		return nil // the stream has ended meanwhile
 	}

@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ type route struct {
 	release  context.CancelFunc
 	orphaned time.Time // since when nobody serves it
 	newest   record.FeedPosition
+	proof    []byte // the head that says newest, signed by the home
 	have     record.FeedPosition
 }
 
@@ -110,13 +112,35 @@ func (r *routes) drop(via [16]byte) {
 	}
 }
 
-// head notes how far a channel is at its home, as far as anybody said.
-func (r *routes) head(name channelName, p record.FeedPosition) {
+// head notes how far a channel is at its home, by a head that it signed.
+func (r *routes) head(name channelName, p record.FeedPosition, signed []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if at := r.of(name); p.After(at.newest) {
-		at.newest = p
+		at.newest, at.proof = p, bytes.Clone(signed)
 	}
+}
+
+// shown gives the newest head of a channel that anybody showed, or the one that is here.
+func (r *routes) shown(name channelName, here record.FeedPosition, head []byte) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at := r.route[name]; at != nil && at.newest.After(here) {
+		return at.proof
+	}
+	return head
+}
+
+// incarnation gives the newest incarnation of a region that anybody showed.
+func (r *routes) incarnation(region [16]byte) (newest uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, at := range r.route {
+		if name.region == region {
+			newest = max(newest, at.newest.Incarnation)
+		}
+	}
+	return newest
 }
 
 func (r *routes) applied(name channelName, p record.FeedPosition) {

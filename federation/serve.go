@@ -3,7 +3,9 @@ package federation
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -36,6 +38,10 @@ func (c channelName) compare(d channelName) int {
 	return cmp.Compare(c.channel, d.channel)
 }
 
+// becomePeer is how long a region may be trusted and not yet, or no longer, known: a handshake can end while trust is being
+// withdrawn, when the connections of the region were closed already.
+const becomePeer = time.Second
+
 // accept serves a connection that a peer opened.
 func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 	f.mu.Lock()
@@ -44,7 +50,12 @@ func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 	}
 	f.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return f.whilePeer(ctx, c.Peer().Region) })
+	g.Go(func() error {
+		if pause(ctx, becomePeer) && f.book.find(c.Peer().Region) == nil {
+			return fault.New(fault.Denied, "the region is no peer any more")
+		}
+		return nil
+	})
 	g.Go(func() error {
 		for {
 			s, err := c.Accept(ctx)
@@ -53,37 +64,19 @@ func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 			}
 			g.Go(func() error {
 				defer s.Close()
+				serve := f.export
 				if s.Class() == link.ClassCalls {
-					return ended(ctx, f.answerCalls(ctx, c.Peer(), s))
+					serve = f.answerCalls
 				}
-				return ended(ctx, f.export(ctx, c.Peer().Region, s))
+				err := serve(ctx, c.Peer(), s)
+				if errors.Is(err, io.EOF) {
+					return nil // the peer needs this stream no more; the others go on
+				}
+				return ended(ctx, err)
 			})
 		}
 	})
 	return g.Wait()
-}
-
-// becomePeer is how long a region may be trusted and not yet known: both are read from one record, one after the other.
-const becomePeer = time.Second
-
-// whilePeer waits until a region is no peer any more, which ends what it opened: trust is asked when a connection begins.
-func (f *Federation) whilePeer(ctx context.Context, region [16]byte) error {
-	began := time.NewTimer(becomePeer)
-	defer began.Stop()
-	for grace := true; ; {
-		_, changed := f.book.list()
-		if f.book.find(region) == nil && !grace {
-			return fault.New(fault.Denied, "the region is no peer any more")
-		}
-		select {
-		case <-changed:
-			grace = false
-		case <-began.C:
-			grace = false
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // ended takes the end of a context for no error.
@@ -319,6 +312,7 @@ func (f *Federation) judge(ctx context.Context, head []byte) {
 	if err := f.pinned(look); err != nil || op == nil {
 		return
 	}
+	f.prove(head)
 	// This node may be behind its own region: judge again when it is not.
 	if _, err := f.cfg.Store.Linearize(ctx); err != nil {
 		return
@@ -332,6 +326,19 @@ func (f *Federation) judge(ctx context.Context, head []byte) {
 	}
 	f.metrics.fenced(op.SetFence.Fence)
 	f.log.Error("this region fenced itself", "fence", op.SetFence.Fence, "reason", op.SetFence.Reason)
+}
+
+// prove keeps the newest head that this region signed and does not have.
+func (f *Federation) prove(encoded []byte) {
+	head, err := record.DecodeFeedHead(encoded)
+	if err != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.proof == nil || head.Position.After(f.proof.Position) {
+		f.proof = &head
+	}
 }
 
 // closedRows are rows of a store that is closed.

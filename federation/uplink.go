@@ -3,6 +3,7 @@ package federation
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -223,13 +224,14 @@ func (c *connection) withheld(offers []offer) {
 	}
 }
 
-// wish lists the regions that do not serve their channels themselves: of these the peer is asked what it has.
+// wish asks for the channels of regions that do not serve them themselves, and for what is newer than anybody showed.
 func (c *connection) wish() []byte {
 	wish := []byte{relayWish}
 	peers, _ := c.u.f.book.list()
 	for _, p := range peers {
-		if p.id != c.u.peer.id && !c.u.f.routes.direct(p.id) {
-			wish = append(wish, p.id[:]...)
+		if p.id != c.u.peer.id {
+			r := c.u.f.routes
+			wish = appendWish(wish, p.id, r.incarnation(p.id), !r.direct(p.id))
 		}
 	}
 	return wish
@@ -252,7 +254,7 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 	if home == nil || err != nil || !c.genuine(name, o, &head, &doc) {
 		return nil // not of a peer, or not by it
 	}
-	f.routes.head(name, head.Position)
+	f.routes.head(name, head.Position, o.head)
 	c.u.watch(name)
 	claim, ok := f.routes.claim(name, c.u.peer.id, f.cfg.Tuning.RelayAfter, time.Now())
 	if !ok {
@@ -433,6 +435,8 @@ func (p *puller) takeAll() []*feed.Message {
 	return all
 }
 
+var errFenced = fault.New(fault.Unavailable, "the region is fenced")
+
 // Waits between pulls of a channel that went wrong.
 const (
 	firstPullWait = 50 * time.Millisecond
@@ -450,6 +454,9 @@ func (p *puller) run(ctx context.Context) error {
 		}
 		if kind := fault.KindOf(err); kind == fault.Corrupt || p.u.ended() {
 			return err
+		}
+		if errors.Is(err, errFenced) {
+			break // it offers the channel again when it is not; meanwhile another may have what is newer
 		}
 		p.f.metrics.repulled(err)
 		p.f.log.Debug("a channel is pulled anew", "region", p.f.book.name(p.name.region), "channel", p.name.channel,
@@ -515,6 +522,9 @@ func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []
 			p.f.judge(ctx, m.Refuse.Head)
 		}
 		op, err := importer.Take(m)
+		if m.Refuse != nil && m.Refuse.Reason == feed.RefusedFenced {
+			return errFenced
+		}
 		if err != nil {
 			return err
 		}
@@ -549,7 +559,7 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 	switch {
 	case op.Import != nil:
 		if head, err := record.DecodeFeedHead(op.Import.Head); err == nil {
-			p.f.routes.head(p.name, head.Position)
+			p.f.routes.head(p.name, head.Position, op.Import.Head)
 			p.f.routes.applied(p.name, head.Position)
 			p.f.ages.cover(p.name, coveredHead{head.Position.Incarnation, head.Position.Sequence, head.Revision})
 		}

@@ -43,7 +43,9 @@ func (f *fakeFederation) Status(context.Context) (*pb.GetFederationResponse, err
 func (f *fakeFederation) Peers() ([]*pb.Peer, error) {
 	return []*pb.Peer{{Region: &pb.Region{Name: "dc2"}, Link: f.node}}, nil
 }
+
 func (f *fakeFederation) Links() *pb.ListLinksResponse { return &pb.ListLinksResponse{Node: f.node} }
+
 func (f *fakeFederation) ChannelList() ([]*pb.ChannelStatus, error) {
 	return []*pb.ChannelStatus{{Region: "dc2", Via: f.node}}, nil
 }

@@ -190,7 +190,7 @@ func cmdDev(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("SUPERCLUSTER_SERVER", ts.Getenv("GRPC"))
 	p := launch(ts, nil, append(flags, args...)...)
 	p.server = true
-	await(ts, p, "ready in ")
+	await(ts, p, "\nready in ")
 	ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte(p.out.String()), 0o600))
 }
 
@@ -200,7 +200,7 @@ func cmdStart(ts *testscript.TestScript, _ bool, args []string) {
 
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	cmdStart(ts, neg, args)
-	await(ts, last(ts), "ready in ")
+	await(ts, last(ts), ": ready in ") // "already in use" is none
 }
 
 func last(ts *testscript.TestScript) *proc {

@@ -363,6 +363,13 @@ func LocalKey(r Reader, k *record.FeedKey) (local record.Key, ok bool, err error
 	return local, ok, err
 }
 
+// ChangedSince reports whether a record was written or deleted after a revision of its shard.
+func ChangedSince(r Reader, k record.Key, revision uint64) (bool, error) {
+	from := record.AppendVersionPrefix(make([]byte, 0, 128), k)
+	key, _, found, err := r.First(from, record.PrefixSuccessor(bytes.Clone(from)))
+	return found && revisionOf(key) > revision, err
+}
+
 // FeedDigestAt gives the digest of a channel at a position; false: the log no longer tells, or it never was there.
 func FeedDigestAt(r Reader, alias, channel uint32, s *record.FeedState, p record.FeedPosition) (record.Digest, bool, error) {
 	if p == s.Position {

@@ -1,0 +1,280 @@
+package federation
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/internal/bubble"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/region/state"
+)
+
+func (s *site) status() *pb.GetFederationResponse {
+	st, err := s.fed().Status(context.Background())
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	return st
+}
+
+// forward sees, until its answer is called, that a region never goes back in what it has of another.
+func (s *site) forward(o *site) (end func()) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		last := map[uint32]record.FeedPosition{}
+		for {
+			changed := replica{s.store, ""}.Changed()
+			rows := s.store.pin()
+			alias, _, _, _ := state.FindRegion(rows, o.id)
+			_ = state.EachFeedState(rows, alias, func(channel uint32, st *record.FeedState) error {
+				if last[channel].After(st.Position) {
+					s.w.t.Errorf("%s went back in channel %d of %s: from %d.%d to %d.%d", s.name, channel, o.name,
+						last[channel].Incarnation, last[channel].Sequence, st.Position.Incarnation, st.Position.Sequence)
+				}
+				last[channel] = st.Position
+				return nil
+			})
+			select {
+			case <-changed:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	return func() { close(stop); <-done }
+}
+
+// restored is three regions of which the first lost what came after a backup. It runs again, cut from the others.
+func (w *world) restored() (a, b, c *site, before map[string]string) {
+	a, b, c = w.three()
+	for i := range 50 {
+		a.put(instance(fmt.Sprint("web/", i)), "old")
+		a.put(config(fmt.Sprint("app", i)), "old")
+	}
+	w.converge(15 * time.Second)
+	backup := a.store.pin()
+	for i := range 50 {
+		switch i % 3 {
+		case 0:
+			a.put(instance(fmt.Sprint("web/", i)), "new")
+			a.put(config(fmt.Sprint("app", i)), "new")
+		case 1:
+			a.delete(instance(fmt.Sprint("web/", i)))
+			a.delete(config(fmt.Sprint("app", i)))
+		}
+		a.put(instance(fmt.Sprint("web/late", i)), "new")
+	}
+	w.converge(5 * time.Second)
+	before = a.shown(a)
+	a.servers[0].stop()
+	a.store.restore(backup)
+	w.isolate(a, true)
+	a.start("n1")
+	a.store.lead("n1")
+	return a, b, c, before
+}
+
+func TestRestored(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, b, c, before := w.restored()
+		defer b.forward(a)()
+		defer c.forward(a)()
+		w.isolate(a, false)
+		w.until(20*time.Second, "it healed", func() bool { return a.status().GetHealing() != nil })
+		w.converge(20 * time.Second)
+		if got := a.shown(a); !maps.Equal(got, before) {
+			t.Errorf("after healing there are %d records, before there were %d", len(got), len(before))
+		}
+		st := a.status()
+		h := st.GetHealing()
+		if st.GetFence() != pb.Fence_FENCE_NONE || st.GetIncarnation() != 2 || st.GetFenceReason() == "" || h.GetRestored() != 118 || h.GetKept() != 0 || len(h.GetUnreachable()) > 0 {
+			t.Errorf("status %v", st)
+		}
+		a.put(config("app0"), "after")
+		w.converge(5 * time.Second)
+		w.linked()
+		w.verify()
+	})
+}
+
+// TestRestored_Kept: what was changed after the restore and before the fence is kept, and named.
+func TestRestored_Kept(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, b, c, before := w.restored()
+		defer b.forward(a)()
+		defer c.forward(a)()
+		time.Sleep(2 * time.Second)
+		a.put(instance("web/0"), "since")   // changed in what was lost
+		a.put(config("app1"), "since")      // deleted in what was lost
+		a.delete(instance("web/3"))         // changed in what was lost
+		a.put(instance("web/brand"), "new") // nobody else knows it
+		w.isolate(a, false)
+		w.until(20*time.Second, "it healed", func() bool { return a.status().GetHealing() != nil })
+		w.converge(20 * time.Second)
+		delete(before, "17/web/3")
+		before["17/web/0"], before["21/app1"], before["17/web/brand"] = "since", "since", "new"
+		if got := a.shown(a); !maps.Equal(got, before) {
+			for k, v := range before {
+				if got[k] != v {
+					t.Errorf("%s is %q, not %q", k, got[k], v)
+				}
+			}
+			for k, v := range got {
+				if before[k] == "" {
+					t.Errorf("%s is %q, and should be gone", k, v)
+				}
+			}
+		}
+		h := a.status().GetHealing()
+		slices.Sort(h.KeptNames)
+		if got := strings.Join(h.GetKeptNames(), " "); got != "app1 web/0 web/3 web/brand" || h.GetKept() != 4 {
+			t.Errorf("kept: %s (%d)", got, h.GetKept())
+		}
+	})
+}
+
+// TestRestored_Newest: the peer that has the newest comes last; healing waits for it.
+func TestRestored_Newest(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, b, c := w.three()
+		a.put(instance("web/1"), "old")
+		w.converge(15 * time.Second)
+		backup := a.store.pin()
+		a.put(instance("web/1"), "middle")
+		w.converge(5 * time.Second)
+		w.cut(b, c)
+		w.cut(a, b)
+		a.put(instance("web/1"), "newest")
+		w.until(5*time.Second, "gamma has the newest", func() bool { return c.has(a, instance("web/1"), "newest") })
+		a.servers[0].stop()
+		a.store.restore(backup)
+		w.cut(a, c)
+		w.heal(a, b)
+		a.start("n1")
+		a.store.lead("n1")
+		w.until(15*time.Second, "it fenced itself", func() bool { return a.store.counted(record.OpFence) > 0 })
+		w.heal(a, c)
+		w.until(60*time.Second, "it healed", func() bool { return a.status().GetHealing() != nil })
+		w.heal(b, c)
+		w.converge(30 * time.Second)
+		if !b.has(a, instance("web/1"), "newest") {
+			t.Error("the newest was lost although a peer had it")
+		}
+	})
+}
+
+func TestRestored_NobodyReached(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, b, c, _ := w.restored()
+		time.Sleep(time.Second)
+		ahead := a.head(uint32(record.ClassEndpoints), record.FeedPosition{Incarnation: 1, Sequence: 5000}, record.Digest{})
+		a.do(record.Op{Type: record.OpFence, SetFence: &record.SetFence{Fence: record.FenceHealing, Proof: ahead, Reason: "test"}})
+		fencedAt := time.Now()
+		time.Sleep(5 * time.Second)
+		if st := a.status(); st.GetFence() != pb.Fence_FENCE_HEALING || st.GetFenceReason() != "test" {
+			t.Errorf("status %v", st)
+		}
+		if _, err := a.store.apply(writing(putOf(instance("web/1"), "x"))); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("a fenced region took a write that would be exported: %v", err)
+		}
+		w.until(40*time.Second, "it gave up waiting", func() bool { return a.status().GetHealing() != nil })
+		st := a.status()
+		if took := time.Since(fencedAt); took < 25*time.Second || len(st.GetHealing().GetUnreachable()) != firstChannels || st.GetFence() != pb.Fence_FENCE_NONE || st.GetIncarnation() != 2 {
+			t.Errorf("after %v: %v", took, st)
+		}
+		a.put(instance("web/1"), "alone")
+		defer b.forward(a)()
+		defer c.forward(a)()
+		w.isolate(a, false)
+		w.converge(30 * time.Second)
+		if !b.has(a, instance("web/1"), "alone") {
+			t.Error("the new incarnation did not arrive")
+		}
+	})
+}
+
+// TestClone: two living copies of a region. One stops, nobody else diverges, and an operator decides.
+func TestClone(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, b, c := w.three()
+		a.put(config("app"), "one")
+		w.converge(15 * time.Second)
+		clone := w.cloneOf(a)
+		clone.servers = []*server{{site: clone, node: "n1"}}
+		clone.servers[0].address = fmt.Sprintf("10.0.0.%d:8302", clone.n)
+		// Both have the addresses of both; beta reaches the one, gamma the other.
+		both := []string{a.servers[0].address, clone.servers[0].address}
+		a.share(both)
+		clone.share(both)
+		w.cut(b, clone)
+		w.cut(c, a)
+		w.until(20*time.Second, "the addresses are known", func() bool {
+			return len(b.fed().book.find(a.id).doc.GetAddresses()) == 2 && len(c.fed().book.find(a.id).doc.GetAddresses()) == 2
+		})
+		defer b.forward(a)()
+		defer c.forward(a)()
+		clone.start("n1")
+		clone.store.lead("n1")
+		n := 0
+		fenced := func() (stopped, lives *site) {
+			x, y := a.status().GetFence(), clone.status().GetFence()
+			switch {
+			case x == pb.Fence_FENCE_CLONE && y == pb.Fence_FENCE_NONE:
+				return a, clone
+			case y == pb.Fence_FENCE_CLONE && x == pb.Fence_FENCE_NONE:
+				return clone, a
+			}
+			return nil, nil
+		}
+		w.until(90*time.Second, "one copy stops", func() bool {
+			n++
+			for _, s := range []*site{a, clone} { // what is fenced refuses them
+				_, _ = s.store.apply(writing(putOf(instance(fmt.Sprint("web/", n%20)), fmt.Sprint(s.servers[0].address, n))))
+			}
+			time.Sleep(200 * time.Millisecond)
+			s, _ := fenced()
+			return s != nil
+		})
+		stopped, lives := fenced()
+		time.Sleep(10 * time.Second)
+		if s, _ := fenced(); s != stopped {
+			t.Fatalf("they did not stay so: %v, %v", a.status().GetFence(), clone.status().GetFence())
+		}
+		lives.put(config("app"), "of the living")
+		w.heal(b, clone)
+		w.heal(c, a)
+		w.until(60*time.Second, "the living copy is what others have", func() bool { return b.behind(lives) == "" && c.behind(lives) == "" })
+		if st := stopped.status(); !strings.Contains(st.GetFenceReason(), "copy") || st.GetFencedAt() == nil {
+			t.Errorf("status %v", st)
+		}
+		t.Logf("incarnation %d lives; %d fences at one, %d at the other", lives.status().GetIncarnation(), a.store.counted(record.OpFence), clone.store.counted(record.OpFence))
+		// The operator stops the other one, and lets this one go on.
+		lives.servers[0].stop()
+		if _, err := stopped.fed().Unfence(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		stopped.put(config("app"), "of the one that goes on")
+		w.until(60*time.Second, "it goes on", func() bool { return b.behind(stopped) == "" && c.behind(stopped) == "" })
+		if _, err := stopped.fed().Unfence(context.Background()); fault.KindOf(err) != fault.Conflict {
+			t.Errorf("what is not fenced was unfenced: %v", err)
+		}
+	})
+}
