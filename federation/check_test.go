@@ -215,3 +215,12 @@ func (w *world) verify(some ...*site) {
 
 // firstChannels is how many channels a region begins with: one of each class but summaries.
 const firstChannels = int(record.ClassSummaries) - 1
+
+// channels counts the channels that a region has.
+func (s *site) channels() int {
+	docs, err := state.Channels(s.store.pin())
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	return len(docs)
+}

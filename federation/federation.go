@@ -138,7 +138,7 @@ func New(cfg Config) (*Federation, error) {
 	cfg.Tuning.fill()
 	f := &Federation{
 		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), uplinks: map[[16]byte]*uplink{},
-		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
+		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign, Shared: (&heads{}).shared},
 	}
 	f.book = newBook(cfg.Identity)
 	f.guard = feed.Guard{Self: cfg.Identity.RegionID, Keys: f.book.verify, Started: time.Now().UnixNano()}

@@ -9,6 +9,9 @@ import (
 type Server struct {
 	Self [16]byte
 	Sign Signer
+	// Shared gives the encoded head that was made of an unsigned one a moment ago, for another peer, or makes it; nil makes
+	// each anew.
+	Shared func(unsigned record.FeedHead, now int64, make func() []byte) []byte
 }
 
 // Exporter serves one channel to one peer. It holds no records; a snapshot that is being sent holds its Reader.
@@ -154,9 +157,16 @@ func (s *Server) headOf(r state.Reader, st *standing, region [16]byte, now int64
 }
 
 func (s *Server) sign(head record.FeedHead, now int64) []byte {
-	head.Time = now
-	head.Signature = s.Sign(head.Signed())
-	return record.AppendFeedHead(nil, &head)
+	unsigned := head
+	fresh := func() []byte {
+		head.Time = now
+		head.Signature = s.Sign(head.Signed())
+		return record.AppendFeedHead(nil, &head)
+	}
+	if s.Shared == nil {
+		return fresh()
+	}
+	return s.Shared(unsigned, now, fresh)
 }
 
 // begin starts a snapshot.
