@@ -118,6 +118,7 @@ type Federation struct {
 	endpoint *link.Endpoint
 	book     *book
 	ages     *ages
+	tip      *tip
 	routes   *routes
 	metrics  *metrics
 
@@ -137,7 +138,7 @@ func New(cfg Config) (*Federation, error) {
 	}
 	cfg.Tuning.fill()
 	f := &Federation{
-		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), uplinks: map[[16]byte]*uplink{},
+		cfg: cfg, log: cfg.Log, ages: newAges(), tip: &tip{store: cfg.Store}, routes: newRoutes(), uplinks: map[[16]byte]*uplink{},
 		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign, Shared: (&heads{}).shared},
 	}
 	f.book = newBook(cfg.Identity)

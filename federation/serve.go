@@ -93,6 +93,8 @@ type outlet struct {
 func (f *Federation) export(ctx context.Context, peer link.Peer, s *link.Stream) error {
 	o := &outlet{f: f, peer: peer.Region, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{}}
 	defer o.close()
+	f.tip.enter()
+	defer f.tip.leave()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return o.receive(ctx) })
 	g.Go(func() error { return o.send(ctx) })
@@ -235,26 +237,46 @@ func (o *outlet) next() ([]*feed.Message, error) {
 	for n := range o.exporters {
 		names = append(names, n)
 	}
-	slices.SortFunc(names, channelName.compare)
+	if len(names) > 1 {
+		slices.SortFunc(names, channelName.compare)
+	}
 	now := time.Now().UnixNano()
-	err := o.f.pinned(func(r state.Reader) error {
-		for _, n := range names {
-			m, err := o.exporters[n].Next(r, now, int64(o.f.ageOf(n)), o.f.snapshot)
-			if err != nil {
+	tail := names[:0]
+	for _, n := range names {
+		if !o.exporters[n].Snapshotting() {
+			tail = append(tail, n)
+			continue
+		}
+		var err error
+		if messages, err = o.add(messages, n, nil, now); err != nil { // it has rows of its own, and others need not wait for it
+			return messages, err
+		}
+	}
+	if len(tail) == 0 {
+		return messages, nil
+	}
+	err := o.f.tip.use(func(r *feed.Rows) (err error) {
+		for _, n := range tail {
+			if messages, err = o.add(messages, n, r, now); err != nil {
 				return err
 			}
-			if m == nil {
-				continue
-			}
-			if m.Type == feed.TypeRefuse {
-				o.exporters[n].Close()
-				delete(o.exporters, n)
-			}
-			messages = append(messages, m)
 		}
 		return nil
 	})
 	return messages, err
+}
+
+// add adds the next message of a channel, if there is one.
+func (o *outlet) add(messages []*feed.Message, n channelName, r state.Reader, now int64) ([]*feed.Message, error) {
+	m, err := o.exporters[n].Next(r, now, int64(o.f.ageOf(n)), o.f.snapshot)
+	if err != nil || m == nil {
+		return messages, err
+	}
+	if m.Type == feed.TypeRefuse {
+		o.exporters[n].Close()
+		delete(o.exporters, n)
+	}
+	return append(messages, m), nil
 }
 
 // judge looks at a head that this region is said to have signed, and fences the region if it must.

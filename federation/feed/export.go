@@ -45,6 +45,13 @@ type standing struct {
 }
 
 func (s *Server) standing(r state.Reader, region [16]byte, channel uint32) (st standing, ok bool, err error) {
+	if m, shared := r.(*Rows); shared {
+		return m.standing(s, region, channel)
+	}
+	return s.readStanding(r, region, channel)
+}
+
+func (s *Server) readStanding(r state.Reader, region [16]byte, channel uint32) (st standing, ok bool, err error) {
 	alias, g, found, err := state.FindRegion(r, region)
 	if err != nil || !found || g.Removed {
 		return st, false, err
@@ -185,6 +192,9 @@ func (e *Exporter) Close() {
 	e.snapshot, e.release = nil, nil
 }
 
+// Snapshotting reports whether the next message is a part of a snapshot, which needs no rows but its own.
+func (e *Exporter) Snapshotting() bool { return e.snapshot != nil }
+
 // Credit takes in that the receiver has room for more bytes.
 func (e *Exporter) Credit(n uint32) { e.credit = min(e.credit+int64(n), 1<<30) }
 
@@ -269,7 +279,7 @@ func (s *Server) documentOf(st *standing, region [16]byte) []byte {
 
 // batch sends records from the log. An imported channel is cut where a signed head closes it.
 func (e *Exporter) batch(r state.Reader, st *standing, now, age int64) (*Message, error) {
-	rows, err := state.FeedLog(r, st.alias, e.channel, &st.state, e.sent.Sequence, MaxBatchBytes)
+	rows, err := e.log(r, st)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -287,6 +297,13 @@ func (e *Exporter) batch(r state.Reader, st *standing, now, age int64) (*Message
 	last := &rows[len(rows)-1]
 	e.sent.Sequence, e.sent.Chain = last.Sequence, last.Chain
 	return e.close(b, st, age)
+}
+
+func (e *Exporter) log(r state.Reader, st *standing) ([]state.FeedLogEntry, error) {
+	if m, shared := r.(*Rows); shared {
+		return m.log(st, e.channel, e.sent.Sequence)
+	}
+	return state.FeedLog(r, st.alias, e.channel, &st.state, e.sent.Sequence, MaxBatchBytes)
 }
 
 // ownHead makes the head at a row of the log. At the newest row it also says up to which revision the region is.
