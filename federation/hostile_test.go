@@ -36,7 +36,8 @@ func (w *world) hostile(name string, friends ...*site) *hostile {
 	h := &hostile{site: w.plan(name)}
 	me := &server{site: h.site, node: "n1"}
 	h.servers = append(h.servers, me)
-	socket, closeLink := me.socket()
+	socket, address, closeLink := me.socket("")
+	me.address = address
 	roots := &trust{roots: map[[16]byte]*x509.CertPool{}}
 	for _, s := range w.regions {
 		_ = roots.set(s.id, [][]byte{s.ca.cert.Raw})
