@@ -39,7 +39,7 @@ generate: ## generate api/gen from api/proto
 generate-check: ## fail when the committed generated code is stale
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && tools/generate.sh "$$tmp/gen" && diff -r "$$tmp/gen" api/gen && echo "generated code is fresh"
 
-bench: build ## measure against the peers: make bench BENCH=write|read|xds|envoy|start
+bench: build ## measure against the peers: make bench BENCH=write|read|xds|envoy|start|federation
 	tools/bench.sh $(BENCH)
 
 chaos: build tools ## kill leaders under load and check the history

@@ -27,8 +27,14 @@ type ages struct {
 
 	mu      sync.RWMutex
 	fresh   map[channelName]time.Time // when the channel was last known not to be behind
+	heads   map[channelName]coveredHead
 	written map[channelName]writtenHead
+	moved   chan struct{} // closed when heads change
 }
+
+// coveredHead says that everything of the home up to a revision is in the channel at a position. Idle heads are written
+// to the store seldom, so it is noted here.
+type coveredHead struct{ incarnation, sequence, revision uint64 }
 
 type writtenHead struct {
 	at       time.Time
@@ -36,7 +42,10 @@ type writtenHead struct {
 }
 
 func newAges() *ages {
-	return &ages{began: time.Now(), fresh: map[channelName]time.Time{}, written: map[channelName]writtenHead{}}
+	return &ages{
+		began: time.Now(), fresh: map[channelName]time.Time{}, heads: map[channelName]coveredHead{},
+		written: map[channelName]writtenHead{}, moved: make(chan struct{}),
+	}
 }
 
 // stamp is this node's time as it travels.
@@ -86,6 +95,39 @@ func (a *ages) region(id [16]byte) (time.Duration, bool) {
 	return oldest, ok
 }
 
+// cover takes in a head that the channel is at.
+func (a *ages) cover(name channelName, h coveredHead) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.coverLocked(name, h)
+}
+
+func (a *ages) coverLocked(name channelName, h coveredHead) {
+	if old := a.heads[name]; h.incarnation < old.incarnation || h.incarnation == old.incarnation && h.revision <= old.revision {
+		return
+	}
+	a.heads[name] = h
+	close(a.moved)
+	a.moved = make(chan struct{})
+}
+
+// revision gives the revision of the home up to which everything is in the channel at a position; 0 when nobody said.
+func (a *ages) revision(name channelName, at record.FeedPosition) uint64 {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if h := a.heads[name]; h.incarnation == at.Incarnation && h.sequence <= at.Sequence {
+		return h.revision
+	}
+	return 0
+}
+
+// heard gives a channel that is closed when a head is taken in.
+func (a *ages) heard() <-chan struct{} {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.moved
+}
+
 // worthWriting reports whether an idle head should be written: the home's revision moved, and the last such was a while
 // ago.
 func (a *ages) worthWriting(name channelName, encoded []byte) bool {
@@ -112,6 +154,10 @@ func (a *ages) encode() []byte {
 		b = append(b, name.region[:]...)
 		b = binary.AppendUvarint(b, uint64(name.channel))
 		b = binary.AppendVarint(b, int64(time.Since(at)))
+		h := a.heads[name]
+		for _, n := range []uint64{h.incarnation, h.sequence, h.revision} {
+			b = binary.AppendUvarint(b, n)
+		}
 	}
 	return b
 }
@@ -137,6 +183,17 @@ func (a *ages) merge(b []byte) {
 			a.fresh[name] = at
 		}
 		b = b[16+n+k:]
+		var h coveredHead
+		for _, to := range []*uint64{&h.incarnation, &h.sequence, &h.revision} {
+			v, n := binary.Uvarint(b)
+			if n <= 0 {
+				return
+			}
+			*to, b = v, b[n:]
+		}
+		if h.revision > 0 {
+			a.coverLocked(name, h)
+		}
 	}
 }
 

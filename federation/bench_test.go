@@ -44,14 +44,18 @@ func BenchmarkFanOut(b *testing.B) {
 				}
 				drain(b, o)
 			}
-			s.fed().tip.enter()
-			defer s.fed().tip.leave()
+			if err := s.fed().tails.look(); err != nil {
+				b.Fatal(err)
+			}
 			signs = 0
 			i := 0
 			before := processor(b)
 			for b.Loop() {
 				i++
 				s.put(instance(fmt.Sprint("web/", i%1000)), "10.20.30.40:8080")
+				if err := s.fed().tails.look(); err != nil {
+					b.Fatal(err)
+				}
 				for _, o := range outlets {
 					o.exporters[name].Credit(1 << 20)
 					if n := drain(b, o); n != 1 {

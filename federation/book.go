@@ -33,6 +33,9 @@ type book struct {
 	peers   map[[16]byte]*peer
 	own     *pb.Region
 	changed chan struct{}
+	// spaces are the federated namespaces; never changed in place.
+	spaces      map[spaceName]*placedSpace
+	incarnation uint64
 }
 
 func newBook(id Identity) *book {
@@ -83,7 +86,9 @@ func (b *book) ownDocument() *pb.Region {
 // name gives the name of a region, or its id.
 func (b *book) name(region [16]byte) string {
 	if region == b.self {
-		return b.ownDocument().GetName()
+		b.mu.RLock()
+		defer b.mu.RUnlock()
+		return b.own.GetName()
 	}
 	if p := b.find(region); p != nil && p.doc.GetName() != "" {
 		return p.doc.GetName()
@@ -125,15 +130,26 @@ func (f *Federation) keepBook(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	last := ^uint64(0)
+	last, incarnation := ^uint64(0), uint64(0)
 	for {
 		changed := f.cfg.Store.Changed()
 		err := f.pinned(func(r state.Reader) error {
-			s, err := state.Summarize(r)
-			if err != nil || s.Positions.System == last {
+			at, err := state.PositionsOf(r)
+			if err != nil {
 				return err
 			}
-			last = s.Positions.System
+			row, _, err := state.ReadFederation(r)
+			if err != nil {
+				return err
+			}
+			if row.Incarnation != incarnation {
+				incarnation = row.Incarnation
+				f.book.setIncarnation(incarnation)
+			}
+			if at.System == last {
+				return nil
+			}
+			last = at.System
 			return f.readBook(r)
 		})
 		if err != nil && fault.KindOf(err) == fault.Corrupt {
@@ -168,6 +184,10 @@ func (f *Federation) readBook(r state.Reader) error {
 			peers[g.ID] = &peer{id: g.ID, alias: alias, doc: doc}
 		}
 	}
+	spaces, err := readSpaces(r, regions)
+	if err != nil {
+		return err
+	}
 	f.trust(peers)
 	before, _ := f.book.list()
 	for _, p := range before {
@@ -178,7 +198,7 @@ func (f *Federation) readBook(r state.Reader) error {
 	b := f.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.peers, b.own = peers, own
+	b.peers, b.own, b.spaces = peers, own, spaces
 	close(b.changed)
 	b.changed = make(chan struct{})
 	return nil

@@ -22,6 +22,7 @@ const (
 	callTenants uint8 = 2 // the tenants of the peer, by name
 	callForward uint8 = 3 // a write to what the peer is the home of
 	callJoin    uint8 = 4 // the first contact, with an invitation
+	callClock   uint8 = 5 // the time of the node that answers, as it counts it
 )
 
 const (
@@ -29,6 +30,8 @@ const (
 	frameAnswer uint8 = 2
 	// maxCalls bounds the calls of a peer that are worked on at once.
 	maxCalls = 16
+	// maxForwards bounds the calls that peers forward and that are worked on at once: they never starve local writers.
+	maxForwards = 64
 	// callTimeout bounds a call whose caller set no end.
 	callTimeout = 10 * time.Second
 )
@@ -40,12 +43,16 @@ type caller struct {
 	mu      sync.Mutex
 	next    uint64
 	waiting map[uint64]chan answer
+	clock   int64     // of the peer when it was asked last, 0: it was not
+	clocked time.Time // when its answer came
+	quiet   time.Time // since when calls wait and none is answered; zero: none waits
 	err     error
 }
 
 type answer struct {
 	body []byte
 	err  error
+	lost error // the link ended before the peer answered
 }
 
 func newCaller(s *link.Stream) *caller { return &caller{stream: s, waiting: map[uint64]chan answer{}} }
@@ -63,7 +70,7 @@ func (c *caller) run(ctx context.Context) error {
 		}
 		c.mu.Lock()
 		w := c.waiting[id]
-		delete(c.waiting, id)
+		c.drop(id)
 		c.mu.Unlock()
 		if w != nil {
 			w <- decodeAnswer(m.Body[n:])
@@ -79,46 +86,101 @@ func (c *caller) end(err error) {
 		c.err = fault.New(fault.Unavailable, "the link has ended")
 	}
 	for id, w := range c.waiting {
-		w <- answer{err: fault.Wrap(fault.OutcomeUnknown, c.err, "the link ended before the peer answered")}
+		w <- answer{lost: fault.Wrap(fault.OutcomeUnknown, c.err, "the link ended before the peer answered")}
 		delete(c.waiting, id)
 	}
 }
 
 // call makes a call and waits for its answer.
 func (c *caller) call(ctx context.Context, method uint8, payload []byte) ([]byte, error) {
+	a, err := c.exchange(ctx, method, payload)
+	if err != nil {
+		return nil, err
+	}
+	return a.body, a.err
+}
+
+// exchange is call with what the peer answered, an error perhaps, apart from what happened to the call on the way.
+func (c *caller) exchange(ctx context.Context, method uint8, payload []byte) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	w := make(chan answer, 1)
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
-		return nil, fault.Wrap(fault.Unavailable, c.err, "the link has ended")
+		return answer{}, fault.Wrap(fault.Unavailable, c.err, "the link has ended")
 	}
 	c.next++
 	id := c.next
+	if len(c.waiting) == 0 {
+		c.quiet = time.Now()
+	}
 	c.waiting[id] = w
 	c.mu.Unlock()
 	body := append(append(binary.AppendUvarint(nil, id), method), payload...)
 	if err := c.stream.Send(ctx, link.Message{Type: frameCall, Body: body}); err != nil {
 		c.forget(id)
-		return nil, err
+		return answer{}, err
 	}
 	select {
 	case a := <-w:
-		return a.body, a.err
+		return a, a.lost
 	case <-ctx.Done():
 		c.forget(id)
-		return nil, fault.Wrap(fault.OutcomeUnknown, ctx.Err(), "the peer did not answer in time")
+		return answer{}, fault.Wrap(fault.OutcomeUnknown, ctx.Err(), "the peer did not answer in time")
 	}
 }
 
 func (c *caller) forget(id uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.waiting, id)
+	delete(c.waiting, id) // that nobody waits any more is no answer: it stays as quiet as it was
 }
 
-// An answer is 0 and the body, or 1, kind u8, revision, and the texts of a fault.
+// drop notes that an answer came. The caller holds the lock.
+func (c *caller) drop(id uint64) {
+	delete(c.waiting, id)
+	c.quiet = time.Now()
+}
+
+// askClock learns the clock of the peer.
+func (c *caller) askClock(ctx context.Context) error {
+	b, err := c.call(ctx, callClock, nil)
+	if fault.Is(err, fault.Unsupported) {
+		return nil // an earlier version
+	}
+	stamp, n := binary.Varint(b)
+	if err != nil || n <= 0 {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock, c.clocked = stamp, time.Now()
+	return nil
+}
+
+// peerTime is what the clock of the peer shows at least now; 0: not known.
+func (c *caller) peerTime() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clock == 0 {
+		return 0
+	}
+	return c.clock + int64(time.Since(c.clocked))
+}
+
+// silentAfter is how long a peer that is asked may be silent until no more is handed to it. It is asked every other
+// second, so that a link that carries nothing is known before its connection ends.
+const silentAfter = 3 * time.Second
+
+// silent reports whether the peer is asked and does not answer.
+func (c *caller) silent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting) > 0 && time.Since(c.quiet) > silentAfter
+}
+
+// An answer is 0 and the body, or 1, kind u8, revision, the texts of a fault, and the milliseconds to wait.
 func encodeAnswer(id uint64, body []byte, err error) []byte {
 	b := binary.AppendUvarint(nil, id)
 	if err == nil {
@@ -133,7 +195,7 @@ func encodeAnswer(id uint64, body []byte, err error) []byte {
 	for _, s := range []string{e.Message, e.Field, e.Hint} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
-	return b
+	return binary.AppendUvarint(b, uint64(max(e.RetryAfter, 0)/time.Millisecond))
 }
 
 func decodeAnswer(b []byte) answer {
@@ -156,13 +218,16 @@ func decodeAnswer(b []byte) answer {
 		}
 		*s, rest = string(rest[n:n+int(size)]), rest[n+int(size):]
 	}
+	if ms, n := binary.Uvarint(rest); n > 0 {
+		e.RetryAfter = time.Duration(min(ms, uint64(time.Hour/time.Millisecond))) * time.Millisecond
+	}
 	return answer{err: e}
 }
 
 // answerCalls answers the calls of a peer on a stream.
 func (f *Federation) answerCalls(ctx context.Context, peer link.Peer, s *link.Stream) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(maxCalls + 1)
+	g.SetLimit(maxCalls + maxForwards + 1) // more forwards than that are refused, and do not hold up what comes after them
 	g.Go(func() error {
 		for {
 			m, err := s.Recv(ctx)
@@ -189,6 +254,8 @@ func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, p
 	switch method {
 	case callOffers:
 		return f.offers(peer.Region, payload)
+	case callClock:
+		return binary.AppendVarint(nil, f.ages.stamp()), nil
 	case callTenants:
 		return f.tenants()
 	case callForward:

@@ -118,12 +118,15 @@ type Federation struct {
 	endpoint *link.Endpoint
 	book     *book
 	ages     *ages
-	tip      *tip
 	routes   *routes
+	seen     *seen
+	lanes    *lanes
+	tails    *tails
 	metrics  *metrics
 
 	mu      sync.Mutex
 	uplinks map[[16]byte]*uplink // while this node leads
+	forward atomic.Int64         // calls of peers that are worked on
 	healing *pb.Healing
 	proof   *record.FeedHead // the newest head that proved to this process that the region lost something
 
@@ -138,10 +141,10 @@ func New(cfg Config) (*Federation, error) {
 	}
 	cfg.Tuning.fill()
 	f := &Federation{
-		cfg: cfg, log: cfg.Log, ages: newAges(), tip: &tip{store: cfg.Store}, routes: newRoutes(), uplinks: map[[16]byte]*uplink{},
-		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign, Shared: (&heads{}).shared},
+		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), lanes: newLanes(), seen: newSeen(), uplinks: map[[16]byte]*uplink{},
+		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
 	}
-	f.book = newBook(cfg.Identity)
+	f.book, f.tails = newBook(cfg.Identity), newTails(f)
 	f.guard = feed.Guard{Self: cfg.Identity.RegionID, Keys: f.book.verify, Started: time.Now().UnixNano()}
 	l := cfg.Link
 	l.Self = link.PeerID{Region: cfg.Identity.RegionID, Server: cfg.Node}
@@ -165,6 +168,8 @@ func (f *Federation) Run(ctx context.Context) error {
 	g.Go(func() error { return f.keepBook(ctx) })
 	g.Go(func() error { return f.lead(ctx) })
 	g.Go(func() error { return f.spreadAges(ctx) })
+	g.Go(func() error { return f.keepSeen(ctx) })
+	g.Go(func() error { return f.tails.run(ctx) })
 	return g.Wait()
 }
 

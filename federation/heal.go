@@ -172,6 +172,9 @@ func (f *Federation) restoreFrom(ctx context.Context, u *uplink, c *record.Chann
 	}
 	defer s.Close()
 	ask := &feed.Message{Type: feed.TypePull, Region: f.cfg.Identity.RegionID, Channel: c.ID, Pull: &feed.Pull{Credit: 1 << 30, Whole: true}}
+	if err := hello(ctx, s, false, newLaneName()); err != nil {
+		return err
+	}
 	if err := s.Send(ctx, link.Message{Type: uint8(ask.Type), Body: feed.Append(nil, ask)}); err != nil {
 		return err
 	}
@@ -184,7 +187,10 @@ func (f *Federation) restoreFrom(ctx context.Context, u *uplink, c *record.Chann
 		if err != nil {
 			return err
 		}
-		m, err := feed.Decode(raw.Body)
+		if len(raw.Body) < numbered {
+			return fault.New(fault.Invalid, "a message on a stream of channels has no number")
+		}
+		m, err := feed.Decode(raw.Body[numbered:]) // one lane keeps the order
 		switch {
 		case err != nil:
 			return err

@@ -79,7 +79,7 @@ func (h *hostile) serve(ctx context.Context, c *link.Conn) error {
 		}
 		all.Go(func() {
 			defer s.Close()
-			for {
+			for sequence := uint64(0); ; {
 				m, err := s.Recv(ctx)
 				if err != nil {
 					return
@@ -103,7 +103,11 @@ func (h *hostile) serve(ctx context.Context, c *link.Conn) error {
 				h.mu.Lock()
 				h.pulls++
 				h.mu.Unlock()
-				pulled(&ask, func(raw []byte) error { return s.Send(ctx, link.Message{Type: raw[1], Body: raw}) })
+				pulled(&ask, func(raw []byte) error {
+					body := append(binary.BigEndian.AppendUint64(nil, sequence), raw...)
+					sequence++
+					return s.Send(ctx, link.Message{Type: raw[1], Body: body})
+				})
 			}
 		})
 	}
@@ -266,12 +270,15 @@ func TestHostilePeer(t *testing.T) {
 		pull := &feed.Message{Type: feed.TypePull, Region: b.id, Channel: 2, Pull: &feed.Pull{
 			Region: b.id, Channel: 2, Cursor: record.FeedPosition{Incarnation: 50, Sequence: 1000}, Head: forged, Credit: 1 << 20,
 		}}
+		if err := hello(context.Background(), stream, false, newLaneName()); err != nil {
+			t.Fatal(err)
+		}
 		if err := stream.Send(context.Background(), link.Message{Type: uint8(pull.Type), Body: feed.Append(nil, pull)}); err != nil {
 			t.Fatal(err)
 		}
 		if m, err := stream.Recv(context.Background()); err != nil {
 			t.Error(err)
-		} else if answer, err := feed.Decode(m.Body); err != nil || answer.Refuse == nil || answer.Refuse.Reason != feed.RefusedBehind {
+		} else if answer, err := feed.Decode(m.Body[numbered:]); err != nil || answer.Refuse == nil || answer.Refuse.Reason != feed.RefusedBehind {
 			t.Errorf("the pull was answered with %v, %v", answer, err)
 		}
 		conn.Close(nil)

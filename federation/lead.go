@@ -126,10 +126,20 @@ func (f *Federation) duties(ctx context.Context) error {
 }
 
 func (f *Federation) duty(ctx context.Context) error {
-	peers, _ := f.book.list()
-	if len(peers) == 0 {
-		return nil // nobody to exchange anything with
+	if peers, _ := f.book.list(); len(peers) > 0 {
+		if err := f.peerDuty(ctx, peers); err != nil {
+			return err
+		}
 	}
+	// What came from a region that is no peer any more goes by a walk too, also when it was the last one.
+	if err := f.walkAll(ctx); err != nil {
+		return err
+	}
+	return f.trimAll(ctx)
+}
+
+// peerDuty is what there is to do while there is somebody to exchange anything with.
+func (f *Federation) peerDuty(ctx context.Context, peers []*peer) error {
 	if err := f.describeSelf(ctx); err != nil {
 		return err
 	}
@@ -142,13 +152,7 @@ func (f *Federation) duty(ctx context.Context) error {
 	if err := f.heal(ctx); err != nil {
 		return err
 	}
-	if err := f.laterDuty(ctx); err != nil {
-		return err
-	}
-	if err := f.walkAll(ctx); err != nil {
-		return err
-	}
-	return f.trimAll(ctx)
+	return f.laterDuty(ctx)
 }
 
 // makeChannels gives the region its first channels: one of each class, of everything, for every peer.
@@ -168,7 +172,7 @@ func (f *Federation) makeChannels(ctx context.Context) error {
 			continue
 		}
 		doc := record.Channel{Name: "all", Class: c, Projection: record.ProjectionFull}
-		if _, err := f.propose(ctx, record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: doc}}); err != nil {
+		if _, err := f.propose(ctx, record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: doc}}); err != nil && !fault.Is(err, fault.Exists) {
 			return err
 		}
 	}

@@ -100,6 +100,24 @@ func (f *Federation) LinkTenant(ctx context.Context, region, remote [16]byte, te
 	return err
 }
 
+// Linked gives the tenant of a region that is shown under one of this region; false: none is.
+func (f *Federation) Linked(region [16]byte, tenant uint32) (remote [16]byte, found bool, err error) {
+	err = f.pinned(func(r state.Reader) error {
+		alias, _, known, err := state.FindRegion(r, region)
+		if err != nil || !known {
+			return err
+		}
+		links, err := state.Links(r, alias)
+		for _, l := range links {
+			if l.Tenant == tenant {
+				remote, found = l.Remote, true
+			}
+		}
+		return err
+	})
+	return remote, found, err
+}
+
 // Import says what of a peer's records is shown here.
 func (f *Federation) Import(ctx context.Context, region string, terms []*pb.Term) error {
 	id, err := f.peerNamed(region)
@@ -133,12 +151,12 @@ func (f *Federation) SetChannel(ctx context.Context, c *pb.Channel) (*pb.Channel
 	if doc.Class == 0 {
 		return nil, fault.Field("channel.class", "%q is no class; there are %s", c.GetClass(), strings.Join(classNames[1:], ", "))
 	}
-	switch c.GetProjection() {
-	case "", "full":
-	case "summary":
+	if doc.Class == record.ClassSummaries {
 		doc.Projection = record.ProjectionSummary
-	default:
-		return nil, fault.Field("channel.projection", "is %q; it is full or summary", c.GetProjection())
+	}
+	if p := c.GetProjection(); p != "" && p != projectionName(doc.Projection) {
+		return nil, fault.Field("channel.projection", "is %q; a channel of %s is %s", p, c.GetClass(), projectionName(doc.Projection)).
+			WithHint("summaries have a class of their own: give a region a channel of summaries, and take it out of the audience of endpoints")
 	}
 	var err error
 	if doc.Selector, err = selectorOf(c.GetSelector()); err != nil {
@@ -166,6 +184,13 @@ func (f *Federation) SetChannel(ctx context.Context, c *pb.Channel) (*pb.Channel
 		return err
 	})
 	return out, err
+}
+
+func projectionName(p record.Projection) string {
+	if p == record.ProjectionSummary {
+		return "summary"
+	}
+	return "full"
 }
 
 var kindNames = map[record.Kind]string{

@@ -17,8 +17,8 @@ type routes struct {
 }
 
 type route struct {
-	via      [16]byte // zero: nobody
-	claim    *claim   // of via
+	via      [16]byte  // zero: nobody
+	claim    *claim    // of via
 	orphaned time.Time // since when nobody serves it
 	newest   record.FeedPosition
 	proof    []byte // the head that says newest, signed by the home

@@ -38,6 +38,10 @@ func (c channelName) compare(d channelName) int {
 	return cmp.Compare(c.channel, d.channel)
 }
 
+// becomePeer is how long a region may be trusted and not yet, or no longer, known: a handshake can end while trust is being
+// withdrawn, when the connections of the region were closed already.
+const becomePeer = time.Second
+
 // accept serves a connection that a peer opened.
 func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 	f.mu.Lock()
@@ -46,6 +50,12 @@ func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 	}
 	f.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if pause(ctx, becomePeer) && f.book.find(c.Peer().Region) == nil {
+			return fault.New(fault.Denied, "the region is no peer any more")
+		}
+		return nil
+	})
 	g.Go(func() error {
 		for {
 			s, err := c.Accept(ctx)
@@ -84,28 +94,50 @@ type outlet struct {
 	stream *link.Stream
 	wake   chan struct{}
 
+	out      chan link.Message // numbered, to whichever lane is free
+	sequence uint64            // of the next one; of the sender alone
+	done     <-chan struct{}
+	cancel   context.CancelFunc
+
 	mu        sync.Mutex
+	failed    error
 	exporters map[channelName]*feed.Exporter
 	replies   []*feed.Message
 }
 
-// export serves what a peer pulls on a stream, until it ends.
-func (f *Federation) export(ctx context.Context, peer link.Peer, s *link.Stream) error {
-	o := &outlet{f: f, peer: peer.Region, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{}}
+// exportOn serves channels on a stream, until it ends.
+func (f *Federation) exportOn(ctx context.Context, peer [16]byte, s *link.Stream, name [laneName]byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	o := &outlet{
+		f: f, peer: peer, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{},
+		out: make(chan link.Message), done: ctx.Done(), cancel: cancel,
+	}
 	defer o.close()
-	f.tip.enter()
-	defer f.tip.leave()
+	f.lanes.add(name, o)
+	defer f.lanes.remove(name)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return o.receive(ctx) })
 	g.Go(func() error { return o.send(ctx) })
+	g.Go(func() error { return o.carry(ctx, s) })
 	return g.Wait()
 }
 
 func (o *outlet) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, e := range o.exporters {
+	for name, e := range o.exporters {
 		e.Close()
+		o.f.tails.unpull(name)
+	}
+}
+
+// drop gives a channel up. The caller holds the lock.
+func (o *outlet) drop(name channelName) {
+	if e := o.exporters[name]; e != nil {
+		e.Close()
+		delete(o.exporters, name)
+		o.f.tails.unpull(name)
 	}
 }
 
@@ -145,8 +177,7 @@ func (o *outlet) take(ctx context.Context, m *feed.Message) error {
 	case m.Type == feed.TypeProbe:
 		e.Probe(m.Stamp)
 	case m.Type == feed.TypeStop:
-		e.Close()
-		delete(o.exporters, name)
+		o.drop(name)
 	default:
 		return fault.New(fault.Invalid, "a receiver sent a message of type %d", m.Type)
 	}
@@ -160,10 +191,7 @@ func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if e := o.exporters[name]; e != nil {
-		e.Close()
-		delete(o.exporters, name)
-	}
+	o.drop(name)
 	if len(o.exporters) >= maxExporters {
 		return fault.New(fault.Busy, "%d channels are pulled on one stream", len(o.exporters))
 	}
@@ -177,6 +205,7 @@ func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error
 			return nil
 		}
 		o.exporters[name] = e
+		o.f.tails.pull(name)
 		return nil
 	})
 }
@@ -190,10 +219,10 @@ func (f *Federation) snapshot() (state.Reader, func()) {
 	return r, release
 }
 
-// send says what there is to say, whenever the rows or the peer's wishes changed.
+// send says what there is to say, whenever a channel or the peer's wishes changed.
 func (o *outlet) send(ctx context.Context) error {
 	for {
-		changed := o.f.cfg.Store.Changed()
+		changed := o.f.tails.changed()
 		if err := o.sendAll(ctx); err != nil {
 			return err
 		}
@@ -215,7 +244,7 @@ func (o *outlet) sendAll(ctx context.Context) error {
 		}
 		more = len(messages) > 0
 		for _, m := range messages {
-			if err := o.stream.Send(ctx, link.Message{Type: uint8(m.Type), Body: feed.Append(nil, m)}); err != nil {
+			if err := o.hand(ctx, m); err != nil {
 				return err
 			}
 			o.f.metrics.sent(m)
@@ -237,46 +266,37 @@ func (o *outlet) next() ([]*feed.Message, error) {
 	for n := range o.exporters {
 		names = append(names, n)
 	}
-	if len(names) > 1 {
-		slices.SortFunc(names, channelName.compare)
-	}
+	slices.SortFunc(names, channelName.compare)
 	now := time.Now().UnixNano()
-	tail := names[:0]
+	rest := names[:0]
 	for _, n := range names {
-		if !o.exporters[n].Snapshotting() {
-			tail = append(tail, n)
-			continue
-		}
-		var err error
-		if messages, err = o.add(messages, n, nil, now); err != nil { // it has rows of its own, and others need not wait for it
-			return messages, err
+		m, ok := o.exporters[n].NextFrom(o.f.tails.of(n), int64(o.f.ageOf(n)))
+		if !ok {
+			rest = append(rest, n)
+		} else if m != nil {
+			messages = append(messages, m)
 		}
 	}
-	if len(tail) == 0 {
+	if len(rest) == 0 {
 		return messages, nil
 	}
-	err := o.f.tip.use(func(r *feed.Rows) (err error) {
-		for _, n := range tail {
-			if messages, err = o.add(messages, n, r, now); err != nil {
+	err := o.f.pinned(func(r state.Reader) error {
+		for _, n := range rest {
+			m, err := o.exporters[n].Next(r, now, int64(o.f.ageOf(n)), o.f.snapshot)
+			if err != nil {
 				return err
 			}
+			if m == nil {
+				continue
+			}
+			if m.Type == feed.TypeRefuse {
+				o.drop(n)
+			}
+			messages = append(messages, m)
 		}
 		return nil
 	})
 	return messages, err
-}
-
-// add adds the next message of a channel, if there is one.
-func (o *outlet) add(messages []*feed.Message, n channelName, r state.Reader, now int64) ([]*feed.Message, error) {
-	m, err := o.exporters[n].Next(r, now, int64(o.f.ageOf(n)), o.f.snapshot)
-	if err != nil || m == nil {
-		return messages, err
-	}
-	if m.Type == feed.TypeRefuse {
-		o.exporters[n].Close()
-		delete(o.exporters, n)
-	}
-	return append(messages, m), nil
 }
 
 // judge looks at a head that this region is said to have signed, and fences the region if it must.

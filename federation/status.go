@@ -193,10 +193,7 @@ func (f *Federation) channelMessage(r state.Reader, s *step, doc *record.Channel
 }
 
 func (f *Federation) channelDoc(c *record.Channel) *pb.Channel {
-	m := &pb.Channel{Id: c.ID, Name: c.Name, Class: className(c.Class), Projection: "full", Generation: c.Generation}
-	if c.Projection == record.ProjectionSummary {
-		m.Projection = "summary"
-	}
+	m := &pb.Channel{Id: c.ID, Name: c.Name, Class: className(c.Class), Projection: projectionName(c.Projection), Generation: c.Generation}
 	for _, t := range c.Selector {
 		m.Selector = append(m.Selector, &pb.Term{Namespace: t.Namespace, Kind: kindName(t.Kind), Name: t.Name, Exact: t.Exact})
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/federation/feed"
 	"supercluster/federation/link"
 	"supercluster/internal/fault"
@@ -23,14 +24,16 @@ type uplink struct {
 	peer *peer
 	link *link.Link
 
-	mu    sync.Mutex
-	calls *caller // of the connection that is up
-	conn  *link.Conn
+	mu      sync.Mutex
+	calls   *caller // of the connection that is up
+	conn    *link.Conn
+	current *connection
+	behind  map[channelName]bool // channels with a backlog
 }
 
 // runUplink keeps the link to a peer until ctx ends.
 func (f *Federation) runUplink(ctx context.Context, p *peer) error {
-	u := &uplink{f: f, peer: p}
+	u := &uplink{f: f, peer: p, behind: map[channelName]bool{}}
 	l, err := f.endpoint.NewLink(link.LinkConfig{
 		Region: p.id,
 		Addresses: func() []string {
@@ -39,7 +42,7 @@ func (f *Federation) runUplink(ctx context.Context, p *peer) error {
 			}
 			return nil
 		},
-		Handler: u.handle,
+		Handler: u.handle, Extra: u.extra,
 	})
 	if err != nil {
 		return err
@@ -48,6 +51,11 @@ func (f *Federation) runUplink(ctx context.Context, p *peer) error {
 	f.mu.Lock()
 	f.uplinks[p.id] = u
 	f.mu.Unlock()
+	var eager sync.WaitGroup
+	defer eager.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	eager.Go(func() { f.beEager(ctx, l) })
 	defer func() {
 		f.mu.Lock()
 		delete(f.uplinks, p.id)
@@ -55,6 +63,30 @@ func (f *Federation) runUplink(ctx context.Context, p *peer) error {
 		f.routes.drop(p.id)
 	}()
 	return l.Run(ctx)
+}
+
+// A link that is refused is tried slowly, since people must repair that. But of two regions that join, the one that invited
+// knows the other first, and is refused until it is known there too, which may be seen by another node than the one that
+// holds the link. So for a while after what is known of regions changed, refusals are not taken as final.
+const (
+	eagerFor   = 10 * time.Second
+	eagerEvery = 250 * time.Millisecond
+)
+
+func (f *Federation) beEager(ctx context.Context, l *link.Link) {
+	for {
+		_, changed := f.book.list()
+		for began := time.Now(); time.Since(began) < eagerFor && pause(ctx, eagerEvery); {
+			if l.Status().State == link.Refused {
+				l.Retry()
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // connection is one connection of an uplink.
@@ -81,7 +113,7 @@ func (u *uplink) handle(ctx context.Context, conn *link.Conn) error {
 	c := &connection{u: u, conn: conn, group: g, ctx: ctx, inlets: map[link.Class]*inlet{}, judged: map[channelName]offer{}}
 	calls := newCaller(stream)
 	g.Go(func() error { return calls.run(ctx) })
-	u.up(calls, conn)
+	u.up(calls, c)
 	defer u.up(nil, nil)
 	g.Go(func() error { return c.follow(ctx, calls) })
 	err = g.Wait()
@@ -89,10 +121,13 @@ func (u *uplink) handle(ctx context.Context, conn *link.Conn) error {
 	return err
 }
 
-func (u *uplink) up(calls *caller, conn *link.Conn) {
+func (u *uplink) up(calls *caller, c *connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.calls, u.conn = calls, conn
+	u.calls, u.current, u.conn = calls, c, nil
+	if c != nil {
+		u.conn = c.conn
+	}
 }
 
 // ended reports whether the connection is gone.
@@ -114,10 +149,47 @@ func (u *uplink) call(ctx context.Context, method uint8, payload []byte) ([]byte
 	return c.call(ctx, method, payload)
 }
 
+// forward hands a call to the peer. A peer that cannot be asked, or whose answer is lost, is named in the error; what the
+// peer answers is passed on as it is.
+func (u *uplink) forward(ctx context.Context, payload []byte) ([]byte, error) {
+	name := u.f.book.name(u.peer.id)
+	u.mu.Lock()
+	c := u.calls
+	u.mu.Unlock()
+	if c == nil || c.silent() {
+		return nil, unreachable(name, nil)
+	}
+	sent, err := marshal(&pb.ForwardedCall{Sent: c.peerTime()}) // what follows a message adds to it
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.exchange(ctx, callForward, append(payload[:len(payload):len(payload)], sent...))
+	switch {
+	case err == nil:
+		return a.body, a.err
+	case fault.Is(err, fault.OutcomeUnknown):
+		return nil, fault.Wrap(fault.OutcomeUnknown, err, "the link to region %q ended before it answered: it may have done what was asked", name).
+			WithHint("retry with the same request id, or read to find out")
+	case fault.Is(err, fault.TooLarge):
+		return nil, err
+	default:
+		return nil, unreachable(name, err)
+	}
+}
+
+// unreachable says that a region cannot be asked.
+func unreachable(name string, cause error) error {
+	return fault.Wrap(fault.Unavailable, cause, "region %q, the home of what is asked for, cannot be reached from here; nothing was done", name).
+		WithHint("reading what is here of it goes on, with its age; `supercluster federation links` says why")
+}
+
 // follow asks the peer again and again what it offers, and pulls what is to come from it.
 func (c *connection) follow(ctx context.Context, calls *caller) error {
 	f := c.u.f
 	for {
+		if err := calls.askClock(ctx); err != nil {
+			return err
+		}
 		answer, err := calls.call(ctx, callOffers, c.wish())
 		if err != nil {
 			return err
@@ -232,7 +304,10 @@ func classOf(c record.Class) link.Class {
 
 // inlet is one stream on which channels come in.
 type inlet struct {
+	class  link.Class
+	name   [laneName]byte
 	stream *link.Stream
+	order  sequencer
 
 	mu      sync.Mutex
 	pullers map[channelName]*puller
@@ -249,12 +324,17 @@ func (c *connection) inlet(class link.Class) (*inlet, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &inlet{stream: s, pullers: map[channelName]*puller{}}
+	in := &inlet{class: class, name: newLaneName(), stream: s, pullers: map[channelName]*puller{}}
+	if err := hello(c.ctx, s, false, in.name); err != nil {
+		s.Reset()
+		return nil, err
+	}
 	c.inlets[class] = in
 	c.group.Go(func() error {
 		defer s.Close()
-		return in.receive(c.ctx)
+		return in.receive(c.ctx, s)
 	})
+	c.group.Go(func() error { return in.watch(c.ctx) })
 	return in, nil
 }
 
@@ -273,27 +353,42 @@ func (in *inlet) remove(name channelName, p *puller) {
 	}
 }
 
-// receive hands what comes to whom it is for.
-func (in *inlet) receive(ctx context.Context) error {
+// receive takes in what comes on one lane.
+func (in *inlet) receive(ctx context.Context, lane *link.Stream) error {
 	for {
-		raw, err := in.stream.Recv(ctx)
+		raw, err := lane.Recv(ctx)
 		if err != nil {
 			return err
 		}
-		m, err := feed.Decode(raw.Body)
-		if err != nil {
-			return err
-		}
-		in.mu.Lock()
-		p := in.pullers[channelName{m.Region, m.Channel}]
-		in.mu.Unlock()
-		if p == nil {
-			continue // it has just been given up
-		}
-		if err := p.offer(&m, len(raw.Body)); err != nil {
+		if err := in.order.take(raw, time.Now(), in.deliver); err != nil {
 			return err
 		}
 	}
+}
+
+// deliver hands a message to whom it is for.
+func (in *inlet) deliver(raw link.Message) error {
+	m, err := feed.Decode(raw.Body)
+	if err != nil {
+		return err
+	}
+	in.mu.Lock()
+	p := in.pullers[channelName{m.Region, m.Channel}]
+	in.mu.Unlock()
+	if p == nil {
+		return nil // it has just been given up
+	}
+	return p.offer(&m, len(raw.Body))
+}
+
+// watch ends the connection when a message is missing that no lane will bring.
+func (in *inlet) watch(ctx context.Context) error {
+	for pause(ctx, gapWithin/3) {
+		if in.order.stuck(time.Now()) {
+			return fault.New(fault.Unavailable, "a lane of the %s stream was lost with what it carried", in.class)
+		}
+	}
+	return nil
 }
 
 func (in *inlet) send(ctx context.Context, m *feed.Message) error {
@@ -469,6 +564,7 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 		if head, err := record.DecodeFeedHead(op.Import.Head); err == nil {
 			p.f.routes.head(p.name, head.Position, op.Import.Head)
 			p.f.routes.applied(p.name, head.Position)
+			p.f.ages.cover(p.name, coveredHead{head.Position.Incarnation, head.Position.Sequence, head.Revision})
 		}
 		p.f.ages.note(p.name, m.Batch.Stamp, time.Duration(m.Batch.AgeNanos))
 		p.u.watch(p.name)
@@ -489,6 +585,7 @@ func (u *uplink) watch(name channelName) {
 		return
 	}
 	head, applied := u.f.routes.positions(name)
+	u.backlog(name, head.Incarnation > applied.Incarnation || head.Sequence > applied.Sequence+backlogRecords)
 	behind := head.Sequence
 	if head.Incarnation > applied.Incarnation {
 		behind = max(behind, applied.Sequence+1) // a new incarnation may begin before where this one is
@@ -513,6 +610,22 @@ func (p *puller) chunked(last bool) {
 		more = p.chunks
 	}
 	p.u.link.Progress(p.name.String()+"/snapshot", more, p.chunks)
+}
+
+// backlogRecords is from how many records on a channel counts as far behind.
+const backlogRecords = 1000
+
+// backlog tells the link whether any channel is far behind.
+func (u *uplink) backlog(name channelName, much bool) {
+	u.mu.Lock()
+	if much {
+		u.behind[name] = true
+	} else {
+		delete(u.behind, name)
+	}
+	some := len(u.behind) > 0
+	u.mu.Unlock()
+	u.link.Backlog(some)
 }
 
 // mergeable counts the batches at the front that may go together: they have records, and fit into one entry.

@@ -73,7 +73,7 @@ func decodeService(r *record.Record, in NamespaceKey) (*pb.Service, bool) {
 	if !storable(r.Key.Name) || strings.Contains(r.Key.Name, "/") || proto.Unmarshal(r.Value, s) != nil {
 		return nil, false
 	}
-	s.Tenant, s.Namespace, s.Name, s.Meta = in.Tenant, in.Namespace, r.Key.Name, nil
+	s.Tenant, s.Namespace, s.Name, s.Meta, s.Source = in.Tenant, in.Namespace, r.Key.Name, nil, nil
 	return s, true
 }
 
@@ -82,7 +82,7 @@ func decodeRoute(r *record.Record, in NamespaceKey) (*RouteView, bool) {
 	if !storable(r.Key.Name) || proto.Unmarshal(r.Value, p) != nil {
 		return nil, false
 	}
-	p.Tenant, p.Namespace, p.Name, p.Meta = in.Tenant, in.Namespace, r.Key.Name, nil
+	p.Tenant, p.Namespace, p.Name, p.Meta, p.Source = in.Tenant, in.Namespace, r.Key.Name, nil, nil
 	return &RouteView{Key: in.Route(r.Key.Name), Route: p, Origin: originOf(r), Meta: metaOf(r)}, true
 }
 

@@ -23,7 +23,7 @@ func PutServiceOp(v *View, in *pb.Service, expect uint64, w Write) (record.Op, *
 		return record.Op{}, nil, err
 	}
 	out := proto.CloneOf(in)
-	out.Tenant, out.Namespace, out.Meta = k.Tenant, k.Namespace, nil
+	out.Tenant, out.Namespace, out.Meta, out.Source = k.Tenant, k.Namespace, nil, nil
 	if err := normalService(out); err != nil {
 		return record.Op{}, nil, err
 	}
@@ -87,7 +87,7 @@ func PutRouteOp(v *View, in *pb.Route, expect uint64, w Write) (record.Op, *pb.R
 		return record.Op{}, nil, err
 	}
 	out := proto.CloneOf(in)
-	out.Tenant, out.Namespace, out.Meta = k.Tenant, k.Namespace, nil
+	out.Tenant, out.Namespace, out.Meta, out.Source = k.Tenant, k.Namespace, nil, nil
 	if err := normalRoute(out); err != nil {
 		return record.Op{}, nil, err
 	}

@@ -93,11 +93,14 @@ type Filter struct {
 	Tag     string
 	Zone    string
 	Health  pb.Health
+	// Scope is the alias of the region that has the instance.
+	Scope uint32
 }
 
 // Selects reports whether the filter takes an instance.
 func (f Filter) Selects(i *InstanceView) bool {
 	return (f.Service == "" || f.Service == i.Key.Service.Name) &&
+		(f.Scope == 0 || f.Scope == i.Key.Scope) &&
 		(f.Zone == "" || f.Zone == i.Instance.GetZone()) &&
 		(f.Health == pb.Health_HEALTH_UNSPECIFIED || f.Health == i.Health) &&
 		(f.Tag == "" || i.HasTag(f.Tag))
@@ -137,7 +140,7 @@ func (v *View) Instances(tenant, namespace string, f Filter) iter.Seq[*InstanceV
 			})
 			return
 		}
-		s.each(f.Service, yield)
+		s.each(f.Service, func(i *InstanceView) bool { return f.Scope != 0 && f.Scope != i.Key.Scope || yield(i) })
 	}
 }
 

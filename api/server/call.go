@@ -26,13 +26,18 @@ type call struct {
 	started   time.Time
 	// http is the HTTP request behind the call, nil for gRPC.
 	http *httpCall
-	in   envelope
+	// asked: another node of the region handed the call to this one, because it leads.
+	asked bool
+	in    envelope
 }
 
 // httpCall is what of an HTTP request matters to the chain.
 type httpCall struct {
 	requestID string
 	header    http.Header
+	// forwarded is who made the call, of a call that another region handed to this one; such a call has no other header
+	// than that of its trace.
+	forwarded *access.Principal
 }
 
 type callKey struct{}

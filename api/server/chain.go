@@ -41,13 +41,23 @@ func (s *Server) serveUnary(ctx context.Context, u *unaryMethod, decode func(*en
 		// call: the HTTP side sets the header itself.
 		_ = grpc.SetHeader(ctx, metadata.MD{requestIDHeader: []string{c.requestID}})
 	}
-	return u.call(u.impl, ctx, func(req any) error {
+	resp, err = u.call(u.impl, ctx, func(req any) error {
 		c.in.msg = req
 		if err := decode(&c.in); err != nil {
 			return err
 		}
-		return s.check(c.row, &c.in)
+		if err := s.check(c.row, &c.in); err != nil {
+			return err
+		}
+		return s.elsewhere(ctx, c)
 	}, nil)
+	if err != nil && s.cfg.Homes != nil {
+		resp, err = s.redirect(ctx, c, err)
+	}
+	if err == nil && c.row.class == classWrite {
+		s.stamp(c, resp)
+	}
+	return resp, err
 }
 
 // admit authenticates the caller, asks whether its principal may call the method at all, and charges its quota.
@@ -56,7 +66,7 @@ func (s *Server) admit(ctx context.Context, c *call) error {
 	if c.row.open {
 		return nil
 	}
-	p, err := s.cfg.Principal(ctx)
+	p, err := s.caller(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -65,6 +75,14 @@ func (s *Server) admit(ctx context.Context, c *call) error {
 		return err
 	}
 	return s.quotas.take(c.row.class, p.Name)
+}
+
+// caller says who calls.
+func (s *Server) caller(ctx context.Context, c *call) (access.Principal, error) {
+	if c.forwarded() {
+		return *c.http.forwarded, nil
+	}
+	return s.cfg.Principal(ctx)
 }
 
 // decide asks the decision function.

@@ -11,30 +11,39 @@ import (
 	"supercluster/internal/fault"
 )
 
-// Conditional requests. The ETag of a record is its modify revision, so that If-Match is expect_revision and
+// Conditional requests. The ETag of a record is the revision at which it changed at its home, so that If-Match is expect_revision and
 // nothing else: a condition is checked inside the transaction, not before it.
 
 // etag gives the ETag of an answer, "" for answers that are not one record.
 func etag(msg proto.Message) string {
-	var meta *pb.Meta
+	var r interface {
+		GetMeta() *pb.Meta
+		GetSource() *pb.Source
+	}
 	switch msg := msg.(type) {
 	case *pb.GetConfigResponse:
-		meta = msg.GetConfig().GetMeta()
+		r = msg.GetConfig()
 	case *pb.PutConfigResponse:
-		meta = msg.GetConfig().GetMeta()
+		r = msg.GetConfig()
 	case *pb.RollbackConfigResponse:
-		meta = msg.GetConfig().GetMeta()
+		r = msg.GetConfig()
 	case *pb.GetRouteResponse:
-		meta = msg.GetRoute().GetMeta()
+		r = msg.GetRoute()
 	case *pb.PutRouteResponse:
-		meta = msg.GetRoute().GetMeta()
+		r = msg.GetRoute()
 	case *pb.PutServiceResponse:
-		meta = msg.GetService().GetMeta()
-	}
-	if meta.GetModifyRevision() == 0 {
+		r = msg.GetService()
+	default:
 		return ""
 	}
-	return `"` + strconv.FormatUint(meta.GetModifyRevision(), 10) + `"`
+	revision := r.GetSource().GetRevision()
+	if revision == 0 {
+		revision = r.GetMeta().GetModifyRevision()
+	}
+	if revision == 0 {
+		return ""
+	}
+	return `"` + strconv.FormatUint(revision, 10) + `"`
 }
 
 // applyConditions turns If-Match and If-None-Match of a write into the fields of its request.

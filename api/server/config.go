@@ -53,6 +53,7 @@ func (s configService) put(ctx context.Context, build func(v *registry.View) (re
 func (s configService) finishAnswer(answer *pb.Config, w registry.Write, res record.Result) {
 	answer.Author, answer.Message = w.Writer.Actor, w.Writer.Message
 	answer.Meta = &pb.Meta{ModifyRevision: res.Revision, Region: s.s.cfg.RegionName}
+	answer.Source = &pb.Source{Region: s.s.cfg.RegionName, Revision: res.Revision}
 	if !res.Duplicate {
 		answer.Time = timestamppb.New(time.Unix(0, w.Writer.Time))
 	}
@@ -63,13 +64,31 @@ func (s configService) GetConfig(ctx context.Context, req *pb.GetConfigRequest) 
 		return nil, err
 	}
 	key := registry.NamespaceOf(req.GetTenant(), req.GetNamespace()).Config(req.GetName())
-	rec, fresh, err := s.read(ctx, key, req.GetRevision(), levelOfRead(req.GetRead(), record.LevelLinearizable))
+	level, err := s.s.level(ctx, req.GetRead(), record.LevelLinearizable, record.ClassConfig)
 	if err != nil {
 		return nil, err
 	}
-	return &pb.GetConfigResponse{
-		Header: s.s.readHeader(fresh), Config: registry.ConfigAnswer(key, s.s.ownerOf(&rec), rec),
-	}, nil
+	rec, fresh, err := s.read(ctx, key, req.GetRevision(), level)
+	if err == nil || fault.Is(err, fault.NotFound) {
+		if old := s.s.bounded(req.GetRead(), func(t touched) {
+			t.add(&rec.Origin)
+			s.s.homesTouched(t, key.Tenant, key.Namespace, key.Name, false)
+		}); old != nil {
+			err = old
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &pb.GetConfigResponse{Header: s.s.readHeader(fresh), Config: s.answer(key, &rec)}, nil
+}
+
+// answer shows a record, and where it was written.
+func (s configService) answer(key registry.ConfigKey, rec *record.Record) *pb.Config {
+	v := s.s.cfg.Views.View()
+	answer := registry.ConfigAnswer(key, v.RegionOf(rec), *rec)
+	answer.Source = s.s.placedSource(v, &rec.Origin, rec.ModifyRevision)
+	return answer
 }
 
 // read reads one entry; one that does not exist is an error that says so.
@@ -125,7 +144,11 @@ func (s configService) ListConfigs(ctx context.Context, req *pb.ListConfigsReque
 	if err != nil {
 		return nil, err
 	}
-	revision, level := req.GetRevision(), levelOfRead(req.GetRead(), record.LevelLinearizable)
+	revision := req.GetRevision()
+	level, err := s.s.level(ctx, req.GetRead(), record.LevelLinearizable, record.ClassConfig)
+	if err != nil {
+		return nil, err
+	}
 	if p.revision != 0 {
 		if revision != 0 && revision != p.revision {
 			return nil, badToken("it continues a list at another revision")
@@ -149,6 +172,14 @@ func (s configService) ListConfigs(ctx context.Context, req *pb.ListConfigsReque
 	if revision != 0 {
 		fresh.Positions.Data = revision
 	}
+	if err := s.s.bounded(req.GetRead(), func(t touched) {
+		s.s.homesTouched(t, ns.Tenant, ns.Namespace, req.GetPrefix(), true)
+		for i := range res.Records {
+			t.add(&res.Records[i].Origin)
+		}
+	}); err != nil {
+		return nil, err
+	}
 	resp := &pb.ListConfigsResponse{Header: s.s.readHeader(fresh), Count: res.Count}
 	for i := range res.Records {
 		resp.Configs = append(resp.Configs, s.entry(ns, res.Records[i], req.GetKeysOnly()))
@@ -161,7 +192,7 @@ func (s configService) ListConfigs(ctx context.Context, req *pb.ListConfigsReque
 
 // entry shows a record of a list. Without its value there is nothing to digest.
 func (s configService) entry(ns registry.NamespaceKey, rec record.Record, keysOnly bool) *pb.Config {
-	answer := registry.ConfigAnswer(ns.Config(rec.Key.Name), s.s.ownerOf(&rec), rec)
+	answer := s.answer(ns.Config(rec.Key.Name), &rec)
 	if keysOnly {
 		answer.Value, answer.Digest = nil, ""
 	}

@@ -15,12 +15,23 @@ func (s configService) ListConfigHistory(ctx context.Context, req *pb.ListConfig
 		return nil, err
 	}
 	ns := registry.NamespaceOf(req.GetTenant(), req.GetNamespace())
+	if _, err := s.s.level(ctx, req.GetRead(), record.LevelLinearizable, record.ClassConfig); err != nil {
+		return nil, err
+	}
 	key, err := s.key(ctx, ns.Config(req.GetName()))
 	if err != nil {
 		return nil, err
 	}
 	versions, fresh, err := s.history(ctx, key, int(req.GetLimit()))
 	if err != nil {
+		return nil, err
+	}
+	if err := s.s.bounded(req.GetRead(), func(t touched) {
+		s.s.homesTouched(t, ns.Tenant, ns.Namespace, req.GetName(), false)
+		for i := range versions {
+			t.add(&versions[i].Origin)
+		}
+	}); err != nil {
 		return nil, err
 	}
 	if len(versions) == 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation"
 	"supercluster/region"
 	"supercluster/region/record"
 	"supercluster/registry"
@@ -48,6 +49,39 @@ type Sources interface {
 	// Age is how long ago this node last knew that its copy of a region was not behind; false: nobody knows.
 	Age(region [16]byte) (time.Duration, bool)
 }
+
+// Federation is this node's part of the exchange with other regions, as package federation gives it. The links to other
+// regions are on the node that leads.
+type Federation interface {
+	Status(ctx context.Context) (*pb.GetFederationResponse, error)
+	Peers() ([]*pb.Peer, error)
+	Links() *pb.ListLinksResponse
+	ChannelList() ([]*pb.ChannelStatus, error)
+	Verify(ctx context.Context, timeout time.Duration) (*pb.VerifyResponse, error)
+	Quarantine(limit int) (*pb.ListQuarantineResponse, error)
+
+	SetChannel(ctx context.Context, c *pb.Channel) (*pb.Channel, error)
+	Import(ctx context.Context, region string, terms []*pb.Term) error
+	Invite(ctx context.Context, lifetime time.Duration, w record.Writer) (*pb.Invitation, error)
+	Accept(ctx context.Context, inv *pb.Invitation) (*pb.Peer, error)
+	RemovePeer(ctx context.Context, name string, w record.Writer) error
+	Rename(ctx context.Context, name string) (*pb.Region, error)
+	Unfence(ctx context.Context) (incarnation uint64, err error)
+
+	// RegionID finds a region by name, former name or id; this one too.
+	RegionID(name string) ([16]byte, error)
+	// Tenants asks a peer for its tenants; it needs the link to it.
+	Tenants(ctx context.Context, region [16]byte) (*pb.ListTenantsResponse, error)
+	LinkTenant(ctx context.Context, region, remote [16]byte, tenant uint32) error
+	// Linked gives the tenant of a region that is shown under one of this region.
+	Linked(region [16]byte, tenant uint32) (remote [16]byte, found bool, err error)
+	Place(ctx context.Context, t federation.Tenant, namespace uint32, p *pb.Placement, removed bool, w record.Writer) (*pb.Placement, error)
+	Placements(tenantOf func(id uint32) string) ([]*pb.Placement, error)
+}
+
+// MethodAsk is the method of the node channel by which a node hands a question about other regions to the node that
+// leads and so holds the links. The composition root gives Server.HandleAsk to Region.Handle under it.
+const MethodAsk uint8 = 7
 
 // MethodProxies is the method of the node channel that lists a node's proxies. The composition root gives
 // Server.HandleProxies to Region.Handle under it.

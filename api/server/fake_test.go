@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -28,6 +29,9 @@ type fakeRegion struct {
 	proposeErr error
 	// peers are further nodes and their answers on the node channel.
 	peers map[string][]byte
+	// leader is who leads, when it is not n1; ask is what it does with what is asked of it.
+	leader string
+	ask    func(ctx context.Context, from string, payload []byte) ([]byte, error)
 }
 
 func newFakeRegion(t testing.TB) *fakeRegion {
@@ -176,7 +180,7 @@ func (r *fakeRegion) Status() region.Status {
 	defer r.mu.Unlock()
 	s := r.summary()
 	return region.Status{
-		Region: "dc1", RegionID: s.RegionID, Node: "n1", Replica: 1, Leader: "n1", Term: 3, Applied: s.AppliedIndex,
+		Region: "dc1", RegionID: s.RegionID, Node: "n1", Replica: 1, Leader: cmp.Or(r.leader, "n1"), Term: 3, Applied: s.AppliedIndex,
 		Positions: s.Positions, Compacted: s.Compacted, Purged: s.Purged, Keys: s.Keys, Bytes: s.Bytes, FeatureLevel: s.FeatureLevel,
 		Alarms: []record.Alarm{{Kind: record.AlarmNoSpace, Replica: 1, Raised: true}}, Age: time.Millisecond,
 	}
@@ -189,7 +193,10 @@ func (r *fakeRegion) Nodes() []region.NodeStatus {
 	}
 }
 
-func (r *fakeRegion) Call(ctx context.Context, node string, method uint8, _ []byte) ([]byte, error) {
+func (r *fakeRegion) Call(ctx context.Context, node string, method uint8, payload []byte) ([]byte, error) {
+	if method == MethodAsk && node == r.leader && r.ask != nil {
+		return r.ask(ctx, "n1", payload)
+	}
 	answer, ok := r.peers[node]
 	if !ok || method != MethodProxies {
 		<-ctx.Done() // a node that does not answer

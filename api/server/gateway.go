@@ -48,6 +48,7 @@ func (s *Server) newGateway() (http.Handler, error) {
 		pb.RegisterConfigServiceHandlerClient(ctx, mux, pb.NewConfigServiceClient(conn)),
 		pb.RegisterClusterServiceHandlerClient(ctx, mux, pb.NewClusterServiceClient(conn)),
 		pb.RegisterProxyServiceHandlerClient(ctx, mux, pb.NewProxyServiceClient(conn)),
+		pb.RegisterFederationServiceHandlerClient(ctx, mux, pb.NewFederationServiceClient(conn)),
 	)
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "the HTTP form of the API cannot be made")

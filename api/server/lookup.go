@@ -39,19 +39,29 @@ func (r registryService) Lookup(ctx context.Context, req *pb.LookupRequest) (*pb
 		e.Field = "port"
 		return nil, e
 	}
-	return r.s.planAnswer(v, p, header), nil
+	resp := r.s.planAnswer(v, p, header)
+	return resp, r.s.bounded(req.GetRead(), func(t touched) {
+		sv, _ := v.Service(registry.ServiceOf(req.GetTenant(), req.GetNamespace(), req.GetService()))
+		t.service(v, sv)
+	})
 }
 
 // regionsAsked checks which regions a lookup is for.
 func regionsAsked(v *registry.View, req *pb.LookupRequest) error {
-	if req.GetRegion() == "" {
-		return nil
-	}
-	if req.GetAllRegions() {
+	if req.GetRegion() != "" && req.GetAllRegions() {
 		return fault.Field("all_regions", "cannot stand beside `region`").WithHint("send one of the two")
 	}
-	if _, ok := v.RegionNamed(req.GetRegion()); ok {
-		return nil
+	_, err := scopeOf(v, req.GetRegion())
+	return err
+}
+
+// scopeOf finds a region by what a request calls it; 0: it names none.
+func scopeOf(v *registry.View, name string) (uint32, error) {
+	if name == "" {
+		return 0, nil
+	}
+	if r, ok := v.RegionNamed(name); ok {
+		return r.Alias, nil
 	}
 	var known []string
 	for region := range v.Regions() {
@@ -59,9 +69,9 @@ func regionsAsked(v *registry.View, req *pb.LookupRequest) error {
 			break
 		}
 	}
-	err := fault.New(fault.NotFound, "there is no region %q", req.GetRegion()).WithHint("known are %s", strings.Join(known, ", "))
+	err := fault.New(fault.NotFound, "there is no region %q", name).WithHint("known are %s", strings.Join(known, ", "))
 	err.Field = "region"
-	return err
+	return 0, err
 }
 
 // maxNamed bounds the regions that an error names.

@@ -84,6 +84,26 @@ var methodTable = []row{
 	{v1 + "ClusterService/ListMembers", access.VerbList, access.KindCluster, classRead, small, slog.LevelDebug, false},
 	{v1 + "ClusterService/Compact", access.VerbAdmin, access.KindCluster, classWrite, small, slog.LevelInfo, false},
 
+	// A change of what is exchanged with other regions is logged with its principal. Requests are never logged: an
+	// invitation is a secret.
+	{v1 + "FederationService/GetFederation", access.VerbGet, access.KindFederation, classRead, small, slog.LevelDebug, false},
+	{v1 + "FederationService/ListLinks", access.VerbList, access.KindFederation, classRead, small, slog.LevelDebug, false},
+	{v1 + "FederationService/ListChannels", access.VerbList, access.KindFederation, classRead, small, slog.LevelDebug, false},
+	{v1 + "FederationService/PutChannel", access.VerbPut, access.KindFederation, classWrite, medium, slog.LevelInfo, false},
+	{v1 + "FederationService/Verify", access.VerbGet, access.KindFederation, classRead, small, slog.LevelDebug, false},
+	{v1 + "FederationService/PutImport", access.VerbPut, access.KindFederation, classWrite, medium, slog.LevelInfo, false},
+	{v1 + "FederationService/ListQuarantine", access.VerbList, access.KindFederation, classRead, small, slog.LevelDebug, false},
+	{v1 + "FederationService/CreateInvitation", access.VerbCreate, access.KindRegion, classWrite, small, slog.LevelInfo, false},
+	{v1 + "FederationService/AcceptInvitation", access.VerbCreate, access.KindRegion, classWrite, medium, slog.LevelInfo, false},
+	{v1 + "FederationService/ListPeers", access.VerbList, access.KindRegion, classRead, small, slog.LevelDebug, false},
+	{v1 + "FederationService/RemovePeer", access.VerbDelete, access.KindRegion, classWrite, small, slog.LevelInfo, false},
+	{v1 + "FederationService/RenameRegion", access.VerbAdmin, access.KindRegion, classWrite, small, slog.LevelInfo, false},
+	{v1 + "FederationService/Unfence", access.VerbAdmin, access.KindRegion, classWrite, small, slog.LevelInfo, false},
+	{v1 + "FederationService/LinkTenant", access.VerbAdmin, access.KindTenant, classWrite, small, slog.LevelInfo, false},
+	{v1 + "FederationService/PutPlacement", access.VerbPut, access.KindPlacement, classWrite, small, slog.LevelInfo, false},
+	{v1 + "FederationService/DeletePlacement", access.VerbDelete, access.KindPlacement, classWrite, small, slog.LevelInfo, false},
+	{v1 + "FederationService/ListPlacements", access.VerbList, access.KindPlacement, classRead, small, slog.LevelDebug, false},
+
 	{v1 + "ProxyService/ListProxies", access.VerbList, access.KindProxy, classRead, small, slog.LevelDebug, false},
 	{v1 + "ProxyService/GetProxy", access.VerbGet, access.KindProxy, classRead, small, slog.LevelDebug, false},
 	{v1 + "ProxyService/MakeBootstrap", access.VerbDiscover, access.KindBootstrap, classRead, small, slog.LevelDebug, false},

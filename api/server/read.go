@@ -11,22 +11,18 @@ import (
 	"supercluster/registry"
 )
 
-// levelOfRead gives the read level of a request, or the method's own when it names none.
-func levelOfRead(o *pb.ReadOptions, unspecified record.Level) record.Level {
-	switch o.GetConsistency() {
-	case pb.Consistency_CONSISTENCY_LOCAL:
-		return record.LevelLocal
-	case pb.Consistency_CONSISTENCY_LINEARIZABLE:
-		return record.LevelLinearizable
-	default:
-		return unspecified
-	}
-}
-
 // view gives the view for a read of the catalogue and the header of its answer. A linearizable read waits until
-// the view covers what the region had acknowledged when it began.
-func (s *Server) view(ctx context.Context, o *pb.ReadOptions) (*registry.View, *pb.ReadHeader, error) {
-	if levelOfRead(o, record.LevelLocal) == record.LevelLinearizable {
+// the view covers what the region had acknowledged when it began. classes are those of the channels that bring what is
+// read from other regions; all when none is named.
+func (s *Server) view(ctx context.Context, o *pb.ReadOptions, classes ...record.Class) (*registry.View, *pb.ReadHeader, error) {
+	if len(classes) == 0 {
+		classes = catalogueClasses[:]
+	}
+	level, err := s.level(ctx, o, record.LevelLocal, classes...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if level == record.LevelLinearizable {
 		if err := s.catchUp(ctx); err != nil {
 			return nil, nil, err
 		}
@@ -36,6 +32,9 @@ func (s *Server) view(ctx context.Context, o *pb.ReadOptions) (*registry.View, *
 	v := s.cfg.Views.View()
 	return v, s.readHeader(record.Freshness{Positions: v.At(), AgeNanos: s.cfg.Region.Freshness().AgeNanos}), nil
 }
+
+// catalogueClasses are the channels that bring services and their instances.
+var catalogueClasses = [...]record.Class{record.ClassServices, record.ClassEndpoints}
 
 // catchUp waits until the view covers every write acknowledged before the call.
 func (s *Server) catchUp(ctx context.Context) error {

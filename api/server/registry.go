@@ -125,6 +125,9 @@ func (r registryService) GetService(ctx context.Context, req *pb.GetServiceReque
 	if err != nil {
 		return nil, err
 	}
+	if err := r.s.bounded(req.GetRead(), func(t touched) { t.service(v, sv) }); err != nil {
+		return nil, err
+	}
 	resp := &pb.GetServiceResponse{Header: header, Service: r.s.serviceAnswer(v, sv), Defined: sv.Definition != nil}
 	left := maxAnswer
 	for _, in := range sv.Instances {
@@ -158,6 +161,13 @@ func (r registryService) ListServices(ctx context.Context, req *pb.ListServicesR
 	if req.GetTag() != "" {
 		services = v.ServicesTagged(ns.Tenant, ns.Namespace, req.GetTag())
 	}
+	if err := r.s.bounded(req.GetRead(), func(t touched) {
+		for sv := range services {
+			t.service(v, sv)
+		}
+	}); err != nil {
+		return nil, err
+	}
 	summaries, next := collect(p, header.GetRevision(), services,
 		func(sv *registry.ServiceView) string { return sv.Key.Name },
 		summaryOf)
@@ -185,7 +195,7 @@ func (r registryService) ListInstances(ctx context.Context, req *pb.ListInstance
 		return nil, err
 	}
 	p, err := pageOf(req.GetPageSize(), req.GetPageToken(), "instances", ns.Tenant, ns.Namespace, req.GetService(),
-		req.GetTag(), req.GetZone(), req.GetHealth().String())
+		req.GetTag(), req.GetZone(), req.GetHealth().String(), req.GetRegion())
 	if err != nil {
 		return nil, err
 	}
@@ -196,9 +206,21 @@ func (r registryService) ListInstances(ctx context.Context, req *pb.ListInstance
 	if _, err := findService(v, ns.Tenant, ns.Namespace, "service", req.GetService()); err != nil {
 		return nil, err
 	}
+	scope, err := scopeOf(v, req.GetRegion())
+	if err != nil {
+		return nil, err
+	}
 	selected := v.Instances(ns.Tenant, ns.Namespace, registry.Filter{
-		Service: req.GetService(), Tag: req.GetTag(), Zone: req.GetZone(), Health: req.GetHealth(),
+		Service: req.GetService(), Tag: req.GetTag(), Zone: req.GetZone(), Health: req.GetHealth(), Scope: scope,
 	})
+	if err := r.s.bounded(req.GetRead(), func(t touched) {
+		t.scope(v, scope)
+		for in := range selected {
+			t.scope(v, in.Key.Scope)
+		}
+	}); err != nil {
+		return nil, err
+	}
 	instances, next := collect(p, header.GetRevision(), selected,
 		instancePlace,
 		func(in *registry.InstanceView) *pb.Instance { return r.s.instanceAnswer(v, in) })
@@ -238,6 +260,7 @@ func (s *Server) serviceAnswer(v *registry.View, sv *registry.ServiceView) *pb.S
 	answer := proto.CloneOf(sv.Definition)
 	answer.Tenant, answer.Namespace, answer.Name = sv.Key.Tenant, sv.Key.Namespace, sv.Key.Name
 	answer.Meta = sv.DefinitionMeta.Answer(v.HomeOf(sv.DefinitionOrigin))
+	answer.Source = s.placedSource(v, sv.DefinitionOrigin, sv.DefinitionMeta.ModifyRevision)
 	return answer
 }
 

@@ -27,7 +27,7 @@ func (r registryService) PutRoute(ctx context.Context, req *pb.PutRouteRequest) 
 	}
 	ns := registry.NamespaceOf(answer.GetTenant(), answer.GetNamespace())
 	if stored, ok := r.s.cfg.Views.View().Route(ns.Tenant, ns.Namespace, answer.GetName()); ok {
-		answer = routeAnswer(r.s.cfg.Views.View(), stored)
+		answer = r.s.routeAnswer(r.s.cfg.Views.View(), stored)
 	}
 	return &pb.PutRouteResponse{Header: writeHeader(res), Route: answer}, nil
 }
@@ -37,7 +37,7 @@ func (r registryService) GetRoute(ctx context.Context, req *pb.GetRouteRequest) 
 	if err := decide(callFrom(ctx), on(access.VerbGet, access.KindRoute, ns.Tenant, ns.Namespace, req.GetName())); err != nil {
 		return nil, err
 	}
-	v, header, err := r.s.view(ctx, req.GetRead())
+	v, header, err := r.s.view(ctx, req.GetRead(), record.ClassConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -45,13 +45,21 @@ func (r registryService) GetRoute(ctx context.Context, req *pb.GetRouteRequest) 
 		return nil, err
 	}
 	stored, ok := v.Route(ns.Tenant, ns.Namespace, req.GetName())
+	if err := r.s.bounded(req.GetRead(), func(t touched) {
+		r.s.homesTouched(t, ns.Tenant, ns.Namespace, req.GetName(), false)
+		if ok {
+			t.add(stored.Origin)
+		}
+	}); err != nil {
+		return nil, err
+	}
 	if !ok {
 		e := fault.New(fault.NotFound, "there is no route %q", req.GetName()).
 			WithHint("list the routes: supercluster route ls")
 		e.Field = "name"
 		return nil, e
 	}
-	return &pb.GetRouteResponse{Header: header, Route: routeAnswer(v, stored)}, nil
+	return &pb.GetRouteResponse{Header: header, Route: r.s.routeAnswer(v, stored)}, nil
 }
 
 func (r registryService) ListRoutes(ctx context.Context, req *pb.ListRoutesRequest) (*pb.ListRoutesResponse, error) {
@@ -63,16 +71,24 @@ func (r registryService) ListRoutes(ctx context.Context, req *pb.ListRoutesReque
 	if err != nil {
 		return nil, err
 	}
-	v, header, err := r.s.view(ctx, req.GetRead())
+	v, header, err := r.s.view(ctx, req.GetRead(), record.ClassConfig)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := v.Resolve("", ns.Tenant, ns.Namespace); err != nil {
 		return nil, err
 	}
+	if err := r.s.bounded(req.GetRead(), func(t touched) {
+		r.s.homesTouched(t, ns.Tenant, ns.Namespace, "", true)
+		for rv := range v.Routes(ns.Tenant, ns.Namespace) {
+			t.add(rv.Origin)
+		}
+	}); err != nil {
+		return nil, err
+	}
 	routes, next := collect(p, header.GetRevision(), v.Routes(ns.Tenant, ns.Namespace),
 		func(rv *registry.RouteView) string { return rv.Key.Name },
-		func(rv *registry.RouteView) *pb.Route { return routeAnswer(v, rv) })
+		func(rv *registry.RouteView) *pb.Route { return r.s.routeAnswer(v, rv) })
 	return &pb.ListRoutesResponse{Header: header, Routes: routes, NextPageToken: next}, nil
 }
 
@@ -91,9 +107,10 @@ func (r registryService) DeleteRoute(ctx context.Context, req *pb.DeleteRouteReq
 	return &pb.DeleteRouteResponse{Header: writeHeader(res)}, nil
 }
 
-func routeAnswer(v *registry.View, rv *registry.RouteView) *pb.Route {
+func (s *Server) routeAnswer(v *registry.View, rv *registry.RouteView) *pb.Route {
 	answer := proto.CloneOf(rv.Route)
 	answer.Tenant, answer.Namespace, answer.Name = rv.Key.Tenant, rv.Key.Namespace, rv.Key.Name
 	answer.Meta = rv.Meta.Answer(v.HomeOf(rv.Origin))
+	answer.Source = s.placedSource(v, rv.Origin, rv.ModifyRevision)
 	return answer
 }

@@ -28,9 +28,14 @@ type Config struct {
 	Proxies    Proxies    // nil: this node has none
 	Heartbeats Heartbeats // nil: heartbeats are unsupported
 	Sources    Sources    // nil: nothing is known of the age of other regions' copies
+	Homes      Homes      // nil: every record is this region's own
+	Federation Federation // nil: this region has no identity, and so no peers
 
 	// Principal says who calls; see Identify and Dev. An error refuses the call.
 	Principal func(ctx context.Context) (access.Principal, error)
+	// ForwardedRole gives the role of a caller of another region, who has a role there; see ForwardedAs and ForwardedUpTo.
+	// nil: calls of other regions are refused.
+	ForwardedRole func(region, name string, claimed access.Role) access.Role
 	// NotReady lists why this node does not serve yet; empty when it does. nil: always ready.
 	NotReady func() []string
 
@@ -101,6 +106,7 @@ type Server struct {
 	watches   *watchCounts
 	drains    *drains
 	metrics   *callMetrics
+	forwards  forwardMetrics
 
 	services []service
 	unaries  map[string]*unaryMethod // full method -> how to call it in this process
@@ -136,6 +142,9 @@ func New(cfg Config) (*Server, error) {
 	if s.metrics, err = newCallMetrics(cfg.Meter); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "the API's metrics cannot be made")
 	}
+	if s.forwards, err = newForwardMetrics(cfg.Meter); err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "the API's metrics cannot be made")
+	}
 	s.registerServices()
 	if s.http, err = s.newHTTP(); err != nil {
 		return nil, err
@@ -150,6 +159,7 @@ func (s *Server) registerServices() {
 	pb.RegisterWatchServiceServer(s, watchService{s: s})
 	pb.RegisterClusterServiceServer(s, clusterService{s: s})
 	pb.RegisterProxyServiceServer(s, proxyService{s: s})
+	pb.RegisterFederationServiceServer(s, federationService{s: s})
 	grpc_health_v1.RegisterHealthServer(s, healthService{s: s})
 	reflection.Register(s)
 }

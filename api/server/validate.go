@@ -17,6 +17,7 @@ func newValidator() (protovalidate.Validator, error) {
 	var all []protoreflect.MessageDescriptor
 	for _, file := range []protoreflect.FileDescriptor{
 		pb.File_supercluster_v1_registry_proto, pb.File_supercluster_v1_config_proto, pb.File_supercluster_v1_operate_proto,
+		pb.File_supercluster_v1_federation_proto,
 	} {
 		messages := file.Messages()
 		for i := range messages.Len() {

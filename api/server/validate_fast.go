@@ -19,6 +19,7 @@ const (
 	maxEntryValue  = 1 << 20
 	maxIdempotency = 64
 	maxReason      = 1024
+	maxSession     = 1024
 )
 
 // sound reports whether a message surely keeps the rules.
@@ -26,7 +27,7 @@ func sound(msg proto.Message) bool {
 	switch m := msg.(type) {
 	case *pb.GetConfigRequest:
 		return atMost(m.Tenant, maxLabel) && atMost(m.Namespace, maxLabel) && m.Name != "" && atMost(m.Name, maxEntryName) &&
-			(m.Read == nil || defined(int32(m.Read.Consistency), pb.Consistency_name))
+			(m.Read == nil || defined(int32(m.Read.Consistency), pb.Consistency_name) && atMost(m.Read.Session, maxSession))
 	case *pb.PutConfigRequest:
 		return soundConfig(m.Config) && soundOptions(m.Options)
 	default:

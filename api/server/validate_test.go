@@ -27,7 +27,9 @@ func genMessage() *rapid.Generator[proto.Message] {
 				Revision: rapid.Uint64().Draw(t, "revision"),
 			}
 			if rapid.Bool().Draw(t, "read") {
-				m.Read = &pb.ReadOptions{Consistency: pb.Consistency(rapid.Int32Range(-1, 4).Draw(t, "consistency"))}
+				m.Read = &pb.ReadOptions{
+					Consistency: pb.Consistency(rapid.Int32Range(-1, 6).Draw(t, "consistency")), Session: genText(1024).Draw(t, "session"),
+				}
 			}
 			return m
 		}
@@ -64,7 +66,7 @@ func TestSound_EqualsTheRules(t *testing.T) {
 // A field that is added to one of the two messages must be looked at: it may carry a rule.
 func TestSound_KnowsEveryField(t *testing.T) {
 	for msg, want := range map[proto.Message]int{
-		&pb.GetConfigRequest{}: 5, &pb.PutConfigRequest{}: 4, &pb.Config{}: 10, &pb.WriteOptions{}: 3, &pb.ReadOptions{}: 1,
+		&pb.GetConfigRequest{}: 5, &pb.PutConfigRequest{}: 4, &pb.Config{}: 11, &pb.WriteOptions{}: 3, &pb.ReadOptions{}: 4,
 	} {
 		if got := msg.ProtoReflect().Descriptor().Fields().Len(); got != want {
 			t.Errorf("%s has %d fields, the checks by hand were written for %d", msg.ProtoReflect().Descriptor().Name(), got, want)

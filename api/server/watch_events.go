@@ -137,7 +137,16 @@ func (w watchService) event(ctx context.Context, f *eventFilter, ev *record.Even
 		out.Type = pb.Event_TYPE_DELETE
 		return out, nil
 	}
+	out.Source = w.source(rec)
 	return out, w.setValue(out, f, rec)
+}
+
+// source says where a record of another region was written.
+func (w watchService) source(rec *record.Record) *pb.Source {
+	if rec.Origin.Home == ([16]byte{}) {
+		return nil
+	}
+	return w.s.placedSource(w.s.cfg.Views.View(), &rec.Origin, rec.ModifyRevision)
 }
 
 // setValue decodes the stored value into the event.

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
@@ -35,7 +37,27 @@ func (s *Server) propose(ctx context.Context, op record.Op) (record.Result, erro
 		return res, err
 	}
 	// What Apply refused, the registry says in its own words.
-	return res, registry.Outcome(op, res)
+	err = registry.Outcome(op, res)
+	if fault.Is(err, fault.NotHome) {
+		err = s.namedHome(err)
+	}
+	return res, err
+}
+
+// namedHome says the name of the region that is the home of what a write is about; the store knows its id.
+func (s *Server) namedHome(err error) error {
+	e, ok := fault.As(err)
+	at := strings.LastIndexByte(e.Message, ' ') + 1
+	if !ok || at == 0 {
+		return err
+	}
+	home := e.Message[at:]
+	if r, known := s.cfg.Views.View().RegionNamed(home); known {
+		home = r.Name
+	}
+	named := *e
+	named.Message = e.Message[:at] + strconv.Quote(home)
+	return named.WithHint("write it there: this region holds a copy")
 }
 
 // write builds an operation from the view, proposes it, and waits until this node's view shows it. An operation

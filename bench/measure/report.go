@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -21,6 +22,8 @@ type Row struct {
 	FloorName string  `json:"floor_name"`
 	// Ratio above 1 means that ours is that many times better.
 	Ratio float64 `json:"ratio"`
+	// Bound is what was promised: ours should not be above it. Zero: nothing was. It is printed, not asserted.
+	Bound float64 `json:"bound,omitempty"`
 }
 
 // NewRow makes a row; the unit decides which direction is better ("/s" up, everything else down).
@@ -40,11 +43,30 @@ func NewRow(name, unit string, ours, peer float64, peerName string, floor float6
 func Print(w io.Writer, title string, rows []Row) {
 	fmt.Fprintf(w, "\n%s\n", title)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "what\tunit\tours\tpeer\t\tratio\tfloor\t\t")
+	bounded := slices.ContainsFunc(rows, func(r Row) bool { return r.Bound != 0 })
+	bound := func(text string) string {
+		if !bounded {
+			return ""
+		}
+		return text + "\t"
+	}
+	fmt.Fprintln(tw, "what\tunit\tours\t"+bound("bound")+"peer\t\tratio\tfloor\t\t")
 	for _, r := range rows {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.Name, r.Unit, figure(r.Ours), figure(r.Peer), r.PeerName, ratio(r.Ratio), figure(r.Floor), r.FloorName)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s%s\t%s\t%s\t%s\t%s\t\n", r.Name, r.Unit, figure(r.Ours), bound(r.kept()), figure(r.Peer), r.PeerName, ratio(r.Ratio), figure(r.Floor), r.FloorName)
 	}
 	tw.Flush()
+}
+
+// kept says whether ours is within its bound.
+func (r Row) kept() string {
+	switch {
+	case r.Bound == 0:
+		return "-"
+	case r.Ours <= r.Bound:
+		return figure(r.Bound) + " kept"
+	default:
+		return figure(r.Bound) + " MISSED"
+	}
 }
 
 func figure(f float64) string {

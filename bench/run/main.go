@@ -1,4 +1,4 @@
-// Command run measures SuperCluster against its peers: `run write|read|xds|envoy|start`. It prints a table and
+// Command run measures SuperCluster against its peers: `run write|read|xds|envoy|start|federation`. It prints a table and
 // writes bench/out/<name>.json. Every server, ours and the peers', is a process of its own on loopback; ours and
 // the peer are measured in alternating order in one run; floors are measured beside them.
 package main
@@ -38,6 +38,7 @@ func benchmarks() []benchmark {
 		{"read", "reads over gRPC, 128 B values, 10,000 keys, against etcd", benchRead},
 		{"xds", "one endpoint changes, until every client has it, against go-control-plane", benchXDS},
 		{"envoy", "one real Envoy under HTTP load: an endpoint change until its acknowledgement", benchEnvoy},
+		{"federation", "a change until other regions show it, over shaped lines, against etcdctl make-mirror", benchFederation},
 		{"start", "start of a process to its first write and answer, memory", benchStart},
 	}
 }
@@ -78,5 +79,5 @@ func run(ctx context.Context, opt options, name string) error {
 		measure.Print(os.Stdout, "bench "+b.name+": "+b.title, rows)
 		return measure.Write(opt.out, name, rows)
 	}
-	return fmt.Errorf("no benchmark %q; there are write, read, xds, envoy and start", name)
+	return fmt.Errorf("no benchmark %q; there are write, read, xds, envoy, start and federation", name)
 }

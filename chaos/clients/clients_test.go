@@ -175,7 +175,7 @@ func startDev(ctx context.Context, t *testing.T, group *procs.Group, binary stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = procs.WaitUntil(ctx, "dev", func(context.Context) bool { return strings.Contains(p.Tail(), "ready in ") }, p)
+	err = procs.WaitUntil(ctx, "dev", func(context.Context) bool { return strings.Contains(p.Tail(), "\nready in ") }, p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -112,7 +112,7 @@ func (d *demo) startRegion(ctx context.Context) error {
 		return err
 	}
 	start := time.Now()
-	ready := func(context.Context) bool { return strings.Contains(server.Tail(), "ready in ") }
+	ready := func(context.Context) bool { return strings.Contains(server.Tail(), "\nready in ") }
 	starting, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	if err := procs.WaitUntil(starting, "supercluster dev", ready, server); err != nil {

@@ -8,12 +8,14 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,7 +31,11 @@ func TestCanary_KeysStayInTheirFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	var output lockedBuffer
 	for range 2 {
-		runDevOnce(t, dir, &output)
+		runDevOnce(t, dir, &output, func(server string) {
+			if c := client(t, &output, server, "", "config", "put", "a", "1"); c != 0 {
+				t.Errorf("the write ended with %d: %s", c, output.String())
+			}
+		})
 	}
 	paths := ca.In(filepath.Join(dir, "identity"))
 	id, err := ca.Load(paths, time.Now())
@@ -45,27 +51,65 @@ func TestCanary_KeysStayInTheirFiles(t *testing.T) {
 			secrets[filepath.Base(path)+" "+form] = secret
 		}
 	}
-	silent := func(where string, data []byte) {
+	silent(t, secrets, dir, output.String(), paths.FeedKey, paths.CAKey)
+}
+
+// silent looks for secrets in an output and in the files of a folder, but for some.
+func silent(t *testing.T, secrets map[string][]byte, dir, output string, except ...string) {
+	t.Helper()
+	look := func(where string, data []byte) {
 		for form, secret := range secrets {
 			if bytes.Contains(data, secret) {
 				t.Errorf("%s shows %s", where, form)
 			}
 		}
 	}
-	silent("the output", []byte(output.String()))
+	look("the output", []byte(output))
 	files := 0
-	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || path == paths.FeedKey || path == paths.CAKey {
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || slices.Contains(except, path) {
 			return err
 		}
 		data, err := os.ReadFile(path)
-		silent(path, data)
+		look(path, data)
 		files++
 		return err
 	})
 	if err != nil || files < 10 {
 		t.Errorf("%d files were looked at (%v)", files, err)
 	}
+}
+
+// TestCanary_InvitationsStaySecret makes an invitation, has it refused in several ways, and looks for its secret in the
+// log and in the store.
+func TestCanary_InvitationsStaySecret(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	var logs, said, invitation lockedBuffer
+	secrets := map[string][]byte{}
+	runDevOnce(t, dir, &logs, func(server string) {
+		args := []string{"--server", server, "region", "peer", "invite"}
+		if c := run(t.Context(), time.Now(), args, strings.NewReader(""), &invitation, &said); c != 0 {
+			t.Fatalf("exit code %d: %s", c, said.String())
+		}
+		var inv struct{ Secret []byte }
+		if err := json.Unmarshal([]byte(invitation.String()), &inv); err != nil || len(inv.Secret) != 32 {
+			t.Fatalf("the invitation has a secret of %d bytes (%v)", len(inv.Secret), err)
+		}
+		text := base64.StdEncoding.EncodeToString(inv.Secret)
+		secrets["raw"], secrets["in base64"], secrets["in hex"] = inv.Secret, []byte(text[:40]), []byte(hex.EncodeToString(inv.Secret))
+		for _, broken := range []string{
+			invitation.String(), invitation.String() + "}", strings.Replace(invitation.String(), text, text[1:], 1),
+			strings.Replace(invitation.String(), `"secret"`, `"secrets"`, 1),
+		} {
+			if c := client(t, &said, server, broken, "region", "peer", "accept", "-"); c == 0 {
+				t.Error("this region joined itself")
+			}
+		}
+	})
+	if !strings.Contains(logs.String(), "AcceptInvitation") {
+		t.Errorf("the log does not show the calls: %s", logs.String())
+	}
+	silent(t, secrets, dir, logs.String()+said.String())
 }
 
 // keyForms are the forms in which a program would write a key by mistake.
@@ -96,8 +140,14 @@ func keyForms(t *testing.T, path string) map[string][]byte {
 	}
 }
 
-// runDevOnce runs dev on a folder, writes a config entry and ends it.
-func runDevOnce(t *testing.T, dir string, output *lockedBuffer) {
+// client runs a client verb against a server.
+func client(t *testing.T, output *lockedBuffer, server, in string, args ...string) int {
+	t.Helper()
+	return run(t.Context(), time.Now(), append([]string{"--server", server}, args...), strings.NewReader(in), output, output)
+}
+
+// runDevOnce runs dev on a folder, calls fn with its address and ends it.
+func runDevOnce(t *testing.T, dir string, output *lockedBuffer, fn func(server string)) {
 	t.Helper()
 	ports, err := procs.FreePorts(7)
 	if err != nil {
@@ -121,10 +171,7 @@ func runDevOnce(t *testing.T, dir string, output *lockedBuffer) {
 	case <-time.After(30 * time.Second):
 		t.Fatalf("dev is not ready: %s", output.String())
 	}
-	put := []string{"--server", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])), "config", "put", "a", "1"}
-	if c := run(ctx, time.Now(), put, strings.NewReader(""), output, output); c != 0 {
-		t.Errorf("the write ended with %d: %s", c, output.String())
-	}
+	fn(net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])))
 	cancel()
 	if c := <-code; c != 0 {
 		t.Errorf("exit code %d: %s", c, output.String())

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"supercluster/api/server"
 	"supercluster/federation"
 	"supercluster/federation/link"
 	"supercluster/internal/fault"
@@ -43,7 +43,7 @@ func (p *process) makeFederation() (err error) {
 			Client: func(region [16]byte) (*tls.Config, error) { return p.trust.ClientTLS(p.issuer, region), nil },
 		},
 		View: p.live.View, Forward: p.answerForward,
-		Log:     log, Meter: t.Meter("federation"),
+		Log: log, Meter: t.Meter("federation"),
 	})
 	if err != nil {
 		return err
@@ -51,6 +51,35 @@ func (p *process) makeFederation() (err error) {
 	p.region.Handle(federation.MethodAges, p.federation.HandleAges)
 	p.region.Handle(federation.MethodForward, p.federation.HandleForward)
 	return nil
+}
+
+// exchange is the exchange with other regions as the API needs it; nil without one.
+func (p *process) exchange() server.Federation {
+	if p.federation == nil {
+		return nil
+	}
+	return p.federation
+}
+
+// sources tells how old the copies of other regions are; nil without an exchange with them.
+func (p *process) sources() server.Sources {
+	if p.federation == nil {
+		return nil
+	}
+	return p.federation
+}
+
+// staleAfter is the age from which DNS says that an answer comes from an old copy. A copy is seldom older than a second
+// while the link is well.
+const staleAfter = 5 * time.Second
+
+// stale reports whether the copy of a region is old, or nobody knows.
+func (p *process) stale(region [16]byte) bool {
+	if p.federation == nil {
+		return true
+	}
+	age, known := p.federation.Age(region)
+	return !known || age > staleAfter
 }
 
 // federationIdentity is who this region is, as package federation needs it.
@@ -161,14 +190,4 @@ func claimed(state tls.ConnectionState, der [][]byte) (link.PeerID, error) {
 		return link.PeerID{}, err
 	}
 	return link.PeerID{Region: id.Region, Server: id.Name}, nil
-}
-
-// answerForward runs a call that was made in another region.
-func (p *process) answerForward(ctx context.Context, c *federation.ForwardedCall) ([]byte, error) {
-	select {
-	case <-p.assembled:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	return nil, fault.New(fault.Unsupported, "this region takes no calls of others yet")
 }

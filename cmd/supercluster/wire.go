@@ -183,7 +183,7 @@ func (p *process) makeParts() error {
 	})
 	p.dns = dns.New(dns.Config{
 		View: p.live.View, Region: c.Region, Domain: c.DNS.Domain, Aliases: c.DNS.Aliases, Addr: c.Listen.DNS,
-		TTL: c.DNS.TTL, RatePerSource: c.DNS.Rate, Log: t.Log().With("part", "dns"), Meter: t.Meter("dns"),
+		TTL: c.DNS.TTL, RatePerSource: c.DNS.Rate, Stale: p.stale, Log: t.Log().With("part", "dns"), Meter: t.Meter("dns"),
 	})
 	if err := p.dns.Listen(); err != nil {
 		return portFault(err, "listen.dns", "--dns", c.Listen.DNS)
@@ -193,6 +193,7 @@ func (p *process) makeParts() error {
 	}
 	p.region.Handle(methodHeartbeats, p.health.HandleHeartbeat)
 	p.region.Handle(server.MethodProxies, p.handleProxies)
+	p.region.Handle(server.MethodAsk, p.handleAsk)
 	return nil
 }
 
@@ -201,7 +202,8 @@ func (p *process) makeParts() error {
 func (p *process) makeAPI(ctx context.Context) (err error) {
 	c, t := p.config, p.telemetry
 	p.api, err = server.New(server.Config{
-		Region: p.region, Views: p.live, Proxies: p.xds, Heartbeats: p.health,
+		Region: p.region, Views: p.live, Proxies: p.xds, Heartbeats: p.health, Sources: p.sources(), Federation: p.exchange(),
+		Homes: p.homes(), ForwardedRole: p.forwardedRole(),
 		Principal: p.principal(), NotReady: p.notReady, RegionName: c.Region, Node: c.Node, Version: p.version, Dev: p.dev,
 		TLS: p.serverTLS(), Hosts: hosts(c), Metrics: t.Metrics(), ServerOptions: xds.ServerOptions(), Codec: xds.Codec(),
 		Limits: server.Limits{
@@ -224,6 +226,16 @@ func (p *process) handleProxies(ctx context.Context, from string, payload []byte
 	select {
 	case <-p.assembled:
 		return p.api.HandleProxies(ctx, from, payload)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// handleAsk is handleProxies for questions about other regions.
+func (p *process) handleAsk(ctx context.Context, from string, payload []byte) ([]byte, error) {
+	select {
+	case <-p.assembled:
+		return p.api.HandleAsk(ctx, from, payload)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

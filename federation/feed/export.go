@@ -9,9 +9,6 @@ import (
 type Server struct {
 	Self [16]byte
 	Sign Signer
-	// Shared gives the encoded head that was made of an unsigned one a moment ago, for another peer, or makes it; nil makes
-	// each anew.
-	Shared func(unsigned record.FeedHead, now int64, make func() []byte) []byte
 }
 
 // Exporter serves one channel to one peer. It holds no records; a snapshot that is being sent holds its Reader.
@@ -45,13 +42,6 @@ type standing struct {
 }
 
 func (s *Server) standing(r state.Reader, region [16]byte, channel uint32) (st standing, ok bool, err error) {
-	if m, shared := r.(*Rows); shared {
-		return m.standing(s, region, channel)
-	}
-	return s.readStanding(r, region, channel)
-}
-
-func (s *Server) readStanding(r state.Reader, region [16]byte, channel uint32) (st standing, ok bool, err error) {
 	alias, g, found, err := state.FindRegion(r, region)
 	if err != nil || !found || g.Removed {
 		return st, false, err
@@ -164,16 +154,9 @@ func (s *Server) headOf(r state.Reader, st *standing, region [16]byte, now int64
 }
 
 func (s *Server) sign(head record.FeedHead, now int64) []byte {
-	unsigned := head
-	fresh := func() []byte {
-		head.Time = now
-		head.Signature = s.Sign(head.Signed())
-		return record.AppendFeedHead(nil, &head)
-	}
-	if s.Shared == nil {
-		return fresh()
-	}
-	return s.Shared(unsigned, now, fresh)
+	head.Time = now
+	head.Signature = s.Sign(head.Signed())
+	return record.AppendFeedHead(nil, &head)
 }
 
 // begin starts a snapshot.
@@ -191,9 +174,6 @@ func (e *Exporter) Close() {
 	}
 	e.snapshot, e.release = nil, nil
 }
-
-// Snapshotting reports whether the next message is a part of a snapshot, which needs no rows but its own.
-func (e *Exporter) Snapshotting() bool { return e.snapshot != nil }
 
 // Credit takes in that the receiver has room for more bytes.
 func (e *Exporter) Credit(n uint32) { e.credit = min(e.credit+int64(n), 1<<30) }
@@ -216,12 +196,20 @@ func (e *Exporter) Next(r state.Reader, now, age int64, snapshot func() (state.R
 }
 
 func (e *Exporter) message(r state.Reader, now, age int64, snapshot func() (state.Reader, func())) (*Message, error) {
-	if e.snapshot != nil {
-		return e.chunk(now)
-	}
 	st, ok, err := e.server.standing(r, e.region, e.channel)
 	if err != nil {
 		return nil, err
+	}
+	if e.snapshot != nil {
+		switch {
+		case !ok:
+			return e.end(r, &st, RefusedUnknown)
+		case !st.document.MayHave(e.peer):
+			return e.end(r, &st, RefusedAudience)
+		case st.fence != record.FenceNone:
+			return e.end(r, &st, RefusedFenced)
+		}
+		return e.chunk(now)
 	}
 	p := &Pull{Region: e.region, Channel: e.channel, Cursor: e.sent}
 	if !ok {
@@ -242,6 +230,12 @@ func (e *Exporter) message(r state.Reader, now, age int64, snapshot func() (stat
 		return e.idle(r, &st, now, age)
 	}
 	return e.batch(r, &st, now, age)
+}
+
+// end refuses the rest of a snapshot: what is being sent is as it was, whether it may be sent is as it is now.
+func (e *Exporter) end(r state.Reader, st *standing, why Refusal) (*Message, error) {
+	e.Close()
+	return e.server.refuse(r, st, &Pull{Region: e.region, Channel: e.channel}, why)
 }
 
 // idle shows a newer head of the position that the receiver has.
@@ -279,7 +273,7 @@ func (s *Server) documentOf(st *standing, region [16]byte) []byte {
 
 // batch sends records from the log. An imported channel is cut where a signed head closes it.
 func (e *Exporter) batch(r state.Reader, st *standing, now, age int64) (*Message, error) {
-	rows, err := e.log(r, st)
+	rows, err := state.FeedLog(r, st.alias, e.channel, &st.state, e.sent.Sequence, MaxBatchBytes)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -297,13 +291,6 @@ func (e *Exporter) batch(r state.Reader, st *standing, now, age int64) (*Message
 	last := &rows[len(rows)-1]
 	e.sent.Sequence, e.sent.Chain = last.Sequence, last.Chain
 	return e.close(b, st, age)
-}
-
-func (e *Exporter) log(r state.Reader, st *standing) ([]state.FeedLogEntry, error) {
-	if m, shared := r.(*Rows); shared {
-		return m.log(st, e.channel, e.sent.Sequence)
-	}
-	return state.FeedLog(r, st.alias, e.channel, &st.state, e.sent.Sequence, MaxBatchBytes)
 }
 
 // ownHead makes the head at a row of the log. At the newest row it also says up to which revision the region is.

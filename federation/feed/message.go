@@ -169,9 +169,12 @@ func Decode(b []byte) (Message, error) {
 	d := decoder{b: b}
 	format := d.uint8()
 	m := Message{Type: Type(d.uint8()), Region: d.id(), Channel: d.uint32()}
-	if d.bad || format != messageFormat {
+	if len(b) > 0 && format != messageFormat {
 		return Message{}, fault.New(fault.Unsupported, "a federation message has format %d", format).
 			WithHint("a newer version wrote it: upgrade this region")
+	}
+	if d.bad {
+		return Message{}, errMessage(b)
 	}
 	switch m.Type {
 	case TypePull:
@@ -203,9 +206,13 @@ func Decode(b []byte) (Message, error) {
 		return Message{}, fault.New(fault.Unsupported, "a federation message has type %d", m.Type)
 	}
 	if d.bad {
-		return Message{}, fault.New(fault.Invalid, "a federation message of %d bytes does not parse", len(b))
+		return Message{}, errMessage(b)
 	}
 	return m, nil
+}
+
+func errMessage(b []byte) error {
+	return fault.New(fault.Invalid, "a federation message of %d bytes does not parse", len(b))
 }
 
 // decoder reads fields from the front of b; after the first that does not fit it gives zeros.

@@ -31,7 +31,6 @@ type node struct {
 	kv      *state.Memory
 	index   uint64
 	started int64
-	seq     map[string]*Importer
 }
 
 func regionID(n int) [16]byte { return [16]byte{byte(n + 1)} }
@@ -74,6 +73,7 @@ type model struct {
 	exporters map[exporterKey]*Exporter
 	importers map[exporterKey]*Importer // server: who serves
 	backups   map[int]*node
+	tails     map[exporterKey]*Tail // as it was looked at last; a restored node begins without
 	// latest is how far each receiver got with each channel, to see that nobody goes back.
 	stats     map[string]int
 	backwards int
@@ -84,7 +84,7 @@ type model struct {
 func newModel(t testing.TB, seed uint64, w rules) *model {
 	m := &model{
 		t: t, r: rand.New(rand.NewPCG(seed, 7)), rules: w, now: 1, cut: map[session]bool{}, stats: map[string]int{},
-		exporters: map[exporterKey]*Exporter{}, importers: map[exporterKey]*Importer{}, backups: map[int]*node{},
+		exporters: map[exporterKey]*Exporter{}, importers: map[exporterKey]*Importer{}, backups: map[int]*node{}, tails: map[exporterKey]*Tail{},
 	}
 	for n := range modelRegions {
 		m.nodes = append(m.nodes, &node{id: regionID(n), kv: state.NewMemory(), started: 1})
@@ -141,8 +141,10 @@ func (m *model) server(n int) *Server {
 }
 
 func (m *model) write(n int) {
-	key := record.Key{Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: record.ScopeRegion,
-		Name: fmt.Sprintf("web/%d", m.r.IntN(modelKeys))}
+	key := record.Key{
+		Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: record.ScopeRegion,
+		Name: fmt.Sprintf("web/%d", m.r.IntN(modelKeys)),
+	}
 	if n%modelRegions == 0 && m.r.IntN(3) == 0 {
 		key.Kind, key.Scope, key.Name = record.KindConfig, record.ScopePlaced, fmt.Sprintf("k%d", m.r.IntN(modelKeys))
 	}
@@ -224,6 +226,12 @@ func (m *model) push(k exporterKey) {
 	}
 	kv := m.nodes[k.server].kv
 	for range 3 {
+		if done, ok := m.pushTail(k, e); done {
+			if !ok {
+				return
+			}
+			continue
+		}
 		msg, err := e.Next(kv, m.now, 0, func() (state.Reader, func()) { return kv.Snapshot(), func() {} })
 		if err != nil {
 			m.t.Fatal(err)
@@ -240,6 +248,26 @@ func (m *model) push(k exporterKey) {
 			return
 		}
 	}
+}
+
+// pushTail has an exporter send from the shared tail of its channel, as it stood at some moment; done is false if only the
+// store can tell, and ok whether something was sent.
+func (m *model) pushTail(k exporterKey, e *Exporter) (done, ok bool) {
+	at := exporterKey{server: k.server, region: k.region, channel: k.channel}
+	if m.r.IntN(3) > 0 {
+		t, err := m.server(k.server).Tail(m.nodes[k.server].kv, k.region, k.channel, m.tails[at], m.now)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		m.tails[at] = t
+	}
+	msg, done := e.NextFrom(m.tails[at], 0)
+	if msg == nil {
+		return done, false
+	}
+	m.stats["from a tail"]++
+	m.send(k.server, k.peer, msg)
+	return true, true
 }
 
 // forgedName is the name of a record that no region ever wrote.
@@ -413,6 +441,11 @@ func (m *model) restore(n int, marked bool) {
 			delete(m.exporters, k)
 		}
 	}
+	for k := range m.tails {
+		if k.server == n {
+			delete(m.tails, k)
+		}
+	}
 	for k := range m.importers {
 		if k.peer == n {
 			delete(m.importers, k)
@@ -516,11 +549,12 @@ func (m *model) sorted() map[exporterKey]struct{} {
 	return map[exporterKey]struct{}{keys[m.r.IntN(len(keys))]: {}}
 }
 
-// settle heals the network, and lets everybody pull until nothing moves; old messages still come in between.
+// settle heals the network, and lets everybody pull until nothing moves; old messages still come in between. Once all of
+// them came, two rounds in which everybody pulled and had the same are enough: only living clones go on and on.
 func (m *model) settle() {
 	clear(m.cut)
 	m.forging = false
-	for round := range 40 {
+	for round, same := 0, 0; round < 40 && same < 2; round++ {
 		m.now++
 		for n := range m.nodes {
 			m.walk(n, 1000)
@@ -535,15 +569,36 @@ func (m *model) settle() {
 				}
 			}
 		}
-		for range len(m.net) * (1 + round/20) / 2 {
+		for range len(m.net) * (1 + round/10) / 2 {
 			m.deliver(0)
 		}
-		if round > 20 {
+		if round > 10 {
 			for len(m.net) > 0 {
 				m.deliver(0)
 			}
+			same++
+			if !m.quiet() {
+				same = 0
+			}
 		}
 	}
+}
+
+// quiet reports whether nothing is under way and nobody differs.
+func (m *model) quiet() bool {
+	if len(m.nodes) > modelRegions {
+		return false
+	}
+	for n := range m.nodes {
+		f, _, err := state.ReadFederation(m.nodes[n].kv)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if f.Fence != record.FenceNone {
+			return false
+		}
+	}
+	return len(m.diverged()) == 0
 }
 
 // diverged compares what every receiver has of every channel with what its home has.
@@ -568,11 +623,11 @@ func (m *model) compare(d, s int, channel uint32) string {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	want, _, err := state.FeedContent(m.nodes[s].kv, state.AliasSelf, channel, nil, 1<<20)
+	want, _, err := state.FeedContent(m.nodes[s].kv, state.AliasSelf, channel, nil, 1<<30)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	got, _, err := state.FeedContent(m.nodes[d].kv, alias, channel, nil, 1<<20)
+	got, _, err := state.FeedContent(m.nodes[d].kv, alias, channel, nil, 1<<30)
 	if err != nil {
 		m.t.Fatal(err)
 	}

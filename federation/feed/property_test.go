@@ -100,7 +100,7 @@ func TestProperty_NothingDivergesInSilence(t *testing.T) {
 		return failed < 5
 	})
 	t.Log(total)
-	for _, what := range []string{"restored", "fence 1", "18 0", "18 10", "19 0", "19 10", "refused server-behind"} {
+	for _, what := range []string{"restored", "fence 1", "18 0", "18 10", "19 0", "19 10", "refused server-behind", "from a tail"} {
 		if total[what] == 0 {
 			t.Errorf("%q never happened: the runs prove nothing about it", what)
 		}

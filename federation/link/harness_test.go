@@ -20,12 +20,13 @@ type weather struct {
 	loss    float64
 	reorder float64
 	black   bool
+	dead    string // nothing comes from or to this address
 	lost    int
 }
 
 func (w *weather) SendPacket(p simnet.Packet) error {
 	w.mu.Lock()
-	lose := w.black || w.random.Float64() < w.loss
+	lose := w.black || w.dead != "" && (p.From.String() == w.dead || p.To.String() == w.dead) || w.random.Float64() < w.loss
 	late := w.random.Float64() < w.reorder
 	if lose {
 		w.lost++

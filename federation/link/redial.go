@@ -2,10 +2,13 @@ package link
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/quic-go/quic-go"
 
 	"supercluster/internal/fault"
 )
@@ -66,7 +69,7 @@ type Link struct {
 	dog      watchdog
 	heard    time.Time // of the last report
 	backlog  bool
-	lastGood int // index of the address that worked last
+	lastGood int // index of the address that is tried first
 }
 
 // NewLink checks the configuration. Nothing runs yet.
@@ -93,7 +96,9 @@ func (l *Link) Run(ctx context.Context) error {
 		conn, address, err := l.round(ctx)
 		if err == nil {
 			began := time.Now()
-			err = l.use(ctx, conn, address)
+			if err = l.use(ctx, conn, address); silent(err) {
+				l.lastGood++ // a server that went away without a word is asked last
+			}
 			if time.Since(began) > l.cfg.BackoffMax {
 				backoff = l.cfg.BackoffMin
 			}
@@ -177,6 +182,12 @@ func (l *Link) use(ctx context.Context, c *Conn, address string) error {
 	l.conn = nil
 	l.mu.Unlock()
 	return err
+}
+
+// silent reports whether a connection ended because nothing was heard of the server any more.
+func silent(err error) bool {
+	var idle *quic.IdleTimeoutError
+	return errors.As(err, &idle)
 }
 
 // watch ends the connection when applied positions stand still.

@@ -221,6 +221,28 @@ func TestLink_AddressesInTurn(t *testing.T) {
 	})
 }
 
+// A server that died is asked last: the others are not kept waiting by its silence.
+func TestLink_SilentServerIsAskedLast(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		second := ""
+		k := keep(t, func(w *world, server *Config, cfg *LinkConfig) {
+			_, second = w.add(*server)
+			cfg.Addresses = func() []string { return []string{second, "1.0.0.3:9000"} }
+		})
+		defer k.stop()
+		k.reach(Up, time.Second)
+		if s := k.link.Status(); s.Address != second {
+			t.Fatalf("status %+v", s)
+		}
+		k.weather.set(func(w *weather) { w.dead = second })
+		k.reach(Connecting, 13*time.Second)
+		k.reach(Up, time.Second)
+		if s := k.link.Status(); s.Address != "1.0.0.3:9000" {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
 // TestLink_Extra holds that a backlog on a lossy path is fetched over more connections, and that they go again.
 func TestLink_Extra(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

@@ -74,7 +74,7 @@ func listenFields() []Field {
 		text("listen.grpc", "grpc", "gRPC: native API, xDS, health and reflection.", func(s *Server) *string { return &s.Listen.GRPC }),
 		text("listen.dns", "dns", "DNS over UDP and TCP.", func(s *Server) *string { return &s.Listen.DNS }),
 		text("listen.raft", "raft", "Raft and node channel; empty: this node's address in members.", func(s *Server) *string { return &s.Listen.Raft }),
-		text("listen.federation", "federation", "Federation over UDP. Reserved: nothing is opened there yet.", func(s *Server) *string { return &s.Listen.Federation }),
+		text("listen.federation", "federation", "Federation over UDP; opened when the region has an identity.", func(s *Server) *string { return &s.Listen.Federation }),
 		text("listen.probe", "probe", "Probe: a short fixed answer to whoever connects, for reachability checks.", func(s *Server) *string { return &s.Listen.Probe }),
 		text("listen.admin", "admin", "Admin: pprof. Loopback always.", func(s *Server) *string { return &s.Listen.Admin }),
 		text("advertise.http", "advertise-http", "host:port of the HTTP API as others reach it; empty: listen.http.", func(s *Server) *string { return &s.Advertise.HTTP }),

@@ -3,10 +3,13 @@ package procs
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -121,24 +124,35 @@ func (g *Group) Close() {
 	_ = os.RemoveAll(g.Dir)
 }
 
-// FreePorts finds n free TCP ports on loopback.
+// FreePorts finds n ports of loopback that are free for TCP and UDP. They are below those that the system gives to
+// connections, which would take one before its server opens it.
 func FreePorts(n int) ([]int, error) {
 	var ports []int
-	var open []net.Listener
-	defer func() {
-		for _, l := range open {
-			l.Close()
-		}
-	}()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	for tries := 0; len(ports) < n; tries++ {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		if err := free(port); err != nil && tries > 100*n {
 			return nil, err
+		} else if err == nil && !slices.Contains(ports, port) {
+			ports = append(ports, port)
 		}
-		open = append(open, l)
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil
+}
+
+const firstPort, lastPort = 12_000, 32_000
+
+func free(port int) error {
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	u, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return err
+	}
+	return u.Close()
 }
 
 // WaitUntil polls a condition until it holds, ctx ends or a process of the list exits.

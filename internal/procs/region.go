@@ -2,10 +2,11 @@ package procs
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -21,70 +22,147 @@ type Region struct {
 	Leader  string   // gRPC address of the node that led at the start
 
 	group *Group
+	place Place
 	args  [][]string // command lines for a restart
 }
 
-// portsPerNode is how many listeners a server has.
+// Place is where a region runs, and what makes it a region among others. The zero Place is one region by itself, here.
+type Place struct {
+	Name     string // of the region; dc1 if empty
+	Identity string // folder of its identity; none if empty
+	// Federation gives where node n listens for other regions, and where they reach it; for a region with an identity.
+	Federation func(n int) (listen, public string, err error)
+	// Inside runs what starts processes and opens sockets, for example in a network namespace; nil: here.
+	Inside func(fn func() error) error
+	// Dial reaches the loopback of the place; nil: that of this process.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+}
+
+func (p *Place) inside(fn func() error) error {
+	if p.Inside == nil {
+		return fn()
+	}
+	return p.Inside(fn)
+}
+
+// Connect opens n connections to an address at the place.
+func (p *Place) Connect(address string, n int) ([]*grpc.ClientConn, error) {
+	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	if p.Dial != nil {
+		address = "passthrough:///" + address
+		options = append(options, grpc.WithContextDialer(p.Dial))
+	}
+	var conns []*grpc.ClientConn
+	for range n {
+		conn, err := grpc.NewClient(address, options...)
+		if err != nil {
+			return nil, err
+		}
+		conns = append(conns, conn)
+	}
+	return conns, nil
+}
+
+// Dial opens n connections to an address.
+func Dial(address string, n int) ([]*grpc.ClientConn, error) { return (&Place{}).Connect(address, n) }
+
+// portsPerNode is how many TCP listeners a server has.
 const portsPerNode = 6
 
 // StartRegion starts n `supercluster server` processes and waits until one of them leads and all answer.
 func (g *Group) StartRegion(ctx context.Context, binary string, n int) (*Region, error) {
-	ports, err := FreePorts(n * portsPerNode)
+	return g.StartRegionAt(ctx, binary, n, Place{})
+}
+
+// StartRegionAt is StartRegion at a place.
+func (g *Group) StartRegionAt(ctx context.Context, binary string, n int, place Place) (*Region, error) {
+	if place.Name == "" {
+		place.Name = "dc1"
+	}
+	var ports []int
+	err := place.inside(func() (err error) {
+		ports, err = FreePorts(n * portsPerNode)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	members := make([]string, n)
+	r := &Region{group: g, place: place, Servers: make([]*Process, n)}
+	members := map[string]string{}
 	for i := range n {
-		members[i] = fmt.Sprintf("n%d: \"127.0.0.1:%d\"", i+1, ports[i*portsPerNode])
+		r.Nodes = append(r.Nodes, fmt.Sprintf("n%d", i+1))
+		members[r.Nodes[i]] = loopback(ports[i*portsPerNode])
+		r.GRPC = append(r.GRPC, loopback(ports[i*portsPerNode+1]))
 	}
-	r := &Region{group: g}
 	for i := range n {
-		p := ports[i*portsPerNode:]
-		node := fmt.Sprintf("n%d", i+1)
-		config := fmt.Sprintf(serverConfig, node, filepath.Join(g.Dir, fmt.Sprintf("region-%d-%s", p[0], node)), strings.Join(members, ", "), p[0], p[1], p[2], p[3], p[4], p[5])
-		path := filepath.Join(g.Dir, fmt.Sprintf("region-%d-%s.yaml", p[0], node))
-		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-			return nil, err
-		}
-		args := []string{binary, "server", "--config", path}
-		proc, err := g.Start(node, append(args, "--bootstrap")...)
+		path, err := r.configure(i, ports[i*portsPerNode:], members)
 		if err != nil {
 			return nil, err
 		}
-		r.Servers, r.Nodes, r.args = append(r.Servers, proc), append(r.Nodes, node), append(r.args, args)
-		r.GRPC = append(r.GRPC, fmt.Sprintf("127.0.0.1:%d", p[1]))
+		r.args = append(r.args, []string{binary, "server", "--config", path})
+		if err := r.start(i, "--bootstrap"); err != nil {
+			return nil, err
+		}
 	}
-	return r, WaitUntil(ctx, "our region", r.findLeader, r.Servers...)
+	return r, WaitUntil(ctx, "our region "+place.Name, r.findLeader, r.Servers...)
 }
 
-// serverConfig is the configuration file of one node.
-const serverConfig = `region: dc1
-node: %s
-data-dir: %q
-members: {%s}
-listen: {raft: "127.0.0.1:%d", grpc: "127.0.0.1:%d", http: "127.0.0.1:%d", dns: "127.0.0.1:%d", probe: "127.0.0.1:%d", admin: "127.0.0.1:%d"}
-log: {level: warn}
-`
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// configure writes the configuration file of a node and gives its path.
+func (r *Region) configure(i int, ports []int, members map[string]string) (path string, err error) {
+	base := filepath.Join(r.group.Dir, fmt.Sprintf("%s-%d-%s", r.place.Name, ports[0], r.Nodes[i]))
+	listen := map[string]string{}
+	for n, key := range []string{"raft", "grpc", "http", "dns", "probe", "admin"} {
+		listen[key] = loopback(ports[n])
+	}
+	config := map[string]any{
+		"region": r.place.Name, "node": r.Nodes[i], "data-dir": base, "members": members, "listen": listen,
+		"log": map[string]string{"level": "warn"},
+	}
+	if r.place.Identity != "" {
+		var public string
+		if listen["federation"], public, err = r.place.Federation(i); err != nil {
+			return "", err
+		}
+		config["identity"] = map[string]string{"dir": r.place.Identity}
+		config["advertise"] = map[string]string{"federation": public}
+	}
+	text, err := json.MarshalIndent(config, "", " ")
+	if err != nil {
+		return "", err
+	}
+	return base + ".json", os.WriteFile(base+".json", text, 0o600)
+}
+
+func (r *Region) start(i int, flags ...string) error {
+	return r.place.inside(func() error {
+		p, err := r.group.Start(r.place.Name+"-"+r.Nodes[i], append(append([]string(nil), r.args[i]...), flags...)...)
+		if err == nil {
+			r.Servers[i] = p
+		}
+		return err
+	})
+}
 
 // Restart starts a node again on the folder it had.
-func (r *Region) Restart(i int) error {
-	proc, err := r.group.Start(r.Nodes[i], r.args[i]...)
-	if err == nil {
-		r.Servers[i] = proc
-	}
-	return err
+func (r *Region) Restart(i int) error { return r.start(i) }
+
+// Connect opens n connections to a node.
+func (r *Region) Connect(node, n int) ([]*grpc.ClientConn, error) {
+	return r.place.Connect(r.GRPC[node], n)
 }
 
 // findLeader asks every node; all must agree on one leader.
 func (r *Region) findLeader(ctx context.Context) bool {
 	leader := ""
-	for i, address := range r.GRPC {
-		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	for i := range r.GRPC {
+		conns, err := r.Connect(i, 1)
 		if err != nil {
 			return false
 		}
-		status, err := pb.NewClusterServiceClient(conn).GetStatus(ctx, &pb.GetStatusRequest{})
-		conn.Close()
+		status, err := pb.NewClusterServiceClient(conns[0]).GetStatus(ctx, &pb.GetStatusRequest{})
+		conns[0].Close()
 		if err != nil || status.Leader == "" || (leader != "" && leader != status.Leader) {
 			return false
 		}
@@ -94,17 +172,4 @@ func (r *Region) findLeader(ctx context.Context) bool {
 		}
 	}
 	return r.Leader != ""
-}
-
-// Dial opens n connections to an address.
-func Dial(address string, n int) ([]*grpc.ClientConn, error) {
-	var conns []*grpc.ClientConn
-	for range n {
-		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			return nil, err
-		}
-		conns = append(conns, conn)
-	}
-	return conns, nil
 }

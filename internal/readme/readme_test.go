@@ -16,10 +16,12 @@ import (
 const root = "../.."
 
 // defaultPorts are the ports that the quick start uses.
-var defaultPorts = []int{8500, 8502, 8600, 8300, 8303, 8505, 9001, 10000, 9901}
+var defaultPorts = []int{
+	8500, 8502, 8600, 8300, 8303, 8505, 9001, 10000, 9901, 8510, 8512, 8610, 8310, 8313, 8520, 8522, 8620, 8320, 8323,
+}
 
-// quickStart gives the commands of the README's `sh quickstart` blocks.
-func quickStart(t *testing.T) string {
+// commands gives the commands of the README's blocks of a kind: `sh quickstart`, `sh regions`.
+func commands(t *testing.T, kind string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
@@ -29,7 +31,7 @@ func quickStart(t *testing.T) string {
 	in := false
 	for _, line := range strings.Split(string(text), "\n") {
 		switch {
-		case line == "```sh quickstart":
+		case line == "```sh "+kind:
 			in = true
 		case line == "```":
 			in = false
@@ -38,7 +40,7 @@ func quickStart(t *testing.T) string {
 		}
 	}
 	if script.Len() == 0 {
-		t.Fatal("the README has no `sh quickstart` block")
+		t.Fatalf("the README has no `sh %s` block", kind)
 	}
 	return script.String()
 }
@@ -54,6 +56,16 @@ func skip(t *testing.T, format string, args ...any) {
 // Every command of the quick start works as written, against `supercluster dev` on its default ports. As root it
 // runs in a network namespace of its own, where those ports are always free.
 func TestQuickStart(t *testing.T) {
+	run(t, "quickstart", "dev", "127.0.0.1", "hello from web", "edge-1", "limit")
+}
+
+// So do those about several regions, against `supercluster dev --regions 3`.
+func TestRegions(t *testing.T) {
+	run(t, "regions", "dev --regions 3 --delay 40ms", "dc2", "equal", "127.0.0.1", "20")
+}
+
+func run(t *testing.T, kind, server string, wants ...string) {
+	t.Helper()
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +82,7 @@ func TestQuickStart(t *testing.T) {
 		skip(t, "there is no bin/supercluster: run `make build`")
 	}
 	dir := checkout(t, abs)
-	script := fmt.Sprintf(harness, quickStart(t))
+	script := fmt.Sprintf(harness, server, commands(t, kind))
 	command := []string{"bash", "-c", script}
 	if os.Geteuid() == 0 {
 		command = []string{"unshare", "--net", "bash", "-c", "ip link set lo up\n" + script}
@@ -86,20 +98,20 @@ func TestQuickStart(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	if err != nil {
-		t.Fatalf("the quick start failed: %v\n%s", err, out)
+		t.Fatalf("the commands of the %s failed: %v\n%s", kind, err, out)
 	}
-	for _, want := range []string{"127.0.0.1", "hello from web", "edge-1", "limit"} {
+	for _, want := range wants {
 		if !strings.Contains(string(out), want) {
-			t.Errorf("the quick start did not print %q:\n%s", want, out)
+			t.Errorf("the commands of the %s did not print %q:\n%s", kind, want, out)
 		}
 	}
 }
 
-// harness starts the region as `make run` does, runs the commands and ends everything.
+// harness starts the server as `make run` does, runs the commands and ends everything.
 const harness = `
 set -eu -o pipefail
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
-bin/supercluster dev > dev.log 2>&1 &
+bin/supercluster %s > dev.log 2>&1 &
 for i in $(seq 100); do grep -q '^ready in' dev.log && break; sleep 0.1; done
 grep '^ready in' dev.log || { cat dev.log; exit 1; }
 set -x

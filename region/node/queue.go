@@ -45,7 +45,7 @@ func (q *fifo) take(ops []*pending) []*pending {
 	bytes := 0
 	for q.len() > 0 && len(ops) < maxGroupOps {
 		next := q.ops[q.head]
-		alone := next.op.Carries()
+		alone := next.op.Alone()
 		if len(ops) > 0 && (alone || bytes+next.size > maxGroupBytes) {
 			break
 		}

@@ -121,7 +121,7 @@ func TestCodecs_BookkeepingRows(t *testing.T) {
 }
 
 func TestOutcome_PacksIntoOneByte(t *testing.T) {
-	for status := record.StatusOK; status <= record.StatusDenied; status++ {
+	for status := record.StatusOK; status <= record.StatusFenced; status++ {
 		for _, moved := range []bool{false, true} {
 			for _, succeeded := range []bool{false, true} {
 				s, m, ok := record.SplitOutcome(record.Outcome(status, moved, succeeded))

@@ -204,7 +204,7 @@ func DecodeFeedRecord(b []byte) (r FeedRecord, err error) {
 	if flags&feedExtension != 0 {
 		r.Extension = c.bytes()
 	}
-	if n := c.count(3); n > 0 {
+	if n := c.count(2); n > 0 {
 		r.Changes = make([]FeedChange, n)
 	}
 	for i := range r.Changes {

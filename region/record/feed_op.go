@@ -249,9 +249,12 @@ func LevelNeeded(ops []Op) uint32 {
 	return level
 }
 
-// Carries reports whether the operation takes in what another region sent: it goes alone into an entry, which may then be
-// larger.
+// Carries reports whether the operation takes in what another region sent: its entry may be larger.
 func (op *Op) Carries() bool { return op.Type == OpImport || op.Type == OpReplace }
+
+// Alone reports whether the operation goes alone into an entry: it may make any number of revisions in any shard, and the
+// window of a proposer remembers of a group only which operations moved theirs by one.
+func (op *Op) Alone() bool { return op.Carries() || op.Type == OpWalk }
 
 // FeedBytes estimates, from above, what the parts of an operation of federation that may be large take of an entry.
 func (op *Op) FeedBytes() int {
@@ -269,18 +272,24 @@ func (op *Op) FeedBytes() int {
 			size += 2*binary.MaxVarintLen32 + len(op.Replace.Items[i].Key) + len(op.Replace.Items[i].Entry)
 		}
 	case op.Peer != nil:
-		size = overhead + len(op.Peer.Value)
+		size = overhead + len(op.Peer.Value) + op.Peer.Writer.bytes()
 	case op.Place != nil:
-		size = overhead + len(op.Place.Value) + len(op.Place.Prefix) + len(op.Place.Name)
+		size = overhead + len(op.Place.Value) + len(op.Place.Prefix) + len(op.Place.Name) + op.Place.Writer.bytes()
 	case op.Take != nil:
 		size = overhead + selectorBytes(op.Take.Selector)
 	case op.SetChannel != nil:
-		size = overhead + selectorBytes(op.SetChannel.Channel.Selector) + 16*len(op.SetChannel.Channel.Audience)
+		c := &op.SetChannel.Channel
+		size = overhead + len(c.Name) + selectorBytes(c.Selector) + 16*len(c.Audience)
 	case op.Walk != nil:
 		size = overhead + len(op.Walk.From)
+	case op.SetFence != nil:
+		size = overhead + len(op.SetFence.Proof) + len(op.SetFence.Reason)
 	}
 	return size
 }
+
+// bytes is what the texts of a writer take.
+func (w *Writer) bytes() int { return len(w.Actor) + len(w.Message) }
 
 func selectorBytes(s Selector) int {
 	size := 0

@@ -55,6 +55,9 @@ func DecodeFederation(b []byte) (f Federation, err error) {
 	return f, c.endOf("federation", len(b))
 }
 
+// minChannelSize is that of a channel without name, terms and audience.
+const minChannelSize = 8
+
 // ChannelsKey is the key of the row that lists the region's own channels.
 func ChannelsKey() []byte { return []byte{SpaceMeta, metaChannels} }
 
@@ -73,7 +76,7 @@ func DecodeChannels(b []byte) ([]Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := make([]Channel, c.count(10))
+	all := make([]Channel, c.count(minChannelSize))
 	for i := range all {
 		if all[i], err = c.channel(); err != nil {
 			return nil, err

@@ -32,6 +32,7 @@ func addGolden(f *testing.F, file string) {
 // What decodes must encode, and decode to the same again.
 func FuzzDecodeEntry(f *testing.F) {
 	addGolden(f, "entries.golden")
+	addGolden(f, "feed_entries.golden")
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= 4 {
 			b = reseal(b) // else no input gets past the checksum
@@ -75,6 +76,7 @@ func FuzzDecodeResults(f *testing.F) {
 
 func FuzzDecodeRows(f *testing.F) {
 	addGolden(f, "rows.golden")
+	addGolden(f, "feed_rows.golden")
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r, again record.Record
 		if ordinal, err := record.DecodeVersion(b, &r); err == nil {
@@ -99,11 +101,13 @@ func FuzzDecodeRows(f *testing.F) {
 		_, _ = record.DecodeRequestHead(b)
 		_, _ = record.DecodeRequestAge(b)
 		_, _, _ = record.DecodeRecord(b)
+		decodeFeedRows(t, b)
 	})
 }
 
 func FuzzDecodeKeys(f *testing.F) {
 	addGolden(f, "keys.golden")
+	addGolden(f, "feed_keys.golden")
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if k, revision, err := record.DecodeVersionKey(b); err == nil {
 			if got := record.AppendVersionKey(nil, k, revision); !bytes.Equal(got, b) {
@@ -118,6 +122,10 @@ func FuzzDecodeKeys(f *testing.F) {
 		_, _, _ = record.DecodeCountersKey(b)
 		_, _, _ = record.DecodeAlarmKey(b)
 		_, _, _ = record.DecodeDeletedKey(b)
+		_, _ = record.DecodeRegionKey(b)
+		_, _, _ = record.DecodeFederatedKey(b)
+		_, _, _ = record.DecodeFeedStateKey(b)
+		_, _ = record.DecodeFeedLogKey(b)
 	})
 }
 

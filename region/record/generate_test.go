@@ -145,12 +145,12 @@ func genTxn() *rapid.Generator[record.Txn] {
 func genOp() *rapid.Generator[record.Op] {
 	return rapid.Custom(func(t *rapid.T) record.Op {
 		op := record.Op{
-			Type: record.OpType(rapid.IntRange(1, 11).Draw(t, "type")), Tenant: rapid.Uint32().Draw(t, "tenant"),
+			Type: record.OpType(rapid.IntRange(1, int(record.OpHeal)).Draw(t, "type")), Tenant: rapid.Uint32().Draw(t, "tenant"),
 			RequestID: genName().Draw(t, "request"), Seen: rapid.Uint64().Draw(t, "seen"),
 		}
 		u64 := func(name string) uint64 { return rapid.Uint64().Draw(t, name) }
 		switch op.Type {
-		case record.OpTxn:
+		case record.OpTxn, record.OpHeal:
 			txn := genTxn().Draw(t, "txn")
 			op.Txn = &txn
 		case record.OpCompact:
@@ -165,12 +165,14 @@ func genOp() *rapid.Generator[record.Op] {
 			op.Alarm = &record.Alarm{Kind: record.AlarmNoSpace, Replica: u64("replica"), Raised: rapid.Bool().Draw(t, "raised")}
 		case record.OpIdentity:
 			op.Identity = &record.Identity{RegionID: genID().Draw(t, "region"), Name: genName().Draw(t, "name")}
-		default:
+		case record.OpCreateTenant, record.OpDeleteTenant, record.OpCreateNamespace, record.OpDeleteNamespace:
 			op.Tenancy = &record.Tenancy{
 				Tenant: genName().Draw(t, "tenant name"), Namespace: genName().Draw(t, "namespace name"),
 				UID: genID().Draw(t, "uid"), Value: genBytes().Draw(t, "value"),
 				Writer: genWriter().Draw(t, "writer"), Trace: genTrace().Draw(t, "trace"),
 			}
+		default:
+			genFeedOp(t, &op)
 		}
 		return op
 	})
@@ -193,7 +195,7 @@ func genEntry() *rapid.Generator[record.Entry] {
 func genResult() *rapid.Generator[record.Result] {
 	return rapid.Custom(func(t *rapid.T) record.Result {
 		r := record.Result{
-			Status: record.Status(rapid.IntRange(0, 12).Draw(t, "status")), Detail: genName().Draw(t, "detail"),
+			Status: record.Status(rapid.IntRange(0, int(record.StatusFenced)).Draw(t, "status")), Detail: genName().Draw(t, "detail"),
 			Revision: rapid.Uint64().Draw(t, "revision"), Duplicate: rapid.Bool().Draw(t, "duplicate"),
 			ID: rapid.Uint32().Draw(t, "id"),
 		}

@@ -263,6 +263,8 @@ func TestGolden_Results(t *testing.T) {
 			{Records: []record.Record{{Key: record.Key{Name: "\x00"}, Deleted: true}}, Count: 70000, More: true},
 			{},
 		}}}, record.Result{Txn: &record.TxnResult{}}),
+		line("not-home", record.Result{Status: record.StatusNotHome, Detail: "elsewhere", Revision: 300}),
+		line("fenced", record.Result{Status: record.StatusFenced, Detail: "heals", Revision: 300}),
 	})
 }
 

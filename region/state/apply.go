@@ -168,6 +168,10 @@ func (m *machine) run() error {
 
 // judge answers an operation whose request id is known, and runs any other.
 func (m *machine) judge(op *record.Op, r *record.Result) error {
+	if op.Alone() && len(m.entry.Ops) > 1 {
+		refuse(r, record.StatusInvalid, "an operation of type %d goes alone into a log entry", op.Type)
+		return nil
+	}
 	if op.RequestID != "" {
 		if settled, err := m.recallRequest(op, r); err != nil || settled {
 			return err

@@ -181,7 +181,7 @@ func TestCommits_OfAMissingVersionIsCorrupt(t *testing.T) {
 
 // Apply is total: any entry that decodes gives results, or stops for a reason.
 func FuzzApply(f *testing.F) {
-	for _, name := range []string{"level1-scripts.txt", "level1-random.txt"} {
+	for _, name := range []string{"level1-scripts.txt", "level1-random.txt", "level2-home.txt", "level2-receiver.txt"} {
 		text, err := os.ReadFile(filepath.Join("testdata", "corpus", name))
 		if err != nil {
 			f.Fatal(err)
@@ -196,9 +196,13 @@ func FuzzApply(f *testing.F) {
 		}
 	}
 	w := newRegion(f)
-	for _, line := range []string{"put a 1", "put config:app 1", "tenant-create acme", "claim 1 1", "put a 2", "compact 1 3"} {
+	for _, line := range []string{
+		"put a 1", "put config:app 1", "tenant-create acme", "claim 1 1", "put a 2", "compact 1 3",
+		"peer 2 two", "link 2 9 1", "place 1 1 9 default - 1", "place 1 1 9 default b 2", "channel 0 2 all", "channel 0 4 all",
+	} {
 		w.line(f, line)
 	}
+	w.op(f, newSource(2, 2).snapshot()[0])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		sum := record.Checksum(b)
 		e, err := record.DecodeEntry(append(b[:len(b):len(b)], byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24)))

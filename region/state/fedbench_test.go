@@ -15,7 +15,7 @@ func BenchmarkApplyFederated(b *testing.B) {
 		{Type: record.OpPeer, Peer: &record.Peer{RegionID: [16]byte{2}, Value: []byte("peer")}},
 		{Type: record.OpPlace, Place: &record.Place{Tenant: 1, Namespace: 1, UID: [16]byte{1}, Name: "default", Home: [16]byte{1}}},
 	}
-	for c := record.ClassControl; c <= record.ClassSummaries; c++ {
+	for c := record.ClassControl; c < record.ClassSummaries; c++ {
 		ops = append(ops, record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{
 			Channel: record.Channel{Name: "all", Class: c, Projection: record.ProjectionFull},
 		}})

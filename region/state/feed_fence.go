@@ -81,6 +81,9 @@ func StandingOf(r Reader, head *record.FeedHead) (Standing, error) {
 	return StandingDiffers, nil
 }
 
+// maxIncarnation bounds incarnations: the number of a document has an incarnation in its upper half.
+const maxIncarnation = 1<<32 - 1
+
 // mint begins a new incarnation: larger than any that anybody showed, so that every receiver takes what comes from now
 // on for newer than all before. The logs begin anew, since what they held may not be what peers have.
 func (m *machine) mint(b *record.Mint, r *record.Result) error {
@@ -94,6 +97,9 @@ func (m *machine) mint(b *record.Mint, r *record.Result) error {
 		return nil
 	case f.row.Fence == record.FenceClone && !b.Operator:
 		refuse(r, record.StatusDenied, "another copy of the region lives: stop it, then unfence this one")
+		return nil
+	case max(f.row.Incarnation, f.row.Seen, b.Seen) >= maxIncarnation:
+		refuse(r, record.StatusInvalid, "incarnation %d was seen; the last one is %d", max(f.row.Incarnation, f.row.Seen, b.Seen), maxIncarnation)
 		return nil
 	}
 	f.row.Incarnation = max(f.row.Incarnation, f.row.Seen, b.Seen) + 1

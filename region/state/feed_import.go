@@ -1,11 +1,6 @@
 package state
 
-import (
-	"bytes"
-	"encoding/hex"
-
-	"supercluster/region/record"
-)
+import "supercluster/region/record"
 
 // inbound is a channel of another region while an entry is applied.
 type inbound struct {
@@ -16,13 +11,10 @@ type inbound struct {
 	known   bool            // the channel was here before
 	take    record.Selector // what of the region's records is shown here
 	shown   []shownChange
-}
 
-// shownChange is a change to the records of this region that an imported record leads to.
-type shownChange struct {
-	key      record.Key
-	entry    *record.FeedEntry // nil: it goes
-	sequence uint64
+	siblings     []uint32 // all channels of the region that are here
+	links        []TenantLink
+	siblingsRead bool
 }
 
 // inbound finds a channel of another region; nil, and a refusal, if nothing may come from there.
@@ -263,219 +255,33 @@ func (m *machine) dropImported(in *inbound, key []byte) error {
 	return m.hideMoved(in, key, &old, &record.Imported{}, record.Key{})
 }
 
-// hideMoved hides what was shown of a record, unless it is shown in the same place now.
-func (m *machine) hideMoved(in *inbound, key []byte, old, next *record.Imported, local record.Key) error {
-	if !old.Shown {
-		return nil
-	}
-	k, err := record.DecodeFeedKey(key)
-	if err != nil {
-		return nil // it cannot have been shown
-	}
-	was := localKey(in, &k, old)
-	if next.Shown && was == local {
-		return nil
-	}
-	in.shown = append(in.shown, shownChange{key: was})
-	return nil
-}
-
-// localKey gives the key of the record of this region that shows an imported one.
-func localKey(in *inbound, k *record.FeedKey, row *record.Imported) record.Key {
-	shard, _ := k.Kind.Shard()
-	local := record.Key{Shard: shard, Tenant: row.Tenant, Namespace: row.Namespace, Kind: k.Kind, Name: k.Name}
-	if k.Regional {
-		local.Scope = in.alias
-	}
-	return local
-}
-
-// show decides whether an imported record is shown, where, and if not why. It fills Shown, Quarantine and the numbers.
-func (m *machine) show(in *inbound, key []byte, row *record.Imported) (record.Key, *record.FeedEntry, error) {
-	k, err := record.DecodeFeedKey(key)
-	entry, err2 := record.DecodeFeedEntry(row.Entry)
-	if err != nil || err2 != nil || !rightPlace(&k) {
-		row.Quarantine = record.QuarantineMalformed
-		return record.Key{}, nil, nil
-	}
-	if known, _, err := m.regionOf(in.alias); err != nil || known.Removed {
-		return record.Key{}, nil, err
-	}
-	if k.Kind < firstData {
-		m.showSystem(in, &k, &entry, row)
-		return localKey(in, &k, row), &entry, nil
-	}
-	if ok, err := m.linked(in, &k, row); err != nil || !ok {
-		return record.Key{}, nil, err
-	}
-	local := localKey(in, &k, row)
-	if !k.Regional {
-		if row.Quarantine, err = m.rival(in, local); err != nil || row.Quarantine != record.QuarantineNone {
-			return local, nil, err
-		}
-	}
-	row.Shown = true
-	return local, &entry, nil
-}
-
-// firstData is the first kind of the data shard.
-const firstData = record.KindService
-
-// rightPlace reports whether a record of a kind that this version knows stands in the place of its kind: what is
-// regional can never be claimed as placed, nor the other way round.
-func rightPlace(k *record.FeedKey) bool {
-	switch k.Kind {
-	case record.KindInstance, record.KindCheck, record.KindCheckStatus, record.KindSummary, record.KindRegion, record.KindPlacement:
-		return k.Regional
-	case record.KindService, record.KindRoute, record.KindConfig:
-		return !k.Regional
-	default:
-		return k.Kind != 0
-	}
-}
-
-// showSystem shows what a region says of itself. System records of other kinds are passed on, and not shown.
-func (m *machine) showSystem(in *inbound, k *record.FeedKey, e *record.FeedEntry, row *record.Imported) {
-	switch {
-	case k.Tenant != [16]byte{} || k.Namespace != "":
-		row.Quarantine = record.QuarantineMalformed
-	case k.Kind == record.KindRegion && k.Name != hex.EncodeToString(in.region[:]):
-		row.Quarantine = record.QuarantineNotHome
-	case k.Kind == record.KindRegion:
-		e.Attributes.Flags = uint64(in.alias)
-		row.Shown = true
-	case k.Kind == record.KindPlacement:
-		row.Shown = true
-	}
-}
-
-// linked finds tenant and namespace of an imported record; false if it is not shown since either is not there, the
-// namespace is not federated here, or the record is not wanted.
-func (m *machine) linked(in *inbound, k *record.FeedKey, row *record.Imported) (bool, error) {
-	if !in.take.Picks(k) {
-		return false, nil
-	}
-	tenant, found, err := readLink(m.kv, in.alias, k.Tenant)
-	if err != nil || !found {
-		return false, err
-	}
-	if t, err := m.tally(tenant, 0); err != nil || !t.exists {
-		return false, err
-	}
-	namespace, err := m.namespaceID(tenant, k.Namespace)
-	if err != nil || namespace == 0 {
-		return false, err
-	}
-	space, err := m.space(tenant, namespace)
-	if err != nil || space == nil {
-		return false, err
-	}
-	row.Tenant, row.Namespace = tenant, namespace
-	if !k.Regional && space.Home(k.Name).Home != in.alias {
-		row.Quarantine = record.QuarantineNotHome
-		return false, nil
-	}
-	return true, nil
-}
-
-// rival looks for a record of this region with the name of an imported placed one.
-func (m *machine) rival(in *inbound, k record.Key) (record.Quarantine, error) {
-	for i := range in.shown {
-		if in.shown[i].key == k && in.shown[i].entry == nil {
-			return record.QuarantineNone, nil
-		}
-	}
-	v, row, err := m.newest(k)
-	if err != nil || !v.live() {
-		return record.QuarantineNone, err
-	}
-	var rec record.Record
-	if _, err := record.DecodeVersion(row, &rec); err != nil {
-		return record.QuarantineNone, err
-	}
-	if rec.Origin == (record.Origin{}) {
-		return record.QuarantineCollision, nil
-	}
-	return record.QuarantineNone, nil
-}
-
-// commitShown writes what in.shown changes, in one revision of its shard.
-func (m *machine) commitShown(in *inbound, w record.Writer, t record.Trace, revision uint64) error {
-	for _, shard := range [2]uint32{record.ShardSystem, record.ShardData} {
-		m.beginPlan(shard, w, t, "")
-		m.plan.home, m.plan.homeAt = in.region, record.Position{Shard: shard, Revision: revision}
-		for i := range in.shown {
-			if c := &in.shown[i]; c.key.Shard == shard {
-				if err := m.planShown(in, c); err != nil {
-					return err
-				}
-			}
-		}
-		if err := m.commit(); err != nil {
-			return err
-		}
-	}
-	in.shown = in.shown[:0]
-	return nil
-}
-
-func (m *machine) planShown(in *inbound, s *shownChange) error {
-	if _, twice := m.planned(s.key); twice {
-		return nil // two records of a hostile peer that are shown in one place: the first stays
-	}
-	before, row, err := m.newest(s.key)
-	if err != nil {
-		return err
-	}
-	mine := false // what stands there came from this region's channels
-	if before.live() {
-		var rec record.Record
-		if _, err := record.DecodeVersion(row, &rec); err != nil {
-			return err
-		}
-		mine = rec.Origin.Home == in.region
-	}
-	if s.entry == nil {
-		if mine {
-			m.addDelete(s.key, before)
-		}
-		return nil
-	}
-	c := change{before: before, record: record.Record{
-		Key: s.key, Value: bytes.Clone(s.entry.Value), Attributes: s.entry.Attributes,
-		CreateRevision: m.plan.revision, ModifyRevision: m.plan.revision, Version: s.entry.Version,
-		Origin: record.Origin{
-			Home: in.region, OwnerEpoch: s.entry.OwnerEpoch, HomeRevision: s.entry.Revision, FeedSequence: s.sequence,
-		},
-	}}
-	if before.live() {
-		c.record.CreateRevision = before.head.CreateRevision
-	}
-	if s.key.Kind == record.KindConfig {
-		c.ordinal = before.head.Ordinal + 1
-	} else {
-		c.record.Attributes.Writer = record.Writer{}
-	}
-	m.addChange(c)
-	return nil
-}
-
 // importHead ends an import: the head that closed it is kept, for relays and for the next pull.
 func (m *machine) importHead(in *inbound, head record.FeedHead, b *record.Import) error {
 	s := &in.state
+	in.document(b.Document)
 	if last, err := record.DecodeFeedHead(s.Head); err == nil && len(b.Records) == 0 && last.Time >= head.Time {
-		return nil // an idle head that came late says nothing new
+		return m.setFeedState(in.alias, in.channel, s) // an idle head that came late says nothing new
 	}
 	s.Position, s.Revision, s.Head = head.Position, head.Revision, b.Head
-	if len(b.Document) > 0 {
-		s.Document = b.Document
-	}
 	if len(b.Records) > 0 {
 		if err := m.markLogHead(in, b.Head); err != nil {
 			return err
 		}
 	}
 	return m.setFeedState(in.alias, in.channel, s)
+}
+
+// document keeps the document that came along, unless it is none of the channel or older than the one that is here: who
+// may have the channel is what its home said last, in whatever order it came.
+func (in *inbound) document(encoded []byte) {
+	next, err := record.DecodeChannelDocument(encoded)
+	if err != nil || next.Region != in.region || next.Channel.ID != in.channel {
+		return
+	}
+	if here, err := record.DecodeChannelDocument(in.state.Document); err == nil && here.Channel.Generation > next.Channel.Generation {
+		return
+	}
+	in.state.Document = encoded
 }
 
 // markLogHead keeps a signed head beside the record that it closes: a relay cuts its batches there.
@@ -489,8 +295,9 @@ func (m *machine) markLogHead(in *inbound, head []byte) error {
 	if err != nil {
 		return err
 	}
+	before := len(b)
 	row.Head = head
 	m.row = record.AppendFeedLogRow(m.row[:0], &row)
-	in.state.LogBytes += uint64(len(head))
+	in.state.LogBytes += uint64(len(m.row) - before)
 	return m.kv.Set(m.key, m.row)
 }

@@ -71,11 +71,16 @@ func (m *machine) validPlace(b *record.Place, r *record.Result) bool {
 // withPlacement gives the namespace after one placement; nil if nothing changes.
 func withPlacement(space *record.FederatedNamespace, b *record.Place, home uint32, r *record.Result) (*record.FederatedNamespace, bool) {
 	next := record.FederatedNamespace{Tenant: b.UID, Namespace: b.Name}
-	if space != nil {
-		next.Placements = slices.Clone(space.Placements)
-	} else if b.Prefix != "" {
+	switch {
+	case space == nil && b.Prefix == "":
+	case space == nil:
 		refuse(r, record.StatusNotFound, "namespace %q is not federated; declare that first", b.Name)
 		return nil, false
+	case space.Tenant != b.UID || space.Namespace != b.Name: // its records are out under that name
+		refuse(r, record.StatusInvalid, "the namespace is federated as %q of tenant %x", space.Namespace, space.Tenant)
+		return nil, false
+	default:
+		next.Placements = slices.Clone(space.Placements)
 	}
 	at, found := slices.BinarySearchFunc(next.Placements, b.Prefix, func(p record.Placement, prefix string) int {
 		return cmp.Compare(p.Prefix, prefix)
@@ -198,6 +203,9 @@ func (m *machine) setChannel(b *record.SetChannel, r *record.Result) error {
 		return nil
 	case !validChannel(&doc, f, r):
 		return nil
+	case at < 0 && slices.ContainsFunc(f.channels, func(c ownChannel) bool { return c.doc.Class == doc.Class && c.doc.Name == doc.Name }):
+		refuse(r, record.StatusExists, "there is a channel %q of that class", doc.Name)
+		return nil
 	case at >= 0:
 		doc.Class, doc.Generation = f.channels[at].doc.Class, f.channels[at].doc.Generation+1
 		f.channels[at].doc = doc
@@ -224,6 +232,8 @@ func validChannel(c *record.Channel, f *federation, r *record.Result) bool {
 		refuse(r, record.StatusInvalid, "there is no class %d of channels", c.Class)
 	case c.Projection != record.ProjectionFull && c.Projection != record.ProjectionSummary:
 		refuse(r, record.StatusInvalid, "there is no projection %d", c.Projection)
+	case (c.Projection == record.ProjectionSummary) != (c.Class == record.ClassSummaries):
+		refuse(r, record.StatusInvalid, "channels of summaries have the projection summary, and no others")
 	case len(c.Selector) > record.MaxTerms || len(c.Audience) > record.MaxTerms:
 		refuse(r, record.StatusTooLarge, "a channel has %d terms for %d regions; the limit of each is %d",
 			len(c.Selector), len(c.Audience), record.MaxTerms)

@@ -153,6 +153,16 @@ func eachFeedState(r Reader, alias uint32, fn func(channel uint32, s *record.Fee
 	return err
 }
 
+// feedChannels lists the channels of a region that are here.
+func feedChannels(r Reader, alias uint32) (all []uint32, err error) {
+	err = scan(r, record.AppendFeedStateKey(nil, alias, 0), record.AppendFeedStateKey(nil, alias+1, 0), func(key, _ []byte) error {
+		_, channel, err := record.DecodeFeedStateKey(key)
+		all = append(all, channel)
+		return err
+	})
+	return all, err
+}
+
 // ReadResync reads the snapshot of a channel that is being taken over.
 func ReadResync(r Reader, alias, channel uint32) (record.Resync, bool, error) {
 	b, found, err := r.Get(record.AppendResyncKey(nil, alias, channel))

@@ -51,9 +51,7 @@ func (m *machine) replace(b *record.Replace, r *record.Result) error {
 	s := &in.state
 	s.Position, s.Revision, s.Head = target.Position, target.Revision, b.Target
 	s.FloorSequence, s.FloorChain, s.LogBytes = target.Position.Sequence, target.Position.Chain, 0
-	if len(b.Document) > 0 {
-		s.Document = b.Document
-	}
+	in.document(b.Document)
 	return m.setFeedState(in.alias, in.channel, s)
 }
 

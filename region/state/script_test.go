@@ -94,7 +94,7 @@ func (w *world) rangeCommand(t *testing.T, d *datadriven.TestData) string {
 }
 
 func (w *world) entry(t *testing.T, d *datadriven.TestData) string {
-	e := &record.Entry{Level: 1, Time: int64(w.index+1) * 1000}
+	e := &record.Entry{Time: int64(w.index+1) * 1000}
 	d.MaybeScanArgs(t, "replica", &e.Replica)
 	d.MaybeScanArgs(t, "boot", &e.Boot)
 	d.MaybeScanArgs(t, "seq", &e.Sequence)
@@ -105,6 +105,7 @@ func (w *world) entry(t *testing.T, d *datadriven.TestData) string {
 		}
 		e.Ops = append(e.Ops, op)
 	}
+	e.Level = record.LevelNeeded(e.Ops)
 	out := w.apply(t, e)
 	var b strings.Builder
 	for i, r := range out.Results {
@@ -139,15 +140,17 @@ func key(s string) record.Key {
 	kinds := map[string]record.Kind{
 		"tenant": record.KindTenant, "namespace": record.KindNamespace, "node": record.KindNode,
 		"service": record.KindService, "instance": record.KindInstance, "config": record.KindConfig,
+		"check": record.KindCheck, "route": record.KindRoute, "region": record.KindRegion, "placement": record.KindPlacement,
+		"summary": record.KindSummary, "odd": 999,
 	}
 	k.Kind = kinds[kind]
 	switch k.Kind {
-	case record.KindNode, record.KindTenant, record.KindNamespace:
+	case record.KindNode, record.KindTenant, record.KindNamespace, record.KindRegion, record.KindPlacement:
 		k.Shard = record.ShardSystem
 		if !placed {
 			k.Tenant, k.Namespace = 0, 0
 		}
-	case record.KindInstance:
+	case record.KindInstance, record.KindCheck, record.KindSummary:
 		k.Scope = record.ScopeRegion
 	}
 	return k
@@ -166,6 +169,7 @@ func number(s string) uint64 {
 //	put NAME VALUE | del NAME | delrange FROM TO     a transaction of one operation
 //	txn [if CMP [& CMP]...] then OP [; OP]... [else OP [; OP]...]
 //	identity DIGIT NAME | tenant-create NAME | tenant-delete NAME | ns-create TENANT NAME | ns-delete TENANT NAME
+//	the operations of federation: see parseFeedOp
 //	compact SHARD REVISION | purge SHARD CHANGES | claim TERM REPLICA | tick TERM SEQUENCE MILLISECONDS | alarm on|off REPLICA
 //
 // before it may stand req=ID, seen=REVISION and tenant=ID.
@@ -221,7 +225,7 @@ func parseOp(line string) (record.Op, error) {
 	case "alarm":
 		op.Type, op.Alarm = record.OpAlarm, &record.Alarm{Kind: record.AlarmNoSpace, Replica: number(f[2]), Raised: f[1] == "on"}
 	default:
-		return op, fmt.Errorf("unknown operation in %q", line)
+		return parseFeedOp(op, f)
 	}
 	return op, nil
 }

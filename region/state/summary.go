@@ -90,3 +90,9 @@ func scan(r Reader, from, to []byte, fn func(key, value []byte) error) error {
 	}
 	return it.Close()
 }
+
+// PositionsOf reads the revisions of the state.
+func PositionsOf(r Reader) (record.Positions, error) {
+	head, err := readHead(r)
+	return head.Positions, err
+}

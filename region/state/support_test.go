@@ -13,6 +13,9 @@ import (
 type world struct {
 	kv    *state.Memory
 	index uint64
+
+	keep bool // remember what is applied, for the corpus
+	kept []record.Entry
 }
 
 func newWorld(t testing.TB) *world {
@@ -42,6 +45,9 @@ func (w *world) apply(t testing.TB, e *record.Entry) state.Outcome {
 		t.Fatal(err)
 	}
 	w.index++
+	if w.keep {
+		w.kept = append(w.kept, *e)
+	}
 	out, err := state.Apply(w.kv, w.index, decoded)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +66,7 @@ func (w *world) apply(t testing.TB, e *record.Entry) state.Outcome {
 // ops applies operations in an entry that has no proposer.
 func (w *world) ops(t testing.TB, ops ...record.Op) state.Outcome {
 	t.Helper()
-	return w.apply(t, &record.Entry{Level: 1, Ops: ops})
+	return w.apply(t, &record.Entry{Level: record.LevelNeeded(ops), Ops: ops})
 }
 
 // op applies one operation and gives its result.
@@ -121,7 +127,7 @@ func (w *world) rows(t testing.TB, space record.Space) int {
 
 var statusNames = [...]string{
 	"ok", "invalid", "too-large", "not-found", "exists", "not-empty", "compacted", "future", "no-space",
-	"idempotency-expired", "stale", "quota", "denied",
+	"idempotency-expired", "stale", "quota", "denied", "not-home", "fenced",
 }
 
 func formatResult(r record.Result) string {
@@ -159,8 +165,15 @@ func formatRecord(r record.Record) string {
 	if r.Deleted {
 		return fmt.Sprintf("%s deleted mod=%d%s", name, r.ModifyRevision, formatAttributes(r.Attributes))
 	}
-	return fmt.Sprintf("%s=%q create=%d mod=%d version=%d%s", name, r.Value, r.CreateRevision, r.ModifyRevision, r.Version,
-		formatAttributes(r.Attributes))
+	return fmt.Sprintf("%s=%q create=%d mod=%d version=%d%s%s", name, r.Value, r.CreateRevision, r.ModifyRevision, r.Version,
+		formatAttributes(r.Attributes), formatOrigin(r.Origin))
+}
+
+func formatOrigin(o record.Origin) string {
+	if o == (record.Origin{}) {
+		return ""
+	}
+	return fmt.Sprintf(" from region %d epoch=%d mod=%d feed=%d", o.Home[0], o.OwnerEpoch, o.HomeRevision, o.FeedSequence)
 }
 
 func formatAttributes(a record.Attributes) string {
@@ -184,6 +197,9 @@ func formatCommits(commits []record.Commit) string {
 		fmt.Fprintf(&b, "commit %d@%d by %q at %d", c.Position.Shard, c.Position.Revision, c.Writer.Actor, c.Writer.Time)
 		if c.RequestID != "" {
 			fmt.Fprintf(&b, " request %q", c.RequestID)
+		}
+		if c.Trace != (record.Trace{}) {
+			fmt.Fprintf(&b, " trace %x", c.Trace.TraceID[:2])
 		}
 		b.WriteString("\n")
 		for _, e := range c.Events {

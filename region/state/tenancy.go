@@ -214,6 +214,9 @@ func (m *machine) deleteTenant(op *record.Op, tenant uint32, r *record.Result) e
 			return err
 		}
 	}
+	if err := m.dropFederated(tenant, id); err != nil {
+		return err
+	}
 	for _, namespace := range [2]uint32{id, 0} {
 		if err := m.drop(tenant, namespace); err != nil {
 			return err

@@ -19,12 +19,15 @@ const formatVersion = pebble.FormatTableFormatV6
 // Sizes that suit a small machine. The rows of a region are small and most reads are answered by the cache of newest
 // versions, so Pebble gets little.
 const (
-	memTableSize    = 16 << 20
-	memTableStop    = 4
-	bytesPerSync    = 512 << 10 // spreads the write-back, so that Sync, which holds up Update, finds little to do
-	maxOpenFiles    = 256
-	bloomBitsPerKey = 10
-	blockSize       = 8 << 10
+	memTableSize = 16 << 20
+	memTableStop = 4
+	// reservedMemTables is how many there are under load: one that fills and one that is flushed. Pebble takes them out of
+	// its cache; with nothing added to it, a load left no room for blocks, and every lookup read and decompressed three.
+	reservedMemTables = 2
+	bytesPerSync      = 512 << 10 // spreads the write-back, so that Sync, which holds up Update, finds little to do
+	maxOpenFiles      = 256
+	bloomBitsPerKey   = 10
+	blockSize         = 8 << 10
 )
 
 // database is one open Pebble database, closed when the last view of it is gone.
@@ -80,7 +83,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FS:                          s.folder.fs,
 		Comparer:                    newComparer(),
 		FormatMajorVersion:          formatVersion,
-		CacheSize:                   s.cfg.BlockCacheBytes,
+		CacheSize:                   s.cfg.BlockCacheBytes + reservedMemTables*memTableSize,
 		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: memTableStop,
 		MaxOpenFiles:                maxOpenFiles,

@@ -34,7 +34,7 @@ const (
 	maxHello   = 4 << 10
 	maxBatch   = 8 << 20
 	maxChunk   = 4 << 20
-	maxMessage = 1<<20 + 64 // of the node channel: MaxPayload and its envelope
+	maxMessage = MaxPayload + 64 // of the node channel: with its envelope
 )
 
 // keepBuffer is the largest read buffer that a connection keeps between frames.

@@ -9,8 +9,9 @@ import (
 	"supercluster/internal/fault"
 )
 
-// MaxPayload bounds the request and the answer of a call.
-const MaxPayload = 1 << 20
+// MaxPayload bounds the request and the answer of a call: a call that is handed to the node that leads may be as large as
+// one of the API.
+const MaxPayload = 4 << 20
 
 // request is one call on the node channel.
 type request struct {

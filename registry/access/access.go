@@ -27,6 +27,16 @@ func (r Role) String() string {
 	return fmt.Sprintf("role-%d", uint8(r))
 }
 
+// RoleNamed finds a role by its name; a name that this version does not know is of no role.
+func RoleNamed(name string) (Role, bool) {
+	for r, n := range roleNames {
+		if n == name {
+			return Role(r), true
+		}
+	}
+	return RoleAnonymous, false
+}
+
 // Principal is who calls.
 type Principal struct {
 	Name string
@@ -62,6 +72,10 @@ const (
 	KindProxy     = "proxy"     // the list of connected xDS clients
 	KindXDS       = "xds"       // being such a client
 	KindBootstrap = "bootstrap" // what such a client's bootstrap names
+
+	KindFederation = "federation" // what is exchanged with other regions: channels, imports, links
+	KindRegion     = "region"     // the other regions: inviting, accepting and removing them; this one's name and fence
+	KindPlacement  = "placement"  // which region is the home of which records
 )
 
 // Verbs lists every verb.
@@ -75,7 +89,7 @@ func Verbs() []Verb {
 func Kinds() []string {
 	return []string{
 		KindTenant, KindNamespace, KindService, KindInstance, KindRoute, KindConfig, KindEvents, KindCluster,
-		KindProxy, KindXDS, KindBootstrap,
+		KindProxy, KindXDS, KindBootstrap, KindFederation, KindRegion, KindPlacement,
 	}
 }
 
@@ -104,7 +118,7 @@ func known(r Request) bool {
 	}
 	switch r.Kind {
 	case KindTenant, KindNamespace, KindService, KindInstance, KindRoute, KindConfig, KindEvents, KindCluster, KindProxy,
-		KindXDS, KindBootstrap:
+		KindXDS, KindBootstrap, KindFederation, KindRegion, KindPlacement:
 		return true
 	default:
 		return false

@@ -74,5 +74,8 @@ func TestRole_String(t *testing.T) {
 		if got := role.String(); got != want {
 			t.Errorf("role %d is %q, want %q", uint8(role), got, want)
 		}
+		if got, ok := RoleNamed(want); ok != (role < 9) || ok && got != role {
+			t.Errorf("the role %q is %v, %v", want, got, ok)
+		}
 	}
 }

@@ -33,6 +33,10 @@ type flags struct {
 	ca, cert, key     string
 	timeout           time.Duration
 	output            string
+	// How reads are answered, and whether writes may go on to another region.
+	level, session string
+	maxAge         time.Duration
+	noForward      bool
 }
 
 // New makes the root command with every client verb. The composition root adds `dev` and `server` to it.
@@ -65,8 +69,8 @@ servers, separated by commas, are tried in turn.
 	)
 	add(root, groupRun, a.regionCommand())
 	add(root, groupRegistry, a.serviceCommand(), a.routeCommand(), a.lookupCommand(), a.proxyCommand(), a.applyCommand())
-	add(root, groupConfig, a.configCommand(), a.txnCommand(), a.tenantCommand(), a.namespaceCommand())
-	add(root, groupOperate, a.statusCommand(), a.membersCommand(), a.contextCommand(), a.versionCommand())
+	add(root, groupConfig, a.configCommand(), a.txnCommand(), a.tenantCommand(), a.namespaceCommand(), a.placementCommand())
+	add(root, groupOperate, a.statusCommand(), a.membersCommand(), a.federationCommand(), a.contextCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
@@ -107,11 +111,15 @@ func (a *App) addFlags(root *cobra.Command) {
 	f.StringVar(&a.flags.key, "key", "", "PEM file of its private key")
 	f.DurationVar(&a.flags.timeout, "timeout", 10*time.Second, "limit of one call, retries included")
 	f.StringVarP(&a.flags.output, "output", "o", "table", "table, json or yaml")
+	f.StringVar(&a.flags.level, "level", "", "of reads: local, linearizable, bounded, session or home (default: that of the command)")
+	f.DurationVar(&a.flags.maxAge, "max-age", 0, "of reads: level bounded, with this age at most; an older copy is not shown, its home is asked")
+	f.StringVar(&a.flags.session, "session", "", "of reads: level session, with this session_token of a write's answer")
+	f.BoolVar(&a.flags.noForward, "no-forward", false, "ask no other region: refuse what another one is the home of")
 }
 
 // ClientFlags are the names of the flags that only client verbs take.
 func ClientFlags() []string {
-	return []string{"server", "context", "tenant", "namespace", "ca", "cert", "key", "timeout", "output"}
+	return []string{"server", "context", "tenant", "namespace", "ca", "cert", "key", "timeout", "output", "level", "max-age", "session", "no-forward"}
 }
 
 // group makes a command that only holds others.

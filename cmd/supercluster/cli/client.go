@@ -13,7 +13,9 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	apistatus "supercluster/api/status"
@@ -43,11 +45,19 @@ type client struct {
 	watches  pb.WatchServiceClient
 	cluster  pb.ClusterServiceClient
 	proxies  pb.ProxyServiceClient
+	// read is what --level, --max-age and --session say; nil: nothing.
+	read *pb.ReadOptions
+
+	federation pb.FederationServiceClient
 }
 
 // dial makes the client that flags, environment and context describe. Nothing is connected before the first call.
 func (a *App) dial() (*client, error) {
 	s, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	read, err := a.readOptions()
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +69,7 @@ func (a *App) dial() (*client, error) {
 		}
 		creds = credentials.NewTLS(config)
 	}
-	p := &pool{secure: !s.tls.Empty(), certificate: s.tls.Cert != ""}
+	p := &pool{stay: a.flags.noForward, secure: !s.tls.Empty(), certificate: s.tls.Cert != ""}
 	for _, server := range s.servers {
 		if _, _, err := net.SplitHostPort(server); err != nil {
 			p.close()
@@ -77,10 +87,31 @@ func (a *App) dial() (*client, error) {
 		p.servers, p.conns = append(p.servers, server), append(p.conns, conn)
 	}
 	return &client{
-		pool: p, tenant: s.tenant, namespace: s.namespace,
+		pool: p, tenant: s.tenant, namespace: s.namespace, read: read,
 		tenants: pb.NewTenantServiceClient(p), registry: pb.NewRegistryServiceClient(p), configs: pb.NewConfigServiceClient(p),
 		watches: pb.NewWatchServiceClient(p), cluster: pb.NewClusterServiceClient(p), proxies: pb.NewProxyServiceClient(p),
+		federation: pb.NewFederationServiceClient(p),
 	}, nil
+}
+
+// readOptions is what the flags say about reads; nil: nothing.
+func (a *App) readOptions() (*pb.ReadOptions, error) {
+	f := &a.flags
+	if f.level == "" && f.maxAge == 0 && f.session == "" {
+		return nil, nil
+	}
+	o := &pb.ReadOptions{Session: f.session, Forward: !f.noForward}
+	if f.maxAge != 0 {
+		o.MaxAge = durationpb.New(f.maxAge)
+	}
+	if f.level != "" {
+		v, ok := pb.Consistency_value["CONSISTENCY_"+strings.ToUpper(f.level)]
+		if !ok || v == 0 {
+			return nil, fault.Field("--level", "%q is not one of local, linearizable, bounded, session, home", f.level)
+		}
+		o.Consistency = pb.Consistency(v)
+	}
+	return o, nil
 }
 
 // write makes the options of a write: a request id, which lets it be sent again, and the newest revision the
@@ -101,6 +132,8 @@ type pool struct {
 	at      int
 	// secure: with TLS; certificate: with one of our own.
 	secure, certificate bool
+	// stay: no other region is to be asked.
+	stay bool
 }
 
 func (p *pool) close() {
@@ -113,6 +146,9 @@ func (p *pool) close() {
 // known: reads change nothing and every write carries a request id.
 func (p *pool) Invoke(ctx context.Context, method string, request, reply any, opts ...grpc.CallOption) error {
 	_, write := request.(interface{ GetOptions() *pb.WriteOptions })
+	if p.stay {
+		ctx = metadata.AppendToOutgoingContext(ctx, "x-forward", "never")
+	}
 	pause := firstPause
 	var unknown error // of an attempt that may have been applied
 	for failures := 1; ; failures++ {

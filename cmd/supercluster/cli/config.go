@@ -59,7 +59,7 @@ func (a *App) configPutCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(r, func(t *table) { t.note("%s: revision %d", args[0], r.GetHeader().GetRevision()) })
+			return a.print(r, func(t *table) { t.note("%s: revision %s", args[0], writtenAt(r.GetHeader())) })
 		})
 	}
 	return cmd
@@ -142,7 +142,7 @@ func (a *App) configGetCommand() *cobra.Command {
 }
 
 func (c *client) getConfig(ctx context.Context, name string, revision uint64) (*pb.GetConfigResponse, error) {
-	return c.configs.GetConfig(ctx, &pb.GetConfigRequest{Tenant: c.tenant, Namespace: c.namespace, Name: name, Revision: revision})
+	return c.configs.GetConfig(ctx, &pb.GetConfigRequest{Read: c.read, Tenant: c.tenant, Namespace: c.namespace, Name: name, Revision: revision})
 }
 
 func (a *App) configListCommand() *cobra.Command {
@@ -155,7 +155,7 @@ func (a *App) configListCommand() *cobra.Command {
 			var at uint64
 			all, err := pages(func(token string) ([]*pb.Config, string, error) {
 				r, err := c.configs.ListConfigs(ctx, &pb.ListConfigsRequest{
-					Tenant: c.tenant, Namespace: c.namespace, Prefix: prefix, KeysOnly: !*values, Revision: *revision,
+					Read: c.read, Tenant: c.tenant, Namespace: c.namespace, Prefix: prefix, KeysOnly: !*values, Revision: *revision,
 					PageSize: pageSize, PageToken: token,
 				})
 				at = r.GetHeader().GetRevision()
@@ -177,7 +177,7 @@ func (a *App) configListCommand() *cobra.Command {
 
 func configRow(x *pb.Config) []string {
 	return []string{
-		x.GetName(), formatText(x.GetFormat()), utoa(x.GetMeta().GetModifyRevision()), utoa(x.GetMeta().GetVersion()),
+		x.GetName(), formatText(x.GetFormat()), utoa(homeRevision(x)), utoa(x.GetMeta().GetVersion()),
 		timeText(x.GetTime()), orDash(x.GetAuthor()), x.GetMessage(),
 	}
 }
@@ -197,7 +197,7 @@ func (a *App) configDeleteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(r, func(t *table) { t.note("%s deleted, revision %d", args[0], r.GetHeader().GetRevision()) })
+			return a.print(r, func(t *table) { t.note("%s deleted, revision %s", args[0], writtenAt(r.GetHeader())) })
 		})
 	}
 	return cmd
@@ -205,7 +205,7 @@ func (a *App) configDeleteCommand() *cobra.Command {
 
 func (c *client) history(ctx context.Context, name string, keysOnly bool, limit uint32) ([]*pb.ConfigVersion, error) {
 	r, err := c.configs.ListConfigHistory(ctx, &pb.ListConfigHistoryRequest{
-		Tenant: c.tenant, Namespace: c.namespace, Name: name, KeysOnly: keysOnly, Limit: limit,
+		Read: c.read, Tenant: c.tenant, Namespace: c.namespace, Name: name, KeysOnly: keysOnly, Limit: limit,
 	})
 	return r.GetVersions(), err
 }
@@ -289,9 +289,9 @@ func (a *App) diff(name string, versions []*pb.ConfigVersion, from, to uint64) e
 		case v == nil:
 			return "/dev/null", nil
 		case v.GetDeleted():
-			return fmt.Sprintf("%s@%d (deleted)", name, v.GetConfig().GetMeta().GetModifyRevision()), nil
+			return fmt.Sprintf("%s@%d (deleted)", name, homeRevision(v.GetConfig())), nil
 		}
-		return fmt.Sprintf("%s@%d", name, v.GetConfig().GetMeta().GetModifyRevision()), v.GetConfig().GetValue()
+		return fmt.Sprintf("%s@%d", name, homeRevision(v.GetConfig())), v.GetConfig().GetValue()
 	}
 	oldName, oldText := label(before)
 	newName, newText := label(after)
@@ -311,7 +311,7 @@ func (a *App) diff(name string, versions []*pb.ConfigVersion, from, to uint64) e
 // versionAt finds the version that was the newest at a revision.
 func versionAt(name string, versions []*pb.ConfigVersion, revision uint64) (*pb.ConfigVersion, error) {
 	for _, v := range versions {
-		if revision == 0 || v.GetConfig().GetMeta().GetModifyRevision() <= revision {
+		if revision == 0 || homeRevision(v.GetConfig()) <= revision {
 			return v, nil
 		}
 	}

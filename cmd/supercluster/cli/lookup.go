@@ -26,7 +26,7 @@ func (a *App) lookupCommand() *cobra.Command {
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, args[0], func(ctx context.Context, c *client) (uint64, error) {
-			q.Tenant, q.Namespace, q.Service = c.tenant, c.namespace, args[0]
+			q.Tenant, q.Namespace, q.Service, q.Read = c.tenant, c.namespace, args[0], c.read
 			r, err := c.registry.Lookup(ctx, &q)
 			if err != nil {
 				return 0, err

@@ -198,11 +198,11 @@ func paint(cell string, color bool) string {
 		return cell
 	}
 	switch cell {
-	case "passing", "alive", "ACK":
+	case "passing", "alive", "ACK", "up", "equal":
 		return "\x1b[32m" + cell + "\x1b[0m"
-	case "warning", "draining", "pending":
+	case "warning", "draining", "pending", "connecting":
 		return "\x1b[33m" + cell + "\x1b[0m"
-	case "critical", "dead", "NACK":
+	case "critical", "dead", "NACK", "stalled", "refused", "differs":
 		return "\x1b[31m" + cell + "\x1b[0m"
 	}
 	return cell
@@ -273,4 +273,24 @@ func utoa[N uint32 | uint64](n N) string { return fmt.Sprint(n) }
 
 func kindText(k pb.Kind) string {
 	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(k.String(), "KIND_")), "_", "-")
+}
+
+// homeRevision is the revision at which a record changed last in the region that owns it.
+func homeRevision(r interface {
+	GetMeta() *pb.Meta
+	GetSource() *pb.Source
+},
+) uint64 {
+	if r.GetSource().GetRevision() != 0 {
+		return r.GetSource().GetRevision()
+	}
+	return r.GetMeta().GetModifyRevision()
+}
+
+// writtenAt shows the revision of a write, with the region if that is another one than was asked.
+func writtenAt(h *pb.WriteHeader) string {
+	if h.GetForwarded() {
+		return utoa(h.GetRevision()) + " of region " + h.GetRegion()
+	}
+	return utoa(h.GetRevision())
 }

@@ -53,7 +53,7 @@ func (a *App) routeListCommand() *cobra.Command {
 		return a.show(cmd, *watch, pb.Kind_KIND_ROUTE, "", func(ctx context.Context, c *client) (uint64, error) {
 			var revision uint64
 			all, err := pages(func(token string) ([]*pb.Route, string, error) {
-				r, err := c.registry.ListRoutes(ctx, &pb.ListRoutesRequest{Tenant: c.tenant, Namespace: c.namespace, PageSize: pageSize, PageToken: token})
+				r, err := c.registry.ListRoutes(ctx, &pb.ListRoutesRequest{Read: c.read, Tenant: c.tenant, Namespace: c.namespace, PageSize: pageSize, PageToken: token})
 				revision = r.GetHeader().GetRevision()
 				return r.GetRoutes(), r.GetNextPageToken(), err
 			})
@@ -63,7 +63,7 @@ func (a *App) routeListCommand() *cobra.Command {
 			return revision, printList(a, all, func(t *table) {
 				t.header = []string{"ROUTE", "HOSTS", "PREFIX", "SERVICE", "PORT", "REVISION"}
 				for _, r := range all {
-					t.add(r.GetName(), strings.Join(r.GetHosts(), ","), r.GetPrefix(), r.GetService(), orDash(r.GetPort()), utoa(r.GetMeta().GetModifyRevision()))
+					t.add(r.GetName(), strings.Join(r.GetHosts(), ","), r.GetPrefix(), r.GetService(), orDash(r.GetPort()), utoa(homeRevision(r)))
 				}
 			})
 		})

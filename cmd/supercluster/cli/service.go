@@ -204,7 +204,7 @@ func (a *App) servicePutCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(r, func(t *table) { t.note("service %s defined, revision %d", args[0], r.GetHeader().GetRevision()) })
+			return a.print(r, func(t *table) { t.note("service %s defined, revision %s", args[0], writtenAt(r.GetHeader())) })
 		})
 	}
 	return cmd
@@ -269,7 +269,7 @@ func (a *App) serviceListCommand() *cobra.Command {
 			var revision uint64
 			all, err := pages(func(token string) ([]*pb.ServiceSummary, string, error) {
 				r, err := c.registry.ListServices(ctx, &pb.ListServicesRequest{
-					Tenant: c.tenant, Namespace: c.namespace, Tag: *tag, PageSize: pageSize, PageToken: token,
+					Read: c.read, Tenant: c.tenant, Namespace: c.namespace, Tag: *tag, PageSize: pageSize, PageToken: token,
 				})
 				revision = r.GetHeader().GetRevision()
 				return r.GetServices(), r.GetNextPageToken(), err
@@ -294,7 +294,7 @@ func (a *App) serviceGetCommand() *cobra.Command {
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, args[0], func(ctx context.Context, c *client) (uint64, error) {
-			r, err := c.registry.GetService(ctx, &pb.GetServiceRequest{Tenant: c.tenant, Namespace: c.namespace, Name: args[0]})
+			r, err := c.registry.GetService(ctx, &pb.GetServiceRequest{Read: c.read, Tenant: c.tenant, Namespace: c.namespace, Name: args[0]})
 			if err != nil {
 				return 0, err
 			}
@@ -313,7 +313,7 @@ func serviceTable(t *table, r *pb.GetServiceResponse) {
 	s := r.GetService()
 	t.note("")
 	if r.GetDefined() {
-		t.note("service %s, protocol %s, defined at revision %d", s.GetName(), protocolText(s.GetProtocol()), s.GetMeta().GetModifyRevision())
+		t.note("service %s, protocol %s, defined at revision %d", s.GetName(), protocolText(s.GetProtocol()), homeRevision(s))
 	} else {
 		t.note("service %s, protocol %s (no definition: defaults)", s.GetName(), protocolText(s.GetProtocol()))
 	}

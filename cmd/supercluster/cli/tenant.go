@@ -34,7 +34,7 @@ func messageFlag(cmd *cobra.Command) *string {
 
 func (a *App) tenantCommand() *cobra.Command {
 	return group("tenant", "Tenants, the unit of isolation", "  supercluster tenant create shop\n  supercluster tenant ls",
-		a.tenantCreateCommand(), a.tenantListCommand(), a.tenantDeleteCommand())
+		a.tenantCreateCommand(), a.tenantListCommand(), a.tenantDeleteCommand(), a.tenantLinkCommand())
 }
 
 func (a *App) tenantCreateCommand() *cobra.Command {
@@ -107,7 +107,7 @@ func (a *App) tenantDeleteCommand() *cobra.Command {
 
 func (a *App) namespaceCommand() *cobra.Command {
 	return group("namespace", "Namespaces of a tenant", "  supercluster namespace create staging -t shop\n  supercluster namespace ls -t shop",
-		a.namespaceCreateCommand(), a.namespaceListCommand(), a.namespaceDeleteCommand())
+		a.namespaceCreateCommand(), a.namespaceListCommand(), a.namespaceDeleteCommand(), a.namespaceFederateCommand())
 }
 
 func (a *App) namespaceCreateCommand() *cobra.Command {

@@ -87,7 +87,7 @@ func txnTable(t *table, request *pb.TxnRequest, r *pb.TxnResponse) {
 				t.note("get %s: does not exist", op.Get.GetName())
 				continue
 			}
-			t.note("get %s, revision %d: %s", op.Get.GetName(), result.GetConfig().GetMeta().GetModifyRevision(), result.GetConfig().GetValue())
+			t.note("get %s, revision %d: %s", op.Get.GetName(), homeRevision(result.GetConfig()), result.GetConfig().GetValue())
 		}
 	}
 }

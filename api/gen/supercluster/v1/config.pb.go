@@ -810,7 +810,8 @@ type ListConfigHistoryRequest struct {
 	// Leave the values out.
 	KeysOnly bool `protobuf:"varint,4,opt,name=keys_only,json=keysOnly,proto3" json:"keys_only,omitempty"`
 	// At most this many; 0 is all that are kept (32).
-	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit         uint32       `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	Read          *ReadOptions `protobuf:"bytes,6,opt,name=read,proto3" json:"read,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -878,6 +879,13 @@ func (x *ListConfigHistoryRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ListConfigHistoryRequest) GetRead() *ReadOptions {
+	if x != nil {
+		return x.Read
+	}
+	return nil
 }
 
 // ConfigVersion is one kept version of a config entry.
@@ -991,7 +999,7 @@ type RollbackConfigRequest struct {
 	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Name      string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// The modify revision of the version whose content is written again.
+	// The revision of the version whose content is written again, at the home of the entry (`source.revision`).
 	ToRevision     uint64        `protobuf:"varint,4,opt,name=to_revision,json=toRevision,proto3" json:"to_revision,omitempty"`
 	ExpectRevision uint64        `protobuf:"varint,5,opt,name=expect_revision,json=expectRevision,proto3" json:"expect_revision,omitempty"`
 	Options        *WriteOptions `protobuf:"bytes,6,opt,name=options,proto3" json:"options,omitempty"`
@@ -1618,8 +1626,10 @@ type Event struct {
 	Value isEvent_Value `protobuf_oneof:"value"`
 	// The config value before the change, if asked for and still known.
 	PreviousConfig *Config `protobuf:"bytes,16,opt,name=previous_config,json=previousConfig,proto3" json:"previous_config,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Of what another region owns: where it was written and how old this region's copy was. Not with deletions.
+	Source        *Source `protobuf:"bytes,17,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -1767,6 +1777,13 @@ func (x *Event) GetNode() *Node {
 func (x *Event) GetPreviousConfig() *Config {
 	if x != nil {
 		return x.PreviousConfig
+	}
+	return nil
+}
+
+func (x *Event) GetSource() *Source {
+	if x != nil {
+		return x.Source
 	}
 	return nil
 }
@@ -2085,14 +2102,15 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\x0fexpect_revision\x18\x04 \x01(\x04R\x0eexpectRevision\x127\n" +
 	"\aoptions\x18\x05 \x01(\v2\x1d.supercluster.v1.WriteOptionsR\aoptions\"L\n" +
 	"\x14DeleteConfigResponse\x124\n" +
-	"\x06header\x18\x01 \x01(\v2\x1c.supercluster.v1.WriteHeaderR\x06header\"\xbf\x01\n" +
+	"\x06header\x18\x01 \x01(\v2\x1c.supercluster.v1.WriteHeaderR\x06header\"\xf1\x01\n" +
 	"\x18ListConfigHistoryRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12\x1e\n" +
 	"\x04name\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x04R\x04name\x12\x1b\n" +
 	"\tkeys_only\x18\x04 \x01(\bR\bkeysOnly\x12\x1e\n" +
-	"\x05limit\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\"Z\n" +
+	"\x05limit\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\x05limit\x120\n" +
+	"\x04read\x18\x06 \x01(\v2\x1c.supercluster.v1.ReadOptionsR\x04read\"Z\n" +
 	"\rConfigVersion\x12/\n" +
 	"\x06config\x18\x01 \x01(\v2\x17.supercluster.v1.ConfigR\x06config\x12\x18\n" +
 	"\adeleted\x18\x02 \x01(\bR\adeleted\"\x8c\x01\n" +
@@ -2169,7 +2187,7 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\x06prefix\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06prefix\x12#\n" +
 	"\rfrom_revision\x18\x05 \x01(\x04R\ffromRevision\x125\n" +
 	"\bprogress\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bprogress\x12\x1a\n" +
-	"\bprevious\x18\a \x01(\bR\bprevious\"\xd2\x05\n" +
+	"\bprevious\x18\a \x01(\bR\bprevious\"\x83\x06\n" +
 	"\x05Event\x12/\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1b.supercluster.v1.Event.TypeR\x04type\x12)\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.supercluster.v1.KindR\x04kind\x12\x16\n" +
@@ -2185,7 +2203,8 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\x05route\x18\f \x01(\v2\x16.supercluster.v1.RouteH\x00R\x05route\x121\n" +
 	"\x06config\x18\r \x01(\v2\x17.supercluster.v1.ConfigH\x00R\x06config\x12+\n" +
 	"\x04node\x18\x0e \x01(\v2\x15.supercluster.v1.NodeH\x00R\x04node\x12@\n" +
-	"\x0fprevious_config\x18\x10 \x01(\v2\x17.supercluster.v1.ConfigR\x0epreviousConfig\";\n" +
+	"\x0fprevious_config\x18\x10 \x01(\v2\x17.supercluster.v1.ConfigR\x0epreviousConfig\x12/\n" +
+	"\x06source\x18\x11 \x01(\v2\x17.supercluster.v1.SourceR\x06source\";\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bTYPE_PUT\x10\x01\x12\x0f\n" +
@@ -2275,8 +2294,9 @@ var file_supercluster_v1_config_proto_goTypes = []any{
 	(*CheckStatus)(nil),               // 38: supercluster.v1.CheckStatus
 	(*Route)(nil),                     // 39: supercluster.v1.Route
 	(*Node)(nil),                      // 40: supercluster.v1.Node
-	(*timestamppb.Timestamp)(nil),     // 41: google.protobuf.Timestamp
-	(Format)(0),                       // 42: supercluster.v1.Format
+	(*Source)(nil),                    // 41: supercluster.v1.Source
+	(*timestamppb.Timestamp)(nil),     // 42: google.protobuf.Timestamp
+	(Format)(0),                       // 43: supercluster.v1.Format
 }
 var file_supercluster_v1_config_proto_depIdxs = []int32{
 	28, // 0: supercluster.v1.PutConfigRequest.config:type_name -> supercluster.v1.Config
@@ -2291,61 +2311,63 @@ var file_supercluster_v1_config_proto_depIdxs = []int32{
 	28, // 9: supercluster.v1.ListConfigsResponse.configs:type_name -> supercluster.v1.Config
 	29, // 10: supercluster.v1.DeleteConfigRequest.options:type_name -> supercluster.v1.WriteOptions
 	30, // 11: supercluster.v1.DeleteConfigResponse.header:type_name -> supercluster.v1.WriteHeader
-	28, // 12: supercluster.v1.ConfigVersion.config:type_name -> supercluster.v1.Config
-	32, // 13: supercluster.v1.ListConfigHistoryResponse.header:type_name -> supercluster.v1.ReadHeader
-	13, // 14: supercluster.v1.ListConfigHistoryResponse.versions:type_name -> supercluster.v1.ConfigVersion
-	29, // 15: supercluster.v1.RollbackConfigRequest.options:type_name -> supercluster.v1.WriteOptions
-	30, // 16: supercluster.v1.RollbackConfigResponse.header:type_name -> supercluster.v1.WriteHeader
-	28, // 17: supercluster.v1.RollbackConfigResponse.config:type_name -> supercluster.v1.Config
-	1,  // 18: supercluster.v1.Compare.target:type_name -> supercluster.v1.Compare.Target
-	2,  // 19: supercluster.v1.Compare.operator:type_name -> supercluster.v1.Compare.Operator
-	25, // 20: supercluster.v1.TxnOp.put:type_name -> supercluster.v1.TxnOp.Put
-	26, // 21: supercluster.v1.TxnOp.get:type_name -> supercluster.v1.TxnOp.Get
-	27, // 22: supercluster.v1.TxnOp.delete:type_name -> supercluster.v1.TxnOp.Delete
-	17, // 23: supercluster.v1.TxnRequest.compare:type_name -> supercluster.v1.Compare
-	18, // 24: supercluster.v1.TxnRequest.then:type_name -> supercluster.v1.TxnOp
-	18, // 25: supercluster.v1.TxnRequest.else:type_name -> supercluster.v1.TxnOp
-	29, // 26: supercluster.v1.TxnRequest.options:type_name -> supercluster.v1.WriteOptions
-	28, // 27: supercluster.v1.TxnResult.config:type_name -> supercluster.v1.Config
-	30, // 28: supercluster.v1.TxnResponse.header:type_name -> supercluster.v1.WriteHeader
-	20, // 29: supercluster.v1.TxnResponse.results:type_name -> supercluster.v1.TxnResult
-	0,  // 30: supercluster.v1.WatchRequest.kind:type_name -> supercluster.v1.Kind
-	33, // 31: supercluster.v1.WatchRequest.progress:type_name -> google.protobuf.Duration
-	3,  // 32: supercluster.v1.Event.type:type_name -> supercluster.v1.Event.Type
-	0,  // 33: supercluster.v1.Event.kind:type_name -> supercluster.v1.Kind
-	34, // 34: supercluster.v1.Event.meta:type_name -> supercluster.v1.Meta
-	35, // 35: supercluster.v1.Event.service:type_name -> supercluster.v1.Service
-	36, // 36: supercluster.v1.Event.instance:type_name -> supercluster.v1.Instance
-	37, // 37: supercluster.v1.Event.check:type_name -> supercluster.v1.Check
-	38, // 38: supercluster.v1.Event.check_status:type_name -> supercluster.v1.CheckStatus
-	39, // 39: supercluster.v1.Event.route:type_name -> supercluster.v1.Route
-	28, // 40: supercluster.v1.Event.config:type_name -> supercluster.v1.Config
-	40, // 41: supercluster.v1.Event.node:type_name -> supercluster.v1.Node
-	28, // 42: supercluster.v1.Event.previous_config:type_name -> supercluster.v1.Config
-	23, // 43: supercluster.v1.WatchResponse.events:type_name -> supercluster.v1.Event
-	41, // 44: supercluster.v1.WatchResponse.time:type_name -> google.protobuf.Timestamp
-	42, // 45: supercluster.v1.TxnOp.Put.format:type_name -> supercluster.v1.Format
-	4,  // 46: supercluster.v1.ConfigService.PutConfig:input_type -> supercluster.v1.PutConfigRequest
-	6,  // 47: supercluster.v1.ConfigService.GetConfig:input_type -> supercluster.v1.GetConfigRequest
-	8,  // 48: supercluster.v1.ConfigService.ListConfigs:input_type -> supercluster.v1.ListConfigsRequest
-	10, // 49: supercluster.v1.ConfigService.DeleteConfig:input_type -> supercluster.v1.DeleteConfigRequest
-	12, // 50: supercluster.v1.ConfigService.ListConfigHistory:input_type -> supercluster.v1.ListConfigHistoryRequest
-	15, // 51: supercluster.v1.ConfigService.RollbackConfig:input_type -> supercluster.v1.RollbackConfigRequest
-	19, // 52: supercluster.v1.ConfigService.Txn:input_type -> supercluster.v1.TxnRequest
-	22, // 53: supercluster.v1.WatchService.Watch:input_type -> supercluster.v1.WatchRequest
-	5,  // 54: supercluster.v1.ConfigService.PutConfig:output_type -> supercluster.v1.PutConfigResponse
-	7,  // 55: supercluster.v1.ConfigService.GetConfig:output_type -> supercluster.v1.GetConfigResponse
-	9,  // 56: supercluster.v1.ConfigService.ListConfigs:output_type -> supercluster.v1.ListConfigsResponse
-	11, // 57: supercluster.v1.ConfigService.DeleteConfig:output_type -> supercluster.v1.DeleteConfigResponse
-	14, // 58: supercluster.v1.ConfigService.ListConfigHistory:output_type -> supercluster.v1.ListConfigHistoryResponse
-	16, // 59: supercluster.v1.ConfigService.RollbackConfig:output_type -> supercluster.v1.RollbackConfigResponse
-	21, // 60: supercluster.v1.ConfigService.Txn:output_type -> supercluster.v1.TxnResponse
-	24, // 61: supercluster.v1.WatchService.Watch:output_type -> supercluster.v1.WatchResponse
-	54, // [54:62] is the sub-list for method output_type
-	46, // [46:54] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	31, // 12: supercluster.v1.ListConfigHistoryRequest.read:type_name -> supercluster.v1.ReadOptions
+	28, // 13: supercluster.v1.ConfigVersion.config:type_name -> supercluster.v1.Config
+	32, // 14: supercluster.v1.ListConfigHistoryResponse.header:type_name -> supercluster.v1.ReadHeader
+	13, // 15: supercluster.v1.ListConfigHistoryResponse.versions:type_name -> supercluster.v1.ConfigVersion
+	29, // 16: supercluster.v1.RollbackConfigRequest.options:type_name -> supercluster.v1.WriteOptions
+	30, // 17: supercluster.v1.RollbackConfigResponse.header:type_name -> supercluster.v1.WriteHeader
+	28, // 18: supercluster.v1.RollbackConfigResponse.config:type_name -> supercluster.v1.Config
+	1,  // 19: supercluster.v1.Compare.target:type_name -> supercluster.v1.Compare.Target
+	2,  // 20: supercluster.v1.Compare.operator:type_name -> supercluster.v1.Compare.Operator
+	25, // 21: supercluster.v1.TxnOp.put:type_name -> supercluster.v1.TxnOp.Put
+	26, // 22: supercluster.v1.TxnOp.get:type_name -> supercluster.v1.TxnOp.Get
+	27, // 23: supercluster.v1.TxnOp.delete:type_name -> supercluster.v1.TxnOp.Delete
+	17, // 24: supercluster.v1.TxnRequest.compare:type_name -> supercluster.v1.Compare
+	18, // 25: supercluster.v1.TxnRequest.then:type_name -> supercluster.v1.TxnOp
+	18, // 26: supercluster.v1.TxnRequest.else:type_name -> supercluster.v1.TxnOp
+	29, // 27: supercluster.v1.TxnRequest.options:type_name -> supercluster.v1.WriteOptions
+	28, // 28: supercluster.v1.TxnResult.config:type_name -> supercluster.v1.Config
+	30, // 29: supercluster.v1.TxnResponse.header:type_name -> supercluster.v1.WriteHeader
+	20, // 30: supercluster.v1.TxnResponse.results:type_name -> supercluster.v1.TxnResult
+	0,  // 31: supercluster.v1.WatchRequest.kind:type_name -> supercluster.v1.Kind
+	33, // 32: supercluster.v1.WatchRequest.progress:type_name -> google.protobuf.Duration
+	3,  // 33: supercluster.v1.Event.type:type_name -> supercluster.v1.Event.Type
+	0,  // 34: supercluster.v1.Event.kind:type_name -> supercluster.v1.Kind
+	34, // 35: supercluster.v1.Event.meta:type_name -> supercluster.v1.Meta
+	35, // 36: supercluster.v1.Event.service:type_name -> supercluster.v1.Service
+	36, // 37: supercluster.v1.Event.instance:type_name -> supercluster.v1.Instance
+	37, // 38: supercluster.v1.Event.check:type_name -> supercluster.v1.Check
+	38, // 39: supercluster.v1.Event.check_status:type_name -> supercluster.v1.CheckStatus
+	39, // 40: supercluster.v1.Event.route:type_name -> supercluster.v1.Route
+	28, // 41: supercluster.v1.Event.config:type_name -> supercluster.v1.Config
+	40, // 42: supercluster.v1.Event.node:type_name -> supercluster.v1.Node
+	28, // 43: supercluster.v1.Event.previous_config:type_name -> supercluster.v1.Config
+	41, // 44: supercluster.v1.Event.source:type_name -> supercluster.v1.Source
+	23, // 45: supercluster.v1.WatchResponse.events:type_name -> supercluster.v1.Event
+	42, // 46: supercluster.v1.WatchResponse.time:type_name -> google.protobuf.Timestamp
+	43, // 47: supercluster.v1.TxnOp.Put.format:type_name -> supercluster.v1.Format
+	4,  // 48: supercluster.v1.ConfigService.PutConfig:input_type -> supercluster.v1.PutConfigRequest
+	6,  // 49: supercluster.v1.ConfigService.GetConfig:input_type -> supercluster.v1.GetConfigRequest
+	8,  // 50: supercluster.v1.ConfigService.ListConfigs:input_type -> supercluster.v1.ListConfigsRequest
+	10, // 51: supercluster.v1.ConfigService.DeleteConfig:input_type -> supercluster.v1.DeleteConfigRequest
+	12, // 52: supercluster.v1.ConfigService.ListConfigHistory:input_type -> supercluster.v1.ListConfigHistoryRequest
+	15, // 53: supercluster.v1.ConfigService.RollbackConfig:input_type -> supercluster.v1.RollbackConfigRequest
+	19, // 54: supercluster.v1.ConfigService.Txn:input_type -> supercluster.v1.TxnRequest
+	22, // 55: supercluster.v1.WatchService.Watch:input_type -> supercluster.v1.WatchRequest
+	5,  // 56: supercluster.v1.ConfigService.PutConfig:output_type -> supercluster.v1.PutConfigResponse
+	7,  // 57: supercluster.v1.ConfigService.GetConfig:output_type -> supercluster.v1.GetConfigResponse
+	9,  // 58: supercluster.v1.ConfigService.ListConfigs:output_type -> supercluster.v1.ListConfigsResponse
+	11, // 59: supercluster.v1.ConfigService.DeleteConfig:output_type -> supercluster.v1.DeleteConfigResponse
+	14, // 60: supercluster.v1.ConfigService.ListConfigHistory:output_type -> supercluster.v1.ListConfigHistoryResponse
+	16, // 61: supercluster.v1.ConfigService.RollbackConfig:output_type -> supercluster.v1.RollbackConfigResponse
+	21, // 62: supercluster.v1.ConfigService.Txn:output_type -> supercluster.v1.TxnResponse
+	24, // 63: supercluster.v1.WatchService.Watch:output_type -> supercluster.v1.WatchResponse
+	56, // [56:64] is the sub-list for method output_type
+	48, // [48:56] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_config_proto_init() }

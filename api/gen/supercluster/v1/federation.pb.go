@@ -2762,12 +2762,21 @@ func (x *ListPlacementsResponse) GetPlacements() []*Placement {
 
 // ForwardedCall is a write that was made in a region that is not the home, as it travels to the home.
 type ForwardedCall struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Principal     string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
-	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
-	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Method        string                 `protobuf:"bytes,4,opt,name=method,proto3" json:"method,omitempty"`
-	Request       []byte                 `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Principal string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
+	Role      string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	RequestId string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Method    string                 `protobuf:"bytes,4,opt,name=method,proto3" json:"method,omitempty"`
+	Request   []byte                 `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`
+	// The trace context of the call (W3C traceparent); empty without one.
+	TraceParent string `protobuf:"bytes,6,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
+	// The id of the tenant at the origin that the request is about; the home finds its own by its tenant links.
+	Tenant []byte `protobuf:"bytes,7,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// How much longer the caller waits.
+	Timeout *durationpb.Duration `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// When it was sent, by the clock of the home as the origin knows it: never later than it was. The home drops a call whose
+	// caller no longer waits, so that a write is not applied long after its caller gave up. 0 when not known.
+	Sent          int64 `protobuf:"varint,9,opt,name=sent,proto3" json:"sent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2835,6 +2844,34 @@ func (x *ForwardedCall) GetRequest() []byte {
 		return x.Request
 	}
 	return nil
+}
+
+func (x *ForwardedCall) GetTraceParent() string {
+	if x != nil {
+		return x.TraceParent
+	}
+	return ""
+}
+
+func (x *ForwardedCall) GetTenant() []byte {
+	if x != nil {
+		return x.Tenant
+	}
+	return nil
+}
+
+func (x *ForwardedCall) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *ForwardedCall) GetSent() int64 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
 }
 
 // JoinRequest is what a region that accepts an invitation says of itself.
@@ -3253,14 +3290,18 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\x16ListPlacementsResponse\x12:\n" +
 	"\n" +
 	"placements\x18\x01 \x03(\v2\x1a.supercluster.v1.PlacementR\n" +
-	"placements\"\x92\x01\n" +
+	"placements\"\x96\x02\n" +
 	"\rForwardedCall\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x12\x16\n" +
 	"\x06method\x18\x04 \x01(\tR\x06method\x12\x18\n" +
-	"\arequest\x18\x05 \x01(\fR\arequest\"V\n" +
+	"\arequest\x18\x05 \x01(\fR\arequest\x12!\n" +
+	"\ftrace_parent\x18\x06 \x01(\tR\vtraceParent\x12\x16\n" +
+	"\x06tenant\x18\a \x01(\fR\x06tenant\x123\n" +
+	"\atimeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x12\n" +
+	"\x04sent\x18\t \x01(\x03R\x04sent\"V\n" +
 	"\vJoinRequest\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\fR\x06secret\x12/\n" +
 	"\x06region\x18\x02 \x01(\v2\x17.supercluster.v1.RegionR\x06region\"?\n" +
@@ -3406,48 +3447,49 @@ var file_supercluster_v1_federation_proto_depIdxs = []int32{
 	39, // 29: supercluster.v1.PutPlacementRequest.placement:type_name -> supercluster.v1.Placement
 	39, // 30: supercluster.v1.PutPlacementResponse.placement:type_name -> supercluster.v1.Placement
 	39, // 31: supercluster.v1.ListPlacementsResponse.placements:type_name -> supercluster.v1.Placement
-	51, // 32: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.Region
-	51, // 33: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.Region
-	50, // 34: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
-	1,  // 35: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
-	6,  // 36: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
-	12, // 37: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
-	14, // 38: supercluster.v1.FederationService.PutChannel:input_type -> supercluster.v1.PutChannelRequest
-	16, // 39: supercluster.v1.FederationService.Verify:input_type -> supercluster.v1.VerifyRequest
-	19, // 40: supercluster.v1.FederationService.PutImport:input_type -> supercluster.v1.PutImportRequest
-	21, // 41: supercluster.v1.FederationService.ListQuarantine:input_type -> supercluster.v1.ListQuarantineRequest
-	24, // 42: supercluster.v1.FederationService.CreateInvitation:input_type -> supercluster.v1.CreateInvitationRequest
-	27, // 43: supercluster.v1.FederationService.AcceptInvitation:input_type -> supercluster.v1.AcceptInvitationRequest
-	29, // 44: supercluster.v1.FederationService.ListPeers:input_type -> supercluster.v1.ListPeersRequest
-	31, // 45: supercluster.v1.FederationService.RemovePeer:input_type -> supercluster.v1.RemovePeerRequest
-	33, // 46: supercluster.v1.FederationService.RenameRegion:input_type -> supercluster.v1.RenameRegionRequest
-	35, // 47: supercluster.v1.FederationService.Unfence:input_type -> supercluster.v1.UnfenceRequest
-	37, // 48: supercluster.v1.FederationService.LinkTenant:input_type -> supercluster.v1.LinkTenantRequest
-	40, // 49: supercluster.v1.FederationService.PutPlacement:input_type -> supercluster.v1.PutPlacementRequest
-	42, // 50: supercluster.v1.FederationService.DeletePlacement:input_type -> supercluster.v1.DeletePlacementRequest
-	44, // 51: supercluster.v1.FederationService.ListPlacements:input_type -> supercluster.v1.ListPlacementsRequest
-	2,  // 52: supercluster.v1.FederationService.GetFederation:output_type -> supercluster.v1.GetFederationResponse
-	8,  // 53: supercluster.v1.FederationService.ListLinks:output_type -> supercluster.v1.ListLinksResponse
-	13, // 54: supercluster.v1.FederationService.ListChannels:output_type -> supercluster.v1.ListChannelsResponse
-	15, // 55: supercluster.v1.FederationService.PutChannel:output_type -> supercluster.v1.PutChannelResponse
-	18, // 56: supercluster.v1.FederationService.Verify:output_type -> supercluster.v1.VerifyResponse
-	20, // 57: supercluster.v1.FederationService.PutImport:output_type -> supercluster.v1.PutImportResponse
-	23, // 58: supercluster.v1.FederationService.ListQuarantine:output_type -> supercluster.v1.ListQuarantineResponse
-	26, // 59: supercluster.v1.FederationService.CreateInvitation:output_type -> supercluster.v1.CreateInvitationResponse
-	28, // 60: supercluster.v1.FederationService.AcceptInvitation:output_type -> supercluster.v1.AcceptInvitationResponse
-	30, // 61: supercluster.v1.FederationService.ListPeers:output_type -> supercluster.v1.ListPeersResponse
-	32, // 62: supercluster.v1.FederationService.RemovePeer:output_type -> supercluster.v1.RemovePeerResponse
-	34, // 63: supercluster.v1.FederationService.RenameRegion:output_type -> supercluster.v1.RenameRegionResponse
-	36, // 64: supercluster.v1.FederationService.Unfence:output_type -> supercluster.v1.UnfenceResponse
-	38, // 65: supercluster.v1.FederationService.LinkTenant:output_type -> supercluster.v1.LinkTenantResponse
-	41, // 66: supercluster.v1.FederationService.PutPlacement:output_type -> supercluster.v1.PutPlacementResponse
-	43, // 67: supercluster.v1.FederationService.DeletePlacement:output_type -> supercluster.v1.DeletePlacementResponse
-	45, // 68: supercluster.v1.FederationService.ListPlacements:output_type -> supercluster.v1.ListPlacementsResponse
-	52, // [52:69] is the sub-list for method output_type
-	35, // [35:52] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	53, // 32: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
+	51, // 33: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.Region
+	51, // 34: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.Region
+	50, // 35: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
+	1,  // 36: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
+	6,  // 37: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
+	12, // 38: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
+	14, // 39: supercluster.v1.FederationService.PutChannel:input_type -> supercluster.v1.PutChannelRequest
+	16, // 40: supercluster.v1.FederationService.Verify:input_type -> supercluster.v1.VerifyRequest
+	19, // 41: supercluster.v1.FederationService.PutImport:input_type -> supercluster.v1.PutImportRequest
+	21, // 42: supercluster.v1.FederationService.ListQuarantine:input_type -> supercluster.v1.ListQuarantineRequest
+	24, // 43: supercluster.v1.FederationService.CreateInvitation:input_type -> supercluster.v1.CreateInvitationRequest
+	27, // 44: supercluster.v1.FederationService.AcceptInvitation:input_type -> supercluster.v1.AcceptInvitationRequest
+	29, // 45: supercluster.v1.FederationService.ListPeers:input_type -> supercluster.v1.ListPeersRequest
+	31, // 46: supercluster.v1.FederationService.RemovePeer:input_type -> supercluster.v1.RemovePeerRequest
+	33, // 47: supercluster.v1.FederationService.RenameRegion:input_type -> supercluster.v1.RenameRegionRequest
+	35, // 48: supercluster.v1.FederationService.Unfence:input_type -> supercluster.v1.UnfenceRequest
+	37, // 49: supercluster.v1.FederationService.LinkTenant:input_type -> supercluster.v1.LinkTenantRequest
+	40, // 50: supercluster.v1.FederationService.PutPlacement:input_type -> supercluster.v1.PutPlacementRequest
+	42, // 51: supercluster.v1.FederationService.DeletePlacement:input_type -> supercluster.v1.DeletePlacementRequest
+	44, // 52: supercluster.v1.FederationService.ListPlacements:input_type -> supercluster.v1.ListPlacementsRequest
+	2,  // 53: supercluster.v1.FederationService.GetFederation:output_type -> supercluster.v1.GetFederationResponse
+	8,  // 54: supercluster.v1.FederationService.ListLinks:output_type -> supercluster.v1.ListLinksResponse
+	13, // 55: supercluster.v1.FederationService.ListChannels:output_type -> supercluster.v1.ListChannelsResponse
+	15, // 56: supercluster.v1.FederationService.PutChannel:output_type -> supercluster.v1.PutChannelResponse
+	18, // 57: supercluster.v1.FederationService.Verify:output_type -> supercluster.v1.VerifyResponse
+	20, // 58: supercluster.v1.FederationService.PutImport:output_type -> supercluster.v1.PutImportResponse
+	23, // 59: supercluster.v1.FederationService.ListQuarantine:output_type -> supercluster.v1.ListQuarantineResponse
+	26, // 60: supercluster.v1.FederationService.CreateInvitation:output_type -> supercluster.v1.CreateInvitationResponse
+	28, // 61: supercluster.v1.FederationService.AcceptInvitation:output_type -> supercluster.v1.AcceptInvitationResponse
+	30, // 62: supercluster.v1.FederationService.ListPeers:output_type -> supercluster.v1.ListPeersResponse
+	32, // 63: supercluster.v1.FederationService.RemovePeer:output_type -> supercluster.v1.RemovePeerResponse
+	34, // 64: supercluster.v1.FederationService.RenameRegion:output_type -> supercluster.v1.RenameRegionResponse
+	36, // 65: supercluster.v1.FederationService.Unfence:output_type -> supercluster.v1.UnfenceResponse
+	38, // 66: supercluster.v1.FederationService.LinkTenant:output_type -> supercluster.v1.LinkTenantResponse
+	41, // 67: supercluster.v1.FederationService.PutPlacement:output_type -> supercluster.v1.PutPlacementResponse
+	43, // 68: supercluster.v1.FederationService.DeletePlacement:output_type -> supercluster.v1.DeletePlacementResponse
+	45, // 69: supercluster.v1.FederationService.ListPlacements:output_type -> supercluster.v1.ListPlacementsResponse
+	53, // [53:70] is the sub-list for method output_type
+	36, // [36:53] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_federation_proto_init() }

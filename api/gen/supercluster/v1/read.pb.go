@@ -31,7 +31,10 @@ type Consistency int32
 const (
 	Consistency_CONSISTENCY_UNSPECIFIED  Consistency = 0 // the method's default: linearizable for config, local for the rest
 	Consistency_CONSISTENCY_LOCAL        Consistency = 1 // what this node has; the answer carries revision and age
-	Consistency_CONSISTENCY_LINEARIZABLE Consistency = 2 // at least as new as every write acknowledged before the read began
+	Consistency_CONSISTENCY_LINEARIZABLE Consistency = 2 // at least as new as every write acknowledged in this region before the read began
+	Consistency_CONSISTENCY_BOUNDED      Consistency = 3 // as LOCAL, if what is shown is not older than `max_age`
+	Consistency_CONSISTENCY_SESSION      Consistency = 4 // as LOCAL, once it covers what `session` stands for
+	Consistency_CONSISTENCY_HOME         Consistency = 5 // asked of the region that owns the records, and LINEARIZABLE there
 )
 
 // Enum value maps for Consistency.
@@ -40,11 +43,17 @@ var (
 		0: "CONSISTENCY_UNSPECIFIED",
 		1: "CONSISTENCY_LOCAL",
 		2: "CONSISTENCY_LINEARIZABLE",
+		3: "CONSISTENCY_BOUNDED",
+		4: "CONSISTENCY_SESSION",
+		5: "CONSISTENCY_HOME",
 	}
 	Consistency_value = map[string]int32{
 		"CONSISTENCY_UNSPECIFIED":  0,
 		"CONSISTENCY_LOCAL":        1,
 		"CONSISTENCY_LINEARIZABLE": 2,
+		"CONSISTENCY_BOUNDED":      3,
+		"CONSISTENCY_SESSION":      4,
+		"CONSISTENCY_HOME":         5,
 	}
 )
 
@@ -77,8 +86,14 @@ func (Consistency) EnumDescriptor() ([]byte, []int) {
 
 // ReadOptions name the read level of a request.
 type ReadOptions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Consistency   Consistency            `protobuf:"varint,1,opt,name=consistency,proto3,enum=supercluster.v1.Consistency" json:"consistency,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Consistency Consistency            `protobuf:"varint,1,opt,name=consistency,proto3,enum=supercluster.v1.Consistency" json:"consistency,omitempty"`
+	// BOUNDED: how old the copy of each region whose records the answer shows may be, and what this node has of its own.
+	MaxAge *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// BOUNDED: when a copy is older, ask the home of the records instead of failing.
+	Forward bool `protobuf:"varint,3,opt,name=forward,proto3" json:"forward,omitempty"`
+	// SESSION: the `session_token` of an answer, or several separated by commas.
+	Session       string `protobuf:"bytes,4,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -118,6 +133,27 @@ func (x *ReadOptions) GetConsistency() Consistency {
 		return x.Consistency
 	}
 	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+func (x *ReadOptions) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
+func (x *ReadOptions) GetForward() bool {
+	if x != nil {
+		return x.Forward
+	}
+	return false
+}
+
+func (x *ReadOptions) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
 }
 
 // ReadHeader says how fresh an answer is.
@@ -263,7 +299,13 @@ type WriteHeader struct {
 	// The revision the write got; it can be read from there on.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	// True when a request id was recognised and nothing ran again.
-	Duplicate     bool `protobuf:"varint,2,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	Duplicate bool `protobuf:"varint,2,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// The region that applied the write: the home of what it is about. `revision` is of that region.
+	Region string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	// Stands for `revision` of `region`: a read in any region that names it shows the write.
+	SessionToken string `protobuf:"bytes,4,opt,name=session_token,json=sessionToken,proto3" json:"session_token,omitempty"`
+	// True when the region that was asked handed the write to `region`.
+	Forwarded     bool `protobuf:"varint,5,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -312,13 +354,37 @@ func (x *WriteHeader) GetDuplicate() bool {
 	return false
 }
 
+func (x *WriteHeader) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *WriteHeader) GetSessionToken() string {
+	if x != nil {
+		return x.SessionToken
+	}
+	return ""
+}
+
+func (x *WriteHeader) GetForwarded() bool {
+	if x != nil {
+		return x.Forwarded
+	}
+	return false
+}
+
 var File_supercluster_v1_read_proto protoreflect.FileDescriptor
 
 const file_supercluster_v1_read_proto_rawDesc = "" +
 	"\n" +
-	"\x1asupercluster/v1/read.proto\x12\x0fsupercluster.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"W\n" +
+	"\x1asupercluster/v1/read.proto\x12\x0fsupercluster.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc9\x01\n" +
 	"\vReadOptions\x12H\n" +
-	"\vconsistency\x18\x01 \x01(\x0e2\x1c.supercluster.v1.ConsistencyB\b\xbaH\x05\x82\x01\x02\x10\x01R\vconsistency\"\x81\x01\n" +
+	"\vconsistency\x18\x01 \x01(\x0e2\x1c.supercluster.v1.ConsistencyB\b\xbaH\x05\x82\x01\x02\x10\x01R\vconsistency\x122\n" +
+	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x18\n" +
+	"\aforward\x18\x03 \x01(\bR\aforward\x12\"\n" +
+	"\asession\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\asession\"\x81\x01\n" +
 	"\n" +
 	"ReadHeader\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
@@ -329,14 +395,20 @@ const file_supercluster_v1_read_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02(@R\trequestId\x12#\n" +
 	"\rseen_revision\x18\x02 \x01(\x04R\fseenRevision\x12\"\n" +
-	"\amessage\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\amessage\"G\n" +
+	"\amessage\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\amessage\"\xa2\x01\n" +
 	"\vWriteHeader\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1c\n" +
-	"\tduplicate\x18\x02 \x01(\bR\tduplicate*_\n" +
+	"\tduplicate\x18\x02 \x01(\bR\tduplicate\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x12#\n" +
+	"\rsession_token\x18\x04 \x01(\tR\fsessionToken\x12\x1c\n" +
+	"\tforwarded\x18\x05 \x01(\bR\tforwarded*\xa7\x01\n" +
 	"\vConsistency\x12\x1b\n" +
 	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11CONSISTENCY_LOCAL\x10\x01\x12\x1c\n" +
-	"\x18CONSISTENCY_LINEARIZABLE\x10\x02B\xb2\x01\n" +
+	"\x18CONSISTENCY_LINEARIZABLE\x10\x02\x12\x17\n" +
+	"\x13CONSISTENCY_BOUNDED\x10\x03\x12\x17\n" +
+	"\x13CONSISTENCY_SESSION\x10\x04\x12\x14\n" +
+	"\x10CONSISTENCY_HOME\x10\x05B\xb2\x01\n" +
 	"\x13com.supercluster.v1B\tReadProtoP\x01Z3supercluster/api/gen/supercluster/v1;superclusterv1\xa2\x02\x03SXX\xaa\x02\x0fSupercluster.V1\xca\x02\x0fSupercluster\\V1\xe2\x02\x1bSupercluster\\V1\\GPBMetadata\xea\x02\x10Supercluster::V1b\x06proto3"
 
 var (
@@ -363,12 +435,13 @@ var file_supercluster_v1_read_proto_goTypes = []any{
 }
 var file_supercluster_v1_read_proto_depIdxs = []int32{
 	0, // 0: supercluster.v1.ReadOptions.consistency:type_name -> supercluster.v1.Consistency
-	5, // 1: supercluster.v1.ReadHeader.age:type_name -> google.protobuf.Duration
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	5, // 1: supercluster.v1.ReadOptions.max_age:type_name -> google.protobuf.Duration
+	5, // 2: supercluster.v1.ReadHeader.age:type_name -> google.protobuf.Duration
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_read_proto_init() }

@@ -1766,10 +1766,12 @@ type ListInstancesRequest struct {
 	Tag       string                 `protobuf:"bytes,4,opt,name=tag,proto3" json:"tag,omitempty"`
 	Zone      string                 `protobuf:"bytes,5,opt,name=zone,proto3" json:"zone,omitempty"`
 	// Only instances of this health; unspecified is all.
-	Health        Health       `protobuf:"varint,6,opt,name=health,proto3,enum=supercluster.v1.Health" json:"health,omitempty"`
-	Read          *ReadOptions `protobuf:"bytes,7,opt,name=read,proto3" json:"read,omitempty"`
-	PageSize      uint32       `protobuf:"varint,8,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string       `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Health    Health       `protobuf:"varint,6,opt,name=health,proto3,enum=supercluster.v1.Health" json:"health,omitempty"`
+	Read      *ReadOptions `protobuf:"bytes,7,opt,name=read,proto3" json:"read,omitempty"`
+	PageSize  uint32       `protobuf:"varint,8,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string       `protobuf:"bytes,9,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only instances of this region: its name, one of its aliases or its id. Empty is all regions.
+	Region        string `protobuf:"bytes,10,opt,name=region,proto3" json:"region,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1863,6 +1865,13 @@ func (x *ListInstancesRequest) GetPageSize() uint32 {
 func (x *ListInstancesRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListInstancesRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
 	}
 	return ""
 }
@@ -2907,7 +2916,7 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x0fexpect_revision\x18\x04 \x01(\x04R\x0eexpectRevision\x127\n" +
 	"\aoptions\x18\x05 \x01(\v2\x1d.supercluster.v1.WriteOptionsR\aoptions\"M\n" +
 	"\x15DeleteServiceResponse\x124\n" +
-	"\x06header\x18\x01 \x01(\v2\x1c.supercluster.v1.WriteHeaderR\x06header\"\xf8\x02\n" +
+	"\x06header\x18\x01 \x01(\v2\x1c.supercluster.v1.WriteHeaderR\x06header\"\x99\x03\n" +
 	"\x14ListInstancesRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12#\n" +
@@ -2918,7 +2927,9 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x04read\x18\a \x01(\v2\x1c.supercluster.v1.ReadOptionsR\x04read\x12%\n" +
 	"\tpage_size\x18\b \x01(\rB\b\xbaH\x05*\x03\x18\x88'R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\xad\x01\n" +
+	"page_token\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\x12\x1f\n" +
+	"\x06region\x18\n" +
+	" \x01(\tB\a\xbaH\x04r\x02\x18?R\x06region\"\xad\x01\n" +
 	"\x15ListInstancesResponse\x123\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.supercluster.v1.ReadHeaderR\x06header\x127\n" +
 	"\tinstances\x18\x02 \x03(\v2\x19.supercluster.v1.InstanceR\tinstances\x12&\n" +

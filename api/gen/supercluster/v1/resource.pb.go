@@ -254,7 +254,8 @@ type Meta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Revision at which the record was created.
 	CreateRevision uint64 `protobuf:"varint,1,opt,name=create_revision,json=createRevision,proto3" json:"create_revision,omitempty"`
-	// Revision of the last change. It is what If-Match and `expect_revision` compare.
+	// Revision of this region at which it last changed here. Of what this region owns it is what If-Match and
+	// `expect_revision` compare; of other records that is `source.revision`.
 	ModifyRevision uint64 `protobuf:"varint,2,opt,name=modify_revision,json=modifyRevision,proto3" json:"modify_revision,omitempty"`
 	// How many times the record changed since it was created, from 1.
 	Version uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
@@ -327,7 +328,8 @@ type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The region that owns it.
 	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
-	// The revision of that region at which it, or a check or status of it, last changed.
+	// The revision of that region at which it, or a check or status of it, last changed. Of records with one home it is
+	// the ETag, and what `expect_revision` and `to_revision` mean.
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// How long ago this region last knew that its copy was not behind. Absent where that is not known, and for what
 	// this region owns: there the age of the answer's header holds.
@@ -620,9 +622,11 @@ type Service struct {
 	// The protocol of the default port.
 	Protocol Protocol `protobuf:"varint,4,opt,name=protocol,proto3,enum=supercluster.v1.Protocol" json:"protocol,omitempty"`
 	// Named ports beside the default one.
-	Ports         []*Port           `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`
-	Metadata      map[string]string `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Meta          *Meta             `protobuf:"bytes,15,opt,name=meta,proto3" json:"meta,omitempty"`
+	Ports    []*Port           `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`
+	Metadata map[string]string `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Meta     *Meta             `protobuf:"bytes,15,opt,name=meta,proto3" json:"meta,omitempty"`
+	// Where it was written and how old this copy is. Answers only.
+	Source        *Source `protobuf:"bytes,16,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -702,6 +706,13 @@ func (x *Service) GetMetadata() map[string]string {
 func (x *Service) GetMeta() *Meta {
 	if x != nil {
 		return x.Meta
+	}
+	return nil
+}
+
+func (x *Service) GetSource() *Source {
+	if x != nil {
+		return x.Source
 	}
 	return nil
 }
@@ -1125,8 +1136,10 @@ type Route struct {
 	// The service requests go to.
 	Service string `protobuf:"bytes,6,opt,name=service,proto3" json:"service,omitempty"`
 	// The named port; empty is the default port.
-	Port          string `protobuf:"bytes,7,opt,name=port,proto3" json:"port,omitempty"`
-	Meta          *Meta  `protobuf:"bytes,15,opt,name=meta,proto3" json:"meta,omitempty"`
+	Port string `protobuf:"bytes,7,opt,name=port,proto3" json:"port,omitempty"`
+	Meta *Meta  `protobuf:"bytes,15,opt,name=meta,proto3" json:"meta,omitempty"`
+	// Where it was written and how old this copy is. Answers only.
+	Source        *Source `protobuf:"bytes,16,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1217,6 +1230,13 @@ func (x *Route) GetMeta() *Meta {
 	return nil
 }
 
+func (x *Route) GetSource() *Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
 // Config is one config entry: bytes kept as given, with a declared format and a canonical digest.
 type Config struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1230,10 +1250,12 @@ type Config struct {
 	// SHA-256 of the canonical form, in hex: equal for two texts that mean the same. Set by the server.
 	Digest string `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Who wrote this version, when and why. Answers only.
-	Author        string                 `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
-	Time          *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=time,proto3" json:"time,omitempty"`
-	Message       string                 `protobuf:"bytes,9,opt,name=message,proto3" json:"message,omitempty"`
-	Meta          *Meta                  `protobuf:"bytes,15,opt,name=meta,proto3" json:"meta,omitempty"`
+	Author  string                 `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
+	Time    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=time,proto3" json:"time,omitempty"`
+	Message string                 `protobuf:"bytes,9,opt,name=message,proto3" json:"message,omitempty"`
+	Meta    *Meta                  `protobuf:"bytes,15,opt,name=meta,proto3" json:"meta,omitempty"`
+	// Where it was written and how old this copy is. Answers only.
+	Source        *Source `protobuf:"bytes,16,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1334,6 +1356,13 @@ func (x *Config) GetMessage() string {
 func (x *Config) GetMeta() *Meta {
 	if x != nil {
 		return x.Meta
+	}
+	return nil
+}
+
+func (x *Config) GetSource() *Source {
+	if x != nil {
+		return x.Source
 	}
 	return nil
 }
@@ -1564,7 +1593,7 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x04Port\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\xbaH'r%\x10\x01\x18?2\x1f^[a-z0-9]([-a-z0-9]*[a-z0-9])?$R\x04name\x12\x1d\n" +
 	"\x04port\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x18\xff\xff\x03R\x04port\x12?\n" +
-	"\bprotocol\x18\x03 \x01(\x0e2\x19.supercluster.v1.ProtocolB\b\xbaH\x05\x82\x01\x02\x10\x01R\bprotocol\"\xbf\x03\n" +
+	"\bprotocol\x18\x03 \x01(\x0e2\x19.supercluster.v1.ProtocolB\b\xbaH\x05\x82\x01\x02\x10\x01R\bprotocol\"\xf0\x03\n" +
 	"\aService\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12>\n" +
@@ -1572,7 +1601,8 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\bprotocol\x18\x04 \x01(\x0e2\x19.supercluster.v1.ProtocolB\b\xbaH\x05\x82\x01\x02\x10\x01R\bprotocol\x125\n" +
 	"\x05ports\x18\x05 \x03(\v2\x15.supercluster.v1.PortB\b\xbaH\x05\x92\x01\x02\x10 R\x05ports\x12L\n" +
 	"\bmetadata\x18\x06 \x03(\v2&.supercluster.v1.Service.MetadataEntryB\b\xbaH\x05\x9a\x01\x02\x10@R\bmetadata\x12)\n" +
-	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\x1a;\n" +
+	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\x12/\n" +
+	"\x06source\x18\x10 \x01(\v2\x17.supercluster.v1.SourceR\x06source\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe4\a\n" +
@@ -1627,7 +1657,7 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x06health\x18\x02 \x01(\x0e2\x17.supercluster.v1.HealthR\x06health\x12\x16\n" +
 	"\x06output\x18\x03 \x01(\tR\x06output\x120\n" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x12\n" +
-	"\x04node\x18\x05 \x01(\tR\x04node\"\xc9\x02\n" +
+	"\x04node\x18\x05 \x01(\tR\x04node\"\xfa\x02\n" +
 	"\x05Route\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12>\n" +
@@ -1636,7 +1666,8 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x06prefix\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06prefix\x12#\n" +
 	"\aservice\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\aservice\x12\x1b\n" +
 	"\x04port\x18\a \x01(\tB\a\xbaH\x04r\x02\x18?R\x04port\x12)\n" +
-	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\"\xf1\x02\n" +
+	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\x12/\n" +
+	"\x06source\x18\x10 \x01(\v2\x17.supercluster.v1.SourceR\x06source\"\xa2\x03\n" +
 	"\x06Config\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12\x1e\n" +
@@ -1648,7 +1679,8 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x06author\x18\a \x01(\tR\x06author\x12.\n" +
 	"\x04time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\amessage\x18\t \x01(\tR\amessage\x12)\n" +
-	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\"\xcc\x01\n" +
+	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\x12/\n" +
+	"\x06source\x18\x10 \x01(\v2\x17.supercluster.v1.SourceR\x06source\"\xcc\x01\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\x04R\areplica\x12!\n" +
@@ -1738,30 +1770,33 @@ var file_supercluster_v1_resource_proto_depIdxs = []int32{
 	8,  // 5: supercluster.v1.Service.ports:type_name -> supercluster.v1.Port
 	17, // 6: supercluster.v1.Service.metadata:type_name -> supercluster.v1.Service.MetadataEntry
 	4,  // 7: supercluster.v1.Service.meta:type_name -> supercluster.v1.Meta
-	18, // 8: supercluster.v1.Instance.ports:type_name -> supercluster.v1.Instance.PortsEntry
-	19, // 9: supercluster.v1.Instance.metadata:type_name -> supercluster.v1.Instance.MetadataEntry
-	11, // 10: supercluster.v1.Instance.checks:type_name -> supercluster.v1.Check
-	4,  // 11: supercluster.v1.Instance.meta:type_name -> supercluster.v1.Meta
-	1,  // 12: supercluster.v1.Instance.health:type_name -> supercluster.v1.Health
-	12, // 13: supercluster.v1.Instance.check_status:type_name -> supercluster.v1.CheckStatus
-	21, // 14: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
-	5,  // 15: supercluster.v1.Instance.source:type_name -> supercluster.v1.Source
-	2,  // 16: supercluster.v1.Check.type:type_name -> supercluster.v1.CheckType
-	20, // 17: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
-	20, // 18: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
-	20, // 19: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
-	1,  // 20: supercluster.v1.CheckStatus.health:type_name -> supercluster.v1.Health
-	21, // 21: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
-	4,  // 22: supercluster.v1.Route.meta:type_name -> supercluster.v1.Meta
-	3,  // 23: supercluster.v1.Config.format:type_name -> supercluster.v1.Format
-	21, // 24: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
-	4,  // 25: supercluster.v1.Config.meta:type_name -> supercluster.v1.Meta
-	21, // 26: supercluster.v1.Region.updated:type_name -> google.protobuf.Timestamp
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	5,  // 8: supercluster.v1.Service.source:type_name -> supercluster.v1.Source
+	18, // 9: supercluster.v1.Instance.ports:type_name -> supercluster.v1.Instance.PortsEntry
+	19, // 10: supercluster.v1.Instance.metadata:type_name -> supercluster.v1.Instance.MetadataEntry
+	11, // 11: supercluster.v1.Instance.checks:type_name -> supercluster.v1.Check
+	4,  // 12: supercluster.v1.Instance.meta:type_name -> supercluster.v1.Meta
+	1,  // 13: supercluster.v1.Instance.health:type_name -> supercluster.v1.Health
+	12, // 14: supercluster.v1.Instance.check_status:type_name -> supercluster.v1.CheckStatus
+	21, // 15: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
+	5,  // 16: supercluster.v1.Instance.source:type_name -> supercluster.v1.Source
+	2,  // 17: supercluster.v1.Check.type:type_name -> supercluster.v1.CheckType
+	20, // 18: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
+	20, // 19: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
+	20, // 20: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
+	1,  // 21: supercluster.v1.CheckStatus.health:type_name -> supercluster.v1.Health
+	21, // 22: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
+	4,  // 23: supercluster.v1.Route.meta:type_name -> supercluster.v1.Meta
+	5,  // 24: supercluster.v1.Route.source:type_name -> supercluster.v1.Source
+	3,  // 25: supercluster.v1.Config.format:type_name -> supercluster.v1.Format
+	21, // 26: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
+	4,  // 27: supercluster.v1.Config.meta:type_name -> supercluster.v1.Meta
+	5,  // 28: supercluster.v1.Config.source:type_name -> supercluster.v1.Source
+	21, // 29: supercluster.v1.Region.updated:type_name -> google.protobuf.Timestamp
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_resource_proto_init() }

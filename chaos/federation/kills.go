@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/chaos/fleet"
+	"supercluster/chaos/wan"
+	"supercluster/internal/procs"
+)
+
+// killing is the first part.
+type killing struct {
+	*runner
+	fleet   *fleet.Fleet
+	authors []*author
+	readers []*reader
+	flows   []time.Duration // from each kill until records go both ways again
+}
+
+func (r *runner) killing(ctx context.Context) error {
+	w, err := network()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	for i, delay := range []time.Duration{40 * time.Millisecond, 80 * time.Millisecond, 150 * time.Millisecond} {
+		a, b := sites()[i/2], sites()[(i+3)/2] // 1-2, 1-3, 2-3
+		w.Both(a, b, wan.Line{Delay: delay, Loss: 0.001})
+	}
+	starting, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	k := &killing{runner: r}
+	if k.fleet, err = fleet.Start(starting, w, r.binary, sites(), 3); err != nil {
+		return err
+	}
+	defer k.fleet.Close()
+	if err := k.fleet.Join(starting); err != nil {
+		return err
+	}
+	for _, region := range k.fleet.Regions {
+		k.authors = append(k.authors, newAuthor(region))
+		k.readers = append(k.readers, newReader(region))
+	}
+	writing, stopWriting := context.WithCancel(ctx)
+	defer stopWriting()
+	reading, stopReading := context.WithCancel(ctx)
+	defer stopReading()
+	var writers, readers sync.WaitGroup
+	for i := range k.authors {
+		writers.Go(func() { k.authors[i].run(writing) })
+		readers.Go(func() { k.readers[i].run(reading) })
+	}
+	err = k.rounds(ctx)
+	stopWriting()
+	writers.Wait()
+	if err == nil {
+		err = k.equal(ctx)
+	}
+	if err == nil {
+		err = k.caughtUp(ctx)
+	}
+	stopReading()
+	readers.Wait()
+	if err != nil {
+		return err
+	}
+	return k.judge(ctx)
+}
+
+// victims are whom a round kills: the server that sends a region's records to the next region, the one that takes over
+// what a region gets, and the one that leads a region.
+var victims = []struct {
+	name string
+	find func(k *killing, ctx context.Context, region int) (int, error)
+}{{"exporter", (*killing).exporter}, {"importer", (*killing).importer}, {"leader", (*killing).leader}}
+
+// rounds kills one after the other; each is back before the next is killed.
+func (k *killing) rounds(ctx context.Context) error {
+	for n := range k.kills {
+		victim, region := victims[n%len(victims)], n/len(victims)%len(k.fleet.Regions)
+		r := k.fleet.Regions[region]
+		i, err := victim.find(k, ctx, region)
+		if err != nil {
+			return fmt.Errorf("the %s of %s: %w", victim.name, r.Name, err)
+		}
+		killed := time.Now()
+		if err := r.Servers[i].Cmd.Process.Signal(syscall.SIGKILL); err != nil {
+			return err
+		}
+		waiting, cancel := context.WithTimeout(ctx, time.Minute)
+		err = k.flow(waiting, region, n)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("after the %s of %s was killed: %w", victim.name, r.Name, err)
+		}
+		k.flows = append(k.flows, time.Since(killed))
+		fmt.Printf("     kill %2d: %-8s of %s, %s; records go both ways again after %v\n", n+1, victim.name, r.Name, r.Nodes[i], time.Since(killed).Round(time.Millisecond))
+		if err := r.Restart(i); err != nil {
+			return err
+		}
+		if err := back(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exporter is the server of a region that the next region's leader is connected to.
+func (k *killing) exporter(ctx context.Context, region int) (int, error) {
+	from := k.fleet.Regions[(region+1)%len(k.fleet.Regions)]
+	found := -1
+	err := procs.WaitUntil(ctx, "a link", func(ctx context.Context) bool {
+		for _, l := range links(ctx, from).GetLinks() {
+			if l.GetRegion() == k.fleet.Regions[region].Name && l.GetState() == "up" {
+				found = slices.Index(k.fleet.Regions[region].Nodes, l.GetServer())
+			}
+		}
+		return found >= 0
+	})
+	return found, err
+}
+
+// importer is the server of a region that holds its links.
+func (k *killing) importer(ctx context.Context, region int) (int, error) {
+	found := -1
+	err := procs.WaitUntil(ctx, "links", func(ctx context.Context) bool {
+		found = slices.Index(k.fleet.Regions[region].Nodes, links(ctx, k.fleet.Regions[region]).GetNode())
+		return found >= 0
+	})
+	return found, err
+}
+
+// links asks any node of a region for its links.
+func links(ctx context.Context, r *fleet.Region) *pb.ListLinksResponse {
+	for _, conn := range r.Conns {
+		asking, cancel := context.WithTimeout(ctx, tryFor)
+		answer, err := pb.NewFederationServiceClient(conn).ListLinks(asking, &pb.ListLinksRequest{})
+		cancel()
+		if err == nil {
+			return answer
+		}
+	}
+	return nil
+}
+
+func (k *killing) leader(ctx context.Context, region int) (int, error) {
+	r, found := k.fleet.Regions[region], -1
+	err := procs.WaitUntil(ctx, "a leader", func(ctx context.Context) bool {
+		for _, status := range statuses(ctx, r) {
+			if status != nil && status.GetNode() == status.GetLeader() {
+				found = slices.Index(r.Nodes, status.GetNode())
+			}
+		}
+		return found >= 0
+	})
+	return found, err
+}
+
+// statuses asks every node; nil for one that does not answer.
+func statuses(ctx context.Context, r *fleet.Region) (all []*pb.GetStatusResponse) {
+	for _, conn := range r.Conns {
+		asking, cancel := context.WithTimeout(ctx, tryFor)
+		status, err := pb.NewClusterServiceClient(conn).GetStatus(asking, &pb.GetStatusRequest{})
+		cancel()
+		if err != nil {
+			status = nil
+		}
+		all = append(all, status)
+	}
+	return all
+}
+
+// back waits until every node of a region answers, follows one leader and has caught up.
+func back(ctx context.Context, r *fleet.Region) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	target := uint64(0)
+	return procs.WaitUntil(ctx, "all nodes of "+r.Name, func(ctx context.Context) bool {
+		leaders, low, newest := map[string]bool{}, ^uint64(0), uint64(0)
+		for _, status := range statuses(ctx, r) {
+			if status == nil {
+				return false
+			}
+			leaders[status.GetLeader()] = true
+			low, newest = min(low, status.GetAppliedIndex()), max(newest, status.GetAppliedIndex())
+		}
+		if target == 0 {
+			target = newest
+		}
+		return len(leaders) == 1 && !leaders[""] && low >= target
+	}, r.Servers...)
+}
+
+// flow waits until what is written in a region comes to every other one, and the other way round.
+func (k *killing) flow(ctx context.Context, region, round int) error {
+	for i, from := range k.fleet.Regions {
+		name, value := from.Name+"/flow", fmt.Sprintf("%d-%d", round, i)
+		if err := k.authors[i].put(name, fmt.Sprintf("flow-%s-%d", from.Name, round), value); err != nil {
+			return fmt.Errorf("a write in %s: %w", from.Name, err)
+		}
+		for j, to := range k.fleet.Regions {
+			if i == j || i != region && j != region {
+				continue
+			}
+			err := procs.WaitUntil(ctx, "a record of "+from.Name+" in "+to.Name, func(ctx context.Context) bool {
+				for _, conn := range to.Conns {
+					asking, cancel := context.WithTimeout(ctx, tryFor)
+					answer, err := pb.NewConfigServiceClient(conn).GetConfig(asking, &pb.GetConfigRequest{Name: name, Read: &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_LOCAL}})
+					cancel()
+					if err == nil && string(answer.GetConfig().GetValue()) == value {
+						return true
+					}
+				}
+				return false
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

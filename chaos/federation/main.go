@@ -1,0 +1,99 @@
+// Command federation is the chaos run of several regions, as real processes over shaped lines. In its first part three
+// regions of three servers write, and whoever sends, takes over or leads is killed again and again: nothing that was
+// acknowledged may be missing anywhere, nothing may be applied twice, and all regions must be equal by digest at the end.
+// In its second part a region is cut off while 100,000 of its keys change, and must be equal soon after healing while local
+// writes go on. It exits non-zero when a check fails and ends with `chaos federation: N passed, N failed`.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"supercluster/chaos/wan"
+)
+
+// options are the flags.
+type options struct {
+	binary string
+	kills  int
+	keys   int
+	cut    time.Duration
+}
+
+func main() {
+	var opt options
+	flag.StringVar(&opt.binary, "binary", "bin/supercluster", "the server to test")
+	flag.IntVar(&opt.kills, "kills", 20, "how many servers are killed; 0 leaves that part out")
+	flag.IntVar(&opt.keys, "keys", 100_000, "how many keys change while a region is cut off; 0 leaves that part out")
+	flag.DurationVar(&opt.cut, "cut", 25*time.Second, "how long the cut is at least: links are dead after 10 s, and their pauses have grown after 10 more")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
+	defer cancel()
+
+	r := &runner{options: opt}
+	if err := r.run(ctx); err != nil {
+		r.check(false, "the run could not go on: %v", err)
+	}
+	fmt.Printf("chaos federation: %d passed, %d failed\n", r.passed, r.failed)
+	if r.failed > 0 {
+		os.Exit(1)
+	}
+}
+
+// runner is one run and what it found.
+type runner struct {
+	options
+	passed, failed int
+}
+
+// check prints a line and counts it.
+func (r *runner) check(ok bool, format string, args ...any) {
+	mark := "ok  "
+	if ok {
+		r.passed++
+	} else {
+		mark = "FAIL"
+		r.failed++
+	}
+	fmt.Printf("%s %s\n", mark, fmt.Sprintf(format, args...))
+}
+
+func (r *runner) run(ctx context.Context) (err error) {
+	if r.binary, err = filepath.Abs(r.binary); err != nil {
+		return err
+	}
+	if r.kills > 0 {
+		if err := r.killing(ctx); err != nil {
+			return fmt.Errorf("killing servers: %w", err)
+		}
+	}
+	if r.keys > 0 {
+		if err := r.cutting(ctx); err != nil {
+			return fmt.Errorf("cutting a region off: %w", err)
+		}
+	}
+	return nil
+}
+
+// sites are the regions of both parts.
+func sites() []string { return []string{"dc1", "dc2", "dc3"} }
+
+// network makes the lines: namespaces as root, proxies otherwise.
+func network() (*wan.WAN, error) {
+	problem := wan.Unavailable()
+	if problem == nil {
+		return wan.New(sites()...)
+	}
+	if os.Getenv(wan.RequireEnv) != "" {
+		return nil, problem
+	}
+	fmt.Printf("SKIP the namespaces (%v): the lines are UDP proxies on loopback\n", problem)
+	return wan.NewProxy(sites()...)
+}

@@ -1,0 +1,61 @@
+package federation
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"supercluster/federation/link"
+)
+
+func numberedMessage(n uint64, size int) link.Message {
+	return link.Message{Body: append(binary.BigEndian.AppendUint64(nil, n), make([]byte, size)...)}
+}
+
+// Whatever lane brings what, messages are delivered once and in order.
+func TestSequencer_OrdersWhatLanesBring(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		order := r.Perm(50)
+		var q sequencer
+		var got []byte
+		for _, n := range order {
+			m := numberedMessage(uint64(n), 0)
+			m.Body = append(m.Body, byte(n))
+			if err := q.take(m, time.Unix(1, 0), func(m link.Message) error {
+				got = append(got, m.Body[0])
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(got) != 50 || !slices.IsSorted(got) || q.bytes != 0 || len(q.ahead) != 0 || !q.since.IsZero() {
+			t.Fatalf("delivered %v; %d bytes left", got, q.bytes)
+		}
+	}
+}
+
+func TestSequencer_RefusesWhatCannotBe(t *testing.T) {
+	none := func(link.Message) error { return nil }
+	var q sequencer
+	if q.take(link.Message{Body: []byte{1}}, time.Unix(1, 0), none) == nil {
+		t.Error("a message without a number was taken")
+	}
+	if err := q.take(numberedMessage(0, 0), time.Unix(1, 0), none); err != nil {
+		t.Fatal(err)
+	}
+	if q.take(numberedMessage(0, 0), time.Unix(1, 0), none) == nil {
+		t.Error("a number was taken twice")
+	}
+	if err := q.take(numberedMessage(2, maxAheadBytes-10), time.Unix(1, 0), none); err != nil {
+		t.Fatal(err)
+	}
+	if q.take(numberedMessage(3, 100), time.Unix(1, 0), none) == nil {
+		t.Error("more bytes wait than may")
+	}
+	if q.stuck(time.Unix(1, 0).Add(gapWithin)) || !q.stuck(time.Unix(1, 0).Add(gapWithin+1)) {
+		t.Error("a gap is noticed too early, or too late")
+	}
+}
