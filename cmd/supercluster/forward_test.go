@@ -233,7 +233,8 @@ func TestRegions_HomeIsAway(t *testing.T) {
 	}
 	dc2.putUntil(ctx, t, "a", "3", "id-3")
 	// What was given up while the link was cut came before this, on the same stream, and was not applied.
-	if got, err := dc2.get(ctx, "a", bounded); err != nil || string(got.GetConfig().GetValue()) != "3" {
+	home := &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_HOME}
+	if got, err := dc2.get(ctx, "a", home); err != nil || string(got.GetConfig().GetValue()) != "3" || got.GetConfig().GetMeta().GetVersion() != 2 {
 		t.Errorf("%v, %v", got, err)
 	}
 }
