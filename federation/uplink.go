@@ -268,7 +268,7 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 	in.add(name, p)
 	c.group.Go(func() error {
 		defer claim.release()
-		defer in.remove(name)
+		defer in.remove(name, p)
 		return p.run(claim.context(c.ctx))
 	})
 	return nil
@@ -344,10 +344,13 @@ func (in *inlet) add(name channelName, p *puller) {
 	in.pullers[name] = p
 }
 
-func (in *inlet) remove(name channelName) {
+// remove takes a puller out, unless a later one of the channel is there.
+func (in *inlet) remove(name channelName, p *puller) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	delete(in.pullers, name)
+	if in.pullers[name] == p {
+		delete(in.pullers, name)
+	}
 }
 
 // receive takes in what comes on one lane.
