@@ -186,6 +186,9 @@ func TestRegions_Forward(t *testing.T) {
 		&pb.Placement{Namespace: "default", Prefix: "odd/", Home: fmt.Sprintf("%x", id)}, false, record.Writer{Actor: "test"}); err != nil {
 		t.Fatal(err)
 	}
+	for p.federation.Home(tenant, namespace, "odd/a").Region != id { // soon
+		time.Sleep(time.Millisecond)
+	}
 	_, err = dc3.put(ctx, "odd/a", "1", "")
 	requireKind(t, err, fault.NotHome, "dc1")
 }
