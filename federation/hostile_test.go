@@ -103,11 +103,13 @@ func (h *hostile) serve(ctx context.Context, c *link.Conn) error {
 				h.mu.Lock()
 				h.pulls++
 				h.mu.Unlock()
-				pulled(&ask, func(raw []byte) error {
+				send := func(raw []byte) error {
 					body := append(binary.BigEndian.AppendUint64(nil, sequence), raw...)
 					sequence++
 					return s.Send(ctx, link.Message{Type: raw[1], Body: body})
-				})
+				}
+				_ = send(feed.Append(nil, &feed.Message{Type: feed.TypeOpened, Region: ask.Region, Channel: ask.Channel, Stamp: ask.Pull.Stamp}))
+				pulled(&ask, send)
 			}
 		})
 	}

@@ -206,6 +206,7 @@ func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error
 		}
 		o.exporters[name] = e
 		o.f.tails.pull(name)
+		o.replies = append(o.replies, &feed.Message{Type: feed.TypeOpened, Region: name.region, Channel: name.channel, Stamp: p.Stamp})
 		return nil
 	})
 }
