@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -16,7 +18,7 @@ import (
 // backlog meets loss: each has a stream, a lane, and the receiver puts what comes in order again.
 
 // frameLane is the type of the first message on a stream of channels: its body is 0 for the stream itself or 1 for one
-// more lane of it, and the name of the stream.
+// more lane of it, and the name of the stream. Body 2 ends a lane: the server sends what it has taken, and no more.
 const frameLane uint8 = 250
 
 const (
@@ -90,14 +92,21 @@ func (f *Federation) export(ctx context.Context, peer link.Peer, s *link.Stream)
 	if o == nil {
 		return nil // the stream has ended meanwhile
 	}
-	return o.carry(ctx, s)
+	leave := make(chan struct{})
+	go func() {
+		defer close(leave)
+		_, _ = s.Recv(ctx) // the receiver needs the lane no more, or it is gone
+	}()
+	return o.carry(ctx, s, leave)
 }
 
 // carry sends on one lane what is next, until it or the outlet ends. What it could not send is lost: then the outlet ends
 // too, and the receiver pulls again.
-func (o *outlet) carry(ctx context.Context, s *link.Stream) error {
+func (o *outlet) carry(ctx context.Context, s *link.Stream, leave <-chan struct{}) error {
 	for {
 		select {
+		case <-leave:
+			return nil
 		case body := <-o.out:
 			if err := s.Send(ctx, body); err != nil {
 				o.fail(err)
@@ -196,6 +205,8 @@ func (u *uplink) extra(ctx context.Context, conn *link.Conn) error {
 	if c == nil {
 		return nil
 	}
+	var open sync.WaitGroup
+	var streams []*link.Stream
 	for _, in := range c.bulk() {
 		s, err := conn.Open(ctx, in.class)
 		if err != nil {
@@ -204,19 +215,22 @@ func (u *uplink) extra(ctx context.Context, conn *link.Conn) error {
 		if err := hello(ctx, s, true, in.name); err != nil {
 			return err
 		}
-		c.group.Go(func() error {
+		open.Go(func() {
 			defer s.Close()
-			err := in.receive(c.ctx, s)
-			if c.ctx.Err() != nil || conn.Err() != nil {
-				return nil // the link took the connection away; what it carried comes again if it was lost
+			if err := in.receive(c.ctx, s); c.ctx.Err() == nil && conn.Err() == nil && !errors.Is(err, io.EOF) {
+				u.f.log.Debug("a lane ended", "class", in.class, "error", err) // what it took along is missed, and comes again
 			}
-			return err
 		})
+		streams = append(streams, s)
 	}
 	select {
 	case <-c.ctx.Done():
 	case <-ctx.Done():
+		for _, s := range streams {
+			_ = s.Send(c.ctx, link.Message{Type: frameLane, Body: []byte{2}}) // it ends when what is on its way has come
+		}
 	}
+	open.Wait()
 	return nil
 }
 

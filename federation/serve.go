@@ -119,7 +119,7 @@ func (f *Federation) exportOn(ctx context.Context, peer [16]byte, s *link.Stream
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return o.receive(ctx) })
 	g.Go(func() error { return o.send(ctx) })
-	g.Go(func() error { return o.carry(ctx, s) })
+	g.Go(func() error { return o.carry(ctx, s, nil) })
 	return g.Wait()
 }
 

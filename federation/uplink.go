@@ -28,12 +28,13 @@ type uplink struct {
 	calls   *caller // of the connection that is up
 	conn    *link.Conn
 	current *connection
-	behind  map[channelName]bool // channels with a backlog
+	behind  map[channelName]bool      // channels with a backlog
+	late    map[channelName]time.Time // when answers about a channel were late last
 }
 
 // runUplink keeps the link to a peer until ctx ends.
 func (f *Federation) runUplink(ctx context.Context, p *peer) error {
-	u := &uplink{f: f, peer: p, behind: map[channelName]bool{}}
+	u := &uplink{f: f, peer: p, behind: map[channelName]bool{}, late: map[channelName]time.Time{}}
 	l, err := f.endpoint.NewLink(link.LinkConfig{
 		Region: p.id,
 		Addresses: func() []string {
@@ -407,6 +408,7 @@ type puller struct {
 	// Of the pull that is under way: its stamp, and whether the peer took it up.
 	asked  int64
 	opened bool
+	answer int64 // the newest stamp that was answered
 
 	mu     sync.Mutex
 	queue  []*feed.Message
@@ -587,6 +589,7 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 			p.f.routes.applied(p.name, head.Position)
 			p.f.ages.cover(p.name, coveredHead{head.Position.Incarnation, head.Position.Sequence, head.Revision})
 		}
+		p.answered(m.Batch.Stamp)
 		p.f.ages.note(p.name, m.Batch.Stamp, time.Duration(m.Batch.AgeNanos))
 		p.u.watch(p.name)
 	case op.Replace != nil:
@@ -606,7 +609,7 @@ func (u *uplink) watch(name channelName) {
 		return
 	}
 	head, applied := u.f.routes.positions(name)
-	u.backlog(name, head.Incarnation > applied.Incarnation || head.Sequence > applied.Sequence+backlogRecords)
+	u.backlog(name, head.Incarnation > applied.Incarnation || head.Sequence > applied.Sequence+backlogRecords || u.slow(name))
 	behind := head.Sequence
 	if head.Incarnation > applied.Incarnation {
 		behind = max(behind, applied.Sequence+1) // a new incarnation may begin before where this one is
@@ -635,6 +638,35 @@ func (p *puller) chunked(last bool) {
 
 // backlogRecords is from how many records on a channel counts as far behind.
 const backlogRecords = 1000
+
+// slowFactor and slowMargin say when answers take too long for the path: the sender has more to send than the connection
+// carries, although the receiver cannot see its queue. slowHold is how long that counts.
+const (
+	slowFactor = 2
+	slowMargin = 100 * time.Millisecond
+	slowHold   = 15 * time.Second
+)
+
+// answered notes how long an answer took that was asked for with a stamp. The first that carries the stamp tells.
+func (p *puller) answered(stamp int64) {
+	if stamp == p.answer || stamp <= p.asked {
+		return
+	}
+	p.answer = stamp
+	if took := time.Duration(p.f.ages.stamp() - stamp); took > slowFactor*p.u.link.Status().Stats.RTT+slowMargin {
+		p.u.mu.Lock()
+		p.u.late[p.name] = time.Now()
+		p.u.mu.Unlock()
+	}
+}
+
+// slow reports whether answers about a channel came late a while ago.
+func (u *uplink) slow(name channelName) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	at, ok := u.late[name]
+	return ok && time.Since(at) < slowHold
+}
 
 // backlog tells the link whether any channel is far behind.
 func (u *uplink) backlog(name channelName, much bool) {

@@ -39,6 +39,7 @@ func (p *process) makeFederation() (err error) {
 	p.federation, err = federation.New(federation.Config{
 		Store: p.region, Identity: p.federationIdentity(), Node: c.Node, Addresses: p.federationAddresses, Socket: socket,
 		Link: link.Config{
+			Limits: link.Limits{QueueBytes: 64 << 10}, // what waits in it is late
 			Server: p.trust.ServerTLS(p.issuer), Identify: peerOf, JoinTLS: p.joinTLS(), ResetKey: p.resetKey(),
 			Client: func(region [16]byte) (*tls.Config, error) { return p.trust.ClientTLS(p.issuer, region), nil },
 		},

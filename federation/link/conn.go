@@ -21,6 +21,7 @@ type Conn struct {
 	terms  terms
 	dialed bool
 	extra  bool
+	leave  context.CancelFunc // of an extra connection: its user is to end
 	// joining: the first contact with a region, whose certificate nobody verified.
 	joining bool
 

@@ -49,19 +49,24 @@ func (l *Link) grow(ctx context.Context, address string, users *sync.WaitGroup) 
 		l.log.Debug("no extra connection to a region", "error", err)
 		return
 	}
+	using, leave := context.WithCancel(ctx)
+	c.leave = leave
 	l.mu.Lock()
 	l.extras = append(l.extras, c)
 	l.mu.Unlock()
 	users.Go(func() {
-		using, cancel := context.WithCancel(ctx)
-		defer cancel()
-		stop := context.AfterFunc(c.raw.Context(), cancel)
+		defer leave()
+		stop := context.AfterFunc(c.raw.Context(), leave)
 		defer stop()
 		c.Close(l.cfg.Extra(using, c))
 	})
 }
 
-// narrow closes all but n extra connections, the newest first. Streams on them end.
+// leaveWithin is how long the user of an extra connection may take to end what is on its way.
+const leaveWithin = 3 * time.Second
+
+// narrow ends all but n extra connections, the newest first: their users are told, and close them when nothing is on its
+// way any more.
 func (l *Link) narrow(n int) {
 	l.mu.Lock()
 	var surplus []*Conn
@@ -71,7 +76,9 @@ func (l *Link) narrow(n int) {
 	}
 	l.mu.Unlock()
 	for _, c := range surplus {
-		c.Close(nil)
+		c.leave()
+		late := time.AfterFunc(leaveWithin, func() { c.Close(nil) })
+		context.AfterFunc(c.raw.Context(), func() { late.Stop() })
 	}
 }
 

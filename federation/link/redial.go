@@ -21,7 +21,8 @@ type LinkConfig struct {
 	// Handler uses a connection until it returns, which ends the connection. Its context ends with the connection.
 	Handler func(ctx context.Context, c *Conn) error
 	// Extra uses one more connection, for streams of bulk classes. There are up to three while Backlog is set, as
-	// long as they carry more than fewer did. Its context ends with its connection; nil allows none.
+	// long as they carry more than fewer did. Its context ends with its connection, or when that is needed no more: then it
+	// has 3 s to end what is on its way. Nil allows none.
 	Extra func(ctx context.Context, c *Conn) error
 
 	DialTimeout time.Duration // 5 s: some round trips of a far region, and a lost packet
