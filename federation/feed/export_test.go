@@ -374,7 +374,7 @@ func TestExporter_Relay(t *testing.T) {
 	down := m.follow(1, 2, 0)
 	heads := map[string]bool{}
 	for i := range 8 {
-		m.put(0, fmt.Sprintf("web/%d", i), make([]byte, 120<<10))
+		m.put(0, fmt.Sprintf("web/%d", i), make([]byte, MaxBatchBytes*15/64))
 		if i%2 == 1 {
 			for _, msg := range up.pump() {
 				heads[string(msg.Batch.Head)] = true
