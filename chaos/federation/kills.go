@@ -14,13 +14,19 @@ import (
 	"supercluster/internal/procs"
 )
 
+const (
+	stayDead = 4                     // every n-th kill: the server stays dead until records flow
+	askEvery = 10 * time.Millisecond // while waiting: the servers need the processors
+)
+
 // killing is the first part.
 type killing struct {
 	*runner
 	fleet   *fleet.Fleet
 	authors []*author
 	readers []*reader
-	flows   []time.Duration // from each kill until records go both ways again
+	// From each kill until records go both ways again: of servers that were started again, and of those that were not.
+	flows, deadFlows []time.Duration
 }
 
 func (r *runner) killing(ctx context.Context) error {
@@ -93,18 +99,34 @@ func (k *killing) rounds(ctx context.Context) error {
 		if err := r.Servers[i].Cmd.Process.Signal(syscall.SIGKILL); err != nil {
 			return err
 		}
-		waiting, cancel := context.WithTimeout(ctx, time.Minute)
-		err = k.flow(waiting, region, n)
-		cancel()
+		// Most are started again once the region writes without them, as a supervisor does: then the peers hear at once that
+		// their connections are gone. The others stay dead until the peers found that out by themselves.
+		dead := n%stayDead == stayDead-1
+		if err := k.authors[region].put(r.Name+"/after", fmt.Sprintf("after-%d", n), fmt.Sprint(n)); err != nil {
+			return fmt.Errorf("a write after the %s of %s was killed: %w", victim.name, r.Name, err)
+		}
+		if !dead {
+			err = r.Restart(i)
+		}
+		if err == nil {
+			err = k.flow(ctx, region, n)
+		}
 		if err != nil {
 			return fmt.Errorf("after the %s of %s was killed: %w", victim.name, r.Name, err)
 		}
-		k.flows = append(k.flows, time.Since(killed))
-		fmt.Printf("     kill %2d: %-8s of %s, %s; records go both ways again after %v\n", n+1, victim.name, r.Name, r.Nodes[i], time.Since(killed).Round(time.Millisecond))
-		if err := r.Restart(i); err != nil {
-			return err
+		took, how := time.Since(killed), "started again"
+		if dead {
+			how = "stayed dead"
+			k.deadFlows = append(k.deadFlows, took)
+			err = r.Restart(i)
+		} else {
+			k.flows = append(k.flows, took)
 		}
-		if err := back(ctx, r); err != nil {
+		fmt.Printf("     kill %2d: %-8s of %s, %s, %s; records go both ways again after %v\n", n+1, victim.name, r.Name, r.Nodes[i], how, took.Round(time.Millisecond))
+		if err == nil {
+			err = back(ctx, r)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -190,6 +212,7 @@ func back(ctx context.Context, r *fleet.Region) error {
 			leaders[status.GetLeader()] = true
 			low, newest = min(low, status.GetAppliedIndex()), max(newest, status.GetAppliedIndex())
 		}
+		sleep(ctx, askEvery)
 		if target == 0 {
 			target = newest
 		}
@@ -199,6 +222,8 @@ func back(ctx context.Context, r *fleet.Region) error {
 
 // flow waits until what is written in a region comes to every other one, and the other way round.
 func (k *killing) flow(ctx context.Context, region, round int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	for i, from := range k.fleet.Regions {
 		name, value := from.Name+"/flow", fmt.Sprintf("%d-%d", round, i)
 		if err := k.authors[i].put(name, fmt.Sprintf("flow-%s-%d", from.Name, round), value); err != nil {
@@ -217,6 +242,7 @@ func (k *killing) flow(ctx context.Context, region, round int) error {
 						return true
 					}
 				}
+				sleep(ctx, askEvery)
 				return false
 			})
 			if err != nil {
