@@ -166,7 +166,7 @@ func (w *world) converge(d time.Duration, some ...*site) time.Duration {
 		if time.Since(began) > d {
 			w.t.Fatalf("not equal within %v: %s", d, problem)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 	took := time.Since(began)
 	for _, a := range some {

@@ -174,7 +174,7 @@ func TestWatchdog_LongSnapshot(t *testing.T) {
 		w.heal(a, b)
 		took := w.converge(2 * time.Minute)
 		l := b.fed().Links().GetLinks()[0]
-		if chunks = b.store.counted(record.OpReplace) - chunks; l.GetStalls() > 0 || chunks > 13 || took < 20*time.Second {
+		if chunks = b.store.counted(record.OpReplace) - chunks; l.GetStalls() > 0 || chunks > 25 || took < 20*time.Second {
 			t.Errorf("%d chunks in %v, %d stalls", chunks, took, l.GetStalls())
 		}
 	})

@@ -194,6 +194,8 @@ func (f *Federation) restoreFrom(ctx context.Context, u *uplink, c *record.Chann
 		switch {
 		case err != nil:
 			return err
+		case m.Type == feed.TypeOpened:
+			continue
 		case m.Chunk == nil || !bytes.Equal(m.Chunk.From, from):
 			return fault.New(fault.Unavailable, "the peer does not give a snapshot")
 		}

@@ -219,11 +219,11 @@ func TestClone(t *testing.T) {
 		w.converge(15 * time.Second)
 		clone := w.cloneOf(a)
 		clone.servers = []*server{{site: clone, node: "n1"}}
-		_, forget := clone.servers[0].socket()
-		forget()
+		clone.servers[0].address = fmt.Sprintf("10.0.0.%d:8302", clone.n)
 		// Both have the addresses of both; beta reaches the one, gamma the other.
 		both := []string{a.servers[0].address, clone.servers[0].address}
-		a.shared, clone.shared = &both, &both
+		a.share(both)
+		clone.share(both)
 		w.cut(b, clone)
 		w.cut(c, a)
 		w.until(20*time.Second, "the addresses are known", func() bool {
@@ -249,7 +249,7 @@ func TestClone(t *testing.T) {
 			for _, s := range []*site{a, clone} { // what is fenced refuses them
 				_, _ = s.store.apply(writing(putOf(instance(fmt.Sprint("web/", n%20)), fmt.Sprint(s.servers[0].address, n))))
 			}
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond)
 			s, _ := fenced()
 			return s != nil
 		})

@@ -12,7 +12,9 @@ type Home struct {
 	Region [16]byte
 	Name   string
 	// Here: it is this region, as it is for what is not federated.
-	Here  bool
+	Here bool
+	// Known: it is this region or a peer of it.
+	Known bool
 	Epoch uint64
 }
 
@@ -24,7 +26,9 @@ type placedSpace struct {
 
 func (s *placedSpace) at(n int, b *book) Home {
 	id := s.homes[n]
-	return Home{Region: id, Name: b.name(id), Here: id == b.self, Epoch: s.placements[n].Epoch}
+	return Home{
+		Region: id, Name: b.name(id), Here: id == b.self, Known: id == b.self || b.find(id) != nil, Epoch: s.placements[n].Epoch,
+	}
 }
 
 // of finds the home of a name: that of the longest prefix.
@@ -41,7 +45,7 @@ func (s *placedSpace) of(name string, b *book) Home {
 		return 0
 	})
 	if !found {
-		return Home{Region: b.self, Name: b.name(b.self), Here: true}
+		return Home{Region: b.self, Name: b.name(b.self), Here: true, Known: true}
 	}
 	return s.at(n, b)
 }
@@ -78,7 +82,7 @@ func (f *Federation) Home(tenant, namespace uint32, name string) Home {
 }
 
 func (f *Federation) self() Home {
-	return Home{Region: f.book.self, Name: f.book.name(f.book.self), Here: true}
+	return Home{Region: f.book.self, Name: f.book.name(f.book.self), Here: true, Known: true}
 }
 
 // FreshHome is Home as this node's store has it now.

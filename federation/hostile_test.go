@@ -36,7 +36,8 @@ func (w *world) hostile(name string, friends ...*site) *hostile {
 	h := &hostile{site: w.plan(name)}
 	me := &server{site: h.site, node: "n1"}
 	h.servers = append(h.servers, me)
-	socket, closeLink := me.socket()
+	socket, address, closeLink := me.socket("")
+	me.address = address
 	roots := &trust{roots: map[[16]byte]*x509.CertPool{}}
 	for _, s := range w.regions {
 		_ = roots.set(s.id, [][]byte{s.ca.cert.Raw})
@@ -102,11 +103,13 @@ func (h *hostile) serve(ctx context.Context, c *link.Conn) error {
 				h.mu.Lock()
 				h.pulls++
 				h.mu.Unlock()
-				pulled(&ask, func(raw []byte) error {
+				send := func(raw []byte) error {
 					body := append(binary.BigEndian.AppendUint64(nil, sequence), raw...)
 					sequence++
 					return s.Send(ctx, link.Message{Type: raw[1], Body: body})
-				})
+				}
+				_ = send(feed.Append(nil, &feed.Message{Type: feed.TypeOpened, Region: ask.Region, Channel: ask.Channel, Stamp: ask.Pull.Stamp}))
+				pulled(&ask, send)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"supercluster/federation/feed"
 	"supercluster/federation/link"
 )
 
@@ -57,5 +58,21 @@ func TestSequencer_RefusesWhatCannotBe(t *testing.T) {
 	}
 	if q.stuck(time.Unix(1, 0).Add(gapWithin)) || !q.stuck(time.Unix(1, 0).Add(gapWithin+1)) {
 		t.Error("a gap is noticed too early, or too late")
+	}
+}
+
+// What still comes of an earlier pull is not taken for the answer to the one under way.
+func TestPuller_AnswersOfAnEarlierPullAreLeftOut(t *testing.T) {
+	p := &puller{asked: 7}
+	batch := func() *feed.Message { return &feed.Message{Type: feed.TypeBatch, Batch: &feed.Batch{}} }
+	opened := func(stamp int64) *feed.Message { return &feed.Message{Type: feed.TypeOpened, Stamp: stamp} }
+	refusal := &feed.Message{Type: feed.TypeRefuse, Refuse: &feed.Refuse{Reason: feed.RefusedFenced}}
+	last := batch()
+	got := p.answers([]*feed.Message{batch(), opened(6), batch(), refusal, opened(7), last})
+	if len(got) != 2 || got[0] != refusal || got[1] != last {
+		t.Errorf("%d messages are answers: %+v", len(got), got)
+	}
+	if got = p.answers([]*feed.Message{batch()}); len(got) != 1 {
+		t.Errorf("the answer ended after its first messages")
 	}
 }

@@ -140,7 +140,7 @@ func TestRelay_Cycle(t *testing.T) {
 			return n
 		}
 		before := count()
-		time.Sleep(45 * time.Second)
+		time.Sleep(30 * time.Second)
 		if n := count() - before; n > 3*firstChannels*3*5 { // idle heads, of which one in 10 s is written
 			t.Errorf("%d imports of a region that is gone", n)
 		}

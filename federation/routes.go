@@ -17,8 +17,8 @@ type routes struct {
 }
 
 type route struct {
-	via      [16]byte // zero: nobody
-	release  context.CancelFunc
+	via      [16]byte  // zero: nobody
+	claim    *claim    // of via
 	orphaned time.Time // since when nobody serves it
 	newest   record.FeedPosition
 	proof    []byte // the head that says newest, signed by the home
@@ -40,7 +40,6 @@ func (r *routes) of(name channelName) *route {
 type claim struct {
 	r    *routes
 	name channelName
-	via  [16]byte
 
 	mu     sync.Mutex
 	cancel context.CancelFunc
@@ -61,11 +60,11 @@ func (r *routes) claim(name channelName, via [16]byte, relayAfter time.Duration,
 	case at.via == [16]byte{} && !home && now.Sub(at.orphaned) < relayAfter:
 		return nil, false
 	}
-	if at.release != nil {
-		at.release()
+	if at.claim != nil {
+		at.claim.revoke()
 	}
-	c := &claim{r: r, name: name, via: via}
-	at.via, at.release = via, c.revoke
+	c := &claim{r: r, name: name}
+	at.via, at.claim = via, c
 	return c, true
 }
 
@@ -95,8 +94,8 @@ func (c *claim) release() {
 	c.revoke()
 	c.r.mu.Lock()
 	defer c.r.mu.Unlock()
-	if at := c.r.of(c.name); at.via == c.via {
-		at.via, at.release, at.orphaned = [16]byte{}, nil, time.Now()
+	if at := c.r.of(c.name); at.claim == c { // a later one, even through the same peer, stays
+		at.via, at.claim, at.orphaned = [16]byte{}, nil, time.Now()
 	}
 }
 
@@ -106,8 +105,8 @@ func (r *routes) drop(via [16]byte) {
 	defer r.mu.Unlock()
 	for _, at := range r.route {
 		if at.via == via {
-			at.release()
-			at.via, at.release, at.orphaned = [16]byte{}, nil, time.Now()
+			at.claim.revoke()
+			at.via, at.claim, at.orphaned = [16]byte{}, nil, time.Now()
 		}
 	}
 }

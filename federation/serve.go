@@ -38,6 +38,10 @@ func (c channelName) compare(d channelName) int {
 	return cmp.Compare(c.channel, d.channel)
 }
 
+// becomePeer is how long a region may be trusted and not yet, or no longer, known: a handshake can end while trust is being
+// withdrawn, when the connections of the region were closed already.
+const becomePeer = time.Second
+
 // accept serves a connection that a peer opened.
 func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 	f.mu.Lock()
@@ -46,6 +50,12 @@ func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 	}
 	f.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if pause(ctx, becomePeer) && f.book.find(c.Peer().Region) == nil {
+			return fault.New(fault.Denied, "the region is no peer any more")
+		}
+		return nil
+	})
 	g.Go(func() error {
 		for {
 			s, err := c.Accept(ctx)
@@ -196,6 +206,7 @@ func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error
 		}
 		o.exporters[name] = e
 		o.f.tails.pull(name)
+		o.replies = append(o.replies, &feed.Message{Type: feed.TypeOpened, Region: name.region, Channel: name.channel, Stamp: p.Stamp})
 		return nil
 	})
 }

@@ -268,7 +268,7 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 	in.add(name, p)
 	c.group.Go(func() error {
 		defer claim.release()
-		defer in.remove(name)
+		defer in.remove(name, p)
 		return p.run(claim.context(c.ctx))
 	})
 	return nil
@@ -344,10 +344,13 @@ func (in *inlet) add(name channelName, p *puller) {
 	in.pullers[name] = p
 }
 
-func (in *inlet) remove(name channelName) {
+// remove takes a puller out, unless a later one of the channel is there.
+func (in *inlet) remove(name channelName, p *puller) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	delete(in.pullers, name)
+	if in.pullers[name] == p {
+		delete(in.pullers, name)
+	}
 }
 
 // receive takes in what comes on one lane.
@@ -401,6 +404,9 @@ type puller struct {
 	alias uint32
 
 	chunks uint64 // of snapshots that were applied
+	// Of the pull that is under way: its stamp, and whether the peer took it up.
+	asked  int64
+	opened bool
 
 	mu     sync.Mutex
 	queue  []*feed.Message
@@ -478,6 +484,7 @@ func (p *puller) run(ctx context.Context) error {
 // pull takes the channel over from where it stands, until something goes wrong.
 func (p *puller) pull(ctx context.Context) error {
 	p.takeAll()
+	p.opened = false
 	importer := &feed.Importer{Self: p.f.cfg.Identity.RegionID, Region: p.name.region, Channel: p.name.channel, Keys: p.f.book.verify}
 	var ask *feed.Message
 	if err := p.f.pinned(func(r state.Reader) (err error) {
@@ -490,6 +497,7 @@ func (p *puller) pull(ctx context.Context) error {
 		return fault.New(fault.NotFound, "the region is not known any more")
 	}
 	p.f.routes.applied(p.name, ask.Pull.Cursor)
+	p.asked = ask.Pull.Stamp
 	if err := p.in.send(ctx, ask); err != nil {
 		return err
 	}
@@ -512,8 +520,24 @@ func (p *puller) pull(ctx context.Context) error {
 	}
 }
 
+// answers leaves out what still comes of the pull before: only what follows the word that this one was taken up is its
+// answer. A refusal needs no such word.
+func (p *puller) answers(messages []*feed.Message) []*feed.Message {
+	kept := messages[:0]
+	for _, m := range messages {
+		switch {
+		case m.Type == feed.TypeOpened:
+			p.opened = m.Stamp == p.asked
+		case p.opened || m.Refuse != nil:
+			kept = append(kept, m)
+		}
+	}
+	return kept
+}
+
 // apply takes messages over, in order. Batches that came together go as one operation.
 func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []*feed.Message) error {
+	messages = p.answers(messages)
 	for i := 0; i < len(messages); {
 		n := mergeable(messages[i:])
 		m := merge(messages[i : i+n])

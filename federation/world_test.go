@@ -114,7 +114,7 @@ type site struct {
 	feed    ed25519.PrivateKey
 	store   *twin
 	servers []*server
-	shared  *[]string // addresses of the region, when copies of it live
+	shared  []string // addresses of the region, when copies of it live
 }
 
 // server is one node of a region.
@@ -157,7 +157,9 @@ func (s *site) start(node string) *server {
 	}
 	if me == nil {
 		me = &server{site: s, node: node}
+		s.w.mu.Lock()
 		s.servers = append(s.servers, me)
+		s.w.mu.Unlock()
 	}
 	me.run()
 	return me
@@ -166,7 +168,9 @@ func (s *site) start(node string) *server {
 // twinOf makes a second copy of a region: its identity and rows, at an address of its own.
 func (w *world) cloneOf(s *site) *site {
 	c := &site{w: w, n: 200 + s.n, name: s.name, id: s.id, ca: s.ca, feed: s.feed, store: newTwin(w.t)}
-	c.store.restore(s.store.pin())
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	c.store.restore(s.store.rows)
 	c.store.index = s.store.index
 	w.regions = append(w.regions, c)
 	return c
@@ -174,7 +178,13 @@ func (w *world) cloneOf(s *site) *site {
 
 func (me *server) run() {
 	w, s := me.w, me.site
-	socket, closeLink := me.socket()
+	w.mu.Lock()
+	old := me.address
+	w.mu.Unlock()
+	socket, address, closeLink := me.socket(old)
+	w.mu.Lock()
+	me.address = address
+	w.mu.Unlock()
 	trust := &trust{roots: map[[16]byte]*x509.CertPool{}}
 	_ = trust.set(s.id, [][]byte{s.ca.cert.Raw})
 	own := s.ca.issue(w.t, link.PeerID{Region: s.id, Server: me.node})
@@ -186,16 +196,7 @@ func (me *server) run() {
 	}
 	fed, err := New(Config{
 		Store: replica{s.store, me.node}, Node: me.node, Socket: socket, Tuning: w.tuning, Log: log,
-		Addresses: func() []string {
-			var all []string
-			for _, x := range s.servers {
-				all = append(all, x.address)
-			}
-			if s.shared != nil {
-				all = *s.shared
-			}
-			return all
-		},
+		Addresses: s.addresses,
 		Identity: Identity{
 			RegionID: s.id, Name: s.name, TrustDomain: s.name + ".test", FeedKey: s.feed.Public().(ed25519.PublicKey),
 			Roots: [][]byte{s.ca.cert.Raw}, Fingerprint: fingerprint(s.ca.cert.Raw),
@@ -239,23 +240,42 @@ func (me *server) run() {
 	}
 }
 
-// socket opens the node's port on the network of the world.
-func (me *server) socket() (net.PacketConn, func()) {
+// addresses are those that the region tells others.
+func (s *site) addresses() (all []string) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.shared != nil {
+		return s.shared
+	}
+	for _, x := range s.servers {
+		all = append(all, x.address)
+	}
+	return all
+}
+
+func (s *site) share(all []string) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.shared = all
+}
+
+// socket opens the node's port on the network of the world; old is where it was before.
+func (me *server) socket(old string) (net.PacketConn, string, func()) {
 	w := me.w
 	if w.udp {
 		at := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
-		if me.address != "" {
-			at, _ = net.ResolveUDPAddr("udp", me.address)
+		if old != "" {
+			at, _ = net.ResolveUDPAddr("udp", old)
 		}
 		raw, err := net.ListenUDP("udp", at)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		me.address = raw.LocalAddr().String()
+		own := raw.LocalAddr().String()
 		// What arrives is judged as what leaves is; who sends delays.
 		return link.NewShaper(raw, func(peer net.Addr) (bool, time.Duration) {
-			return w.lost(me.address, peer.String()) || w.lost(peer.String(), me.address), w.rtt / 2
-		}), func() {}
+			return w.lost(own, peer.String()) || w.lost(peer.String(), own), w.rtt / 2
+		}), own, func() {}
 	}
 	at := 0
 	for i, x := range me.servers {
@@ -264,15 +284,14 @@ func (me *server) socket() (net.PacketConn, func()) {
 		}
 	}
 	addr := &net.UDPAddr{IP: net.IPv4(10, byte(at), byte(me.n>>8), byte(me.n)), Port: 8302}
-	me.address = addr.String()
 	l := &simnet.SimulatedLink{Latency: w.rtt / 2, UploadPacket: w}
-	c := simnet.NewBlockingSimConn(addr, l)
-	w.AddNode(addr, l)
+	var c net.PacketConn = simnet.NewBlockingSimConn(addr, l)
 	l.Start()
+	w.AddNode(addr, l)
 	if w.wrap != nil {
-		return w.wrap(me.address, c), func() { _ = l.Close() }
+		c = w.wrap(addr.String(), c)
 	}
-	return c, func() { _ = l.Close() }
+	return c, addr.String(), func() { _ = l.Close() }
 }
 
 // do applies an operation that must succeed.

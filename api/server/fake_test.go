@@ -259,8 +259,11 @@ func (f *fakeViews) Wait(ctx context.Context, at record.Positions) error {
 }
 
 func (f *fakeViews) Follow(ctx context.Context, fn func(*registry.View, registry.Changes) error) error {
-	var from record.Positions
-	return f.r.Follow(ctx, from, 0, func([]record.Commit, record.Positions) error {
+	now := f.View() // what was compacted before is not asked for
+	if err := fn(now, registry.Changes{All: true}); err != nil {
+		return err
+	}
+	return f.r.Follow(ctx, now.At(), 0, func([]record.Commit, record.Positions) error {
 		return fn(f.View(), registry.Changes{All: true})
 	})
 }

@@ -75,8 +75,10 @@ func (s *Server) elsewhere(ctx context.Context, c *call) error {
 	switch {
 	case c.forwarded():
 		return notHome(&p, home, "this region is not asked twice: it does not forward what was forwarded to it")
-	case c.stays(ctx) && p.write != nil:
+	case p.write != nil && (!home.Known || c.stays(ctx)):
 		return nil // the region refuses it, unless it is what stands in the way of the home's record
+	case !home.Known:
+		return notHome(&p, home, "it is no peer of this region")
 	case c.stays(ctx):
 		return notHome(&p, home, "ask there, or let this region ask")
 	}
@@ -104,7 +106,7 @@ func notHome(p *placed, home federation.Home, hint string) error {
 
 // homeOf finds the one region that a request is for.
 func (s *Server) homeOf(c *call, p *placed) (federation.Home, error) {
-	here := federation.Home{Here: true}
+	here := federation.Home{Here: true, Known: true}
 	v := s.cfg.Views.View()
 	ns := registry.NamespaceOf(*p.tenant, *p.namespace)
 	tenant, namespace, ok := v.NamespaceIDs(ns.Tenant, ns.Namespace)
@@ -119,7 +121,7 @@ func (s *Server) homeOf(c *call, p *placed) (federation.Home, error) {
 		if !ok || r.IsLocal() {
 			return here, nil
 		}
-		return federation.Home{Region: r.ID, Name: r.Name}, nil
+		return federation.Home{Region: r.ID, Name: r.Name, Known: true}, nil
 	}
 	if p.prefix {
 		homes := s.cfg.Homes.Homes(tenant, namespace, p.name)
@@ -169,7 +171,7 @@ func (s *Server) redirect(ctx context.Context, c *call, err error) (any, error) 
 				break
 			}
 		}
-		if home.Here || home.Name == "" {
+		if home.Here || !home.Known {
 			return nil, err
 		}
 		if c.stays(ctx) || p.txn != nil {
@@ -178,7 +180,7 @@ func (s *Server) redirect(ctx context.Context, c *call, err error) (any, error) 
 		return s.forward(ctx, c, &p, home)
 	case p.read.GetForward() && errors.Is(err, errTooOld) && !c.forwarded() && !c.stays(ctx):
 		home, herr := s.homeOf(c, &p)
-		if herr != nil || home.Here {
+		if herr != nil || home.Here || !home.Known {
 			return nil, err
 		}
 		return s.forward(ctx, c, &p, home)

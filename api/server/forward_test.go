@@ -36,10 +36,10 @@ type exchange struct {
 func (e *exchange) home(name string) federation.Home {
 	for region, id := range e.ids {
 		if strings.HasPrefix(name, region+"/") {
-			return federation.Home{Region: id, Name: region, Here: region == e.self}
+			return federation.Home{Region: id, Name: region, Here: region == e.self, Known: true}
 		}
 	}
-	return federation.Home{Region: e.ids[e.self], Name: e.self, Here: true}
+	return federation.Home{Region: e.ids[e.self], Name: e.self, Here: true, Known: true}
 }
 
 func (e *exchange) Self() ([16]byte, uint64) { return e.ids[e.self], 1 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
@@ -24,11 +25,15 @@ var jsonForm = &runtime.JSONPb{
 	MarshalOptions: protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true},
 }
 
+// parseStrictly sets the parser of query parameters, which the gateway keeps once for the whole process: `dev` runs the
+// servers of several regions in one.
+var parseStrictly = sync.OnceFunc(func() { runtime.NewServeMux(runtime.SetQueryParameterParser(strictQuery{})) })
+
 // newGateway makes the handler of /api/v1: it decodes, calls this process's own chain, and encodes.
 func (s *Server) newGateway() (http.Handler, error) {
+	parseStrictly()
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonForm),
-		runtime.SetQueryParameterParser(strictQuery{}),
 		runtime.WithErrorHandler(gatewayError),
 		runtime.WithRoutingErrorHandler(routingError),
 		runtime.WithForwardResponseOption(setETag),

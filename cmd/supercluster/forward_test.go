@@ -186,6 +186,9 @@ func TestRegions_Forward(t *testing.T) {
 		&pb.Placement{Namespace: "default", Prefix: "odd/", Home: fmt.Sprintf("%x", id)}, false, record.Writer{Actor: "test"}); err != nil {
 		t.Fatal(err)
 	}
+	for p.federation.Home(tenant, namespace, "odd/a").Region != id { // soon
+		time.Sleep(time.Millisecond)
+	}
 	_, err = dc3.put(ctx, "odd/a", "1", "")
 	requireKind(t, err, fault.NotHome, "dc1")
 }
@@ -233,7 +236,8 @@ func TestRegions_HomeIsAway(t *testing.T) {
 	}
 	dc2.putUntil(ctx, t, "a", "3", "id-3")
 	// What was given up while the link was cut came before this, on the same stream, and was not applied.
-	if got, err := dc2.get(ctx, "a", bounded); err != nil || string(got.GetConfig().GetValue()) != "3" {
+	home := &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_HOME}
+	if got, err := dc2.get(ctx, "a", home); err != nil || string(got.GetConfig().GetValue()) != "3" || got.GetConfig().GetMeta().GetVersion() != 2 {
 		t.Errorf("%v, %v", got, err)
 	}
 }

@@ -27,6 +27,7 @@ const (
 	TypeRefuse Type = 5 // server: not from me, and why
 	TypeProbe  Type = 6 // receiver: tell me your head, I want to know how old I am
 	TypeStop   Type = 7 // receiver: no more of this channel
+	TypeOpened Type = 8 // server: from here on it is the answer to the pull with this stamp
 )
 
 // Refusal says why a server does not serve.
@@ -109,7 +110,7 @@ type Message struct {
 	Batch   *Batch
 	Chunk   *Chunk
 	Refuse  *Refuse
-	Stamp   int64 // of a probe
+	Stamp   int64 // of a probe, or of the pull that is answered
 }
 
 const messageFormat = 1
@@ -134,7 +135,7 @@ func Append(dst []byte, m *Message) []byte {
 		return append(binary.AppendUvarint(dst, p.Generation), whole)
 	case TypeCredit:
 		return binary.AppendUvarint(dst, uint64(m.Credit))
-	case TypeProbe:
+	case TypeProbe, TypeOpened:
 		return binary.AppendVarint(dst, m.Stamp)
 	case TypeStop:
 		return dst
@@ -185,7 +186,7 @@ func Decode(b []byte) (Message, error) {
 		}
 	case TypeCredit:
 		m.Credit = d.uint32()
-	case TypeProbe:
+	case TypeProbe, TypeOpened:
 		m.Stamp = d.int64()
 	case TypeStop:
 	case TypeBatch:
