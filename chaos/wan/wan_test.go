@@ -137,10 +137,10 @@ func TestShape_DelayIsOneWayAndOfItsPair(t *testing.T) {
 		slices.Sort(slow)
 		slices.Sort(fast)
 		// The machine is shared: the least is what the line gives, more may be others' work.
-		if slow[0] < 40*time.Millisecond || slow[5] > 60*time.Millisecond {
+		if slow[0] < 40*time.Millisecond || slow[0] > 60*time.Millisecond {
 			t.Errorf("40 ms there and back took %v", slow)
 		}
-		if fast[0] < 10*time.Millisecond || fast[5] > 30*time.Millisecond {
+		if fast[0] < 10*time.Millisecond || fast[0] > 30*time.Millisecond {
 			t.Errorf("10 ms there and back took %v", fast)
 		}
 		if s := w.Stats("a", "b"); s.Delivered != 20 || s.Packets < 20 {
@@ -158,11 +158,11 @@ func TestShape_LossIsCounted(t *testing.T) {
 			if _, err := a.conn.WriteToUDP(fmt.Appendf(nil, "#%d", i), b.public); err != nil {
 				t.Fatal(err)
 			}
-			if i%50 == 0 {
+			if i%20 == 0 {
 				time.Sleep(time.Millisecond) // not faster than sockets take it: what they drop is not ours
 			}
 		}
-		wait(t, "every datagram", func() bool { return w.Stats("a", "b").Packets >= sent })
+		wait(t, "the fate of every datagram", func() bool { s := w.Stats("a", "b"); return s.Lost+s.Delivered >= sent })
 		s := w.Stats("a", "b")
 		if s.Lost < sent/5 || s.Lost > sent*2/5 || s.Delivered != s.Packets-s.Lost {
 			t.Errorf("30 %% of %d: %+v", sent, s)
