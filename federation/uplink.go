@@ -572,13 +572,24 @@ func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []
 	return nil
 }
 
+// bulkBytes is from which size on an operation is part of catching up: then half of the time belongs to local writers. With
+// 100,000 records to catch up with, their p99 was 75 ms without the pauses and 20 ms with them, and the end 1.5 s later.
+const (
+	bulkBytes = feed.MaxBatchBytes / 2
+	maxYield  = 50 * time.Millisecond
+)
+
 // propose has an operation applied, and notes how fresh the channel is then. An idle head is written only if it says
 // something new about revisions: otherwise what it says is noted in memory.
 func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) error {
 	idle := op.Import != nil && len(op.Import.Records) == 0 && len(op.Import.Document) == 0
 	if !idle || p.f.ages.worthWriting(p.name, op.Import.Head) {
+		began := time.Now()
 		if _, err := p.f.propose(ctx, *op); err != nil {
 			return err
+		}
+		if op.FeedBytes() > bulkBytes {
+			pause(ctx, min(time.Since(began), maxYield))
 		}
 		p.f.metrics.imported(op)
 	}

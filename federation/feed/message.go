@@ -10,7 +10,7 @@ import (
 // Limits of messages.
 const (
 	// MaxBatchBytes is the size at which a batch or chunk is closed. One record may be larger alone.
-	MaxBatchBytes = 128 << 10
+	MaxBatchBytes = 32 << 10
 	// MaxMessageBytes bounds a message: a record has at most the size of an entry, and its keys grow a little.
 	MaxMessageBytes = record.MaxImportBytes - 64<<10
 )
