@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -174,7 +175,11 @@ func (m *matrixHarness) firstAnswer(t *testing.T, method string) error {
 	if method == pb.WatchService_Watch_FullMethodName {
 		first = &pb.WatchRequest{Tenant: "none"} // refused behind the door, where a good one would stay silent
 	}
-	if err := errors.Join(stream.SendMsg(first), stream.CloseSend()); err != nil {
+	// A server that refuses may have ended the stream before this is sent: io.EOF says only that RecvMsg tells why.
+	if err := stream.SendMsg(first); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
 		return err
 	}
 	return stream.RecvMsg(&emptypb.Empty{})
