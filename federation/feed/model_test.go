@@ -12,7 +12,7 @@ import (
 )
 
 // The model: several regions with the real machine on its in-memory twin, and a network that loses, doubles and
-// reorders. It is the reference model of the design (shared/federation) on our code.
+// reorders. It has the rules of the model that the design was proved with, on our code.
 
 const (
 	modelRegions = 4
