@@ -20,7 +20,6 @@ type Exporter struct {
 	channel uint32
 
 	sent       record.FeedPosition
-	head       []byte // the last one sent
 	generation uint64 // of the document that the peer has
 	credit     int64
 	stamp      int64
@@ -121,7 +120,7 @@ func (s *Server) Open(r state.Reader, peer [16]byte, p *Pull, snapshot func() (s
 		return nil, m, err
 	}
 	e := &Exporter{
-		server: *s, peer: peer, region: p.Region, alias: st.alias, channel: p.Channel, sent: p.Cursor, head: p.Head,
+		server: *s, peer: peer, region: p.Region, alias: st.alias, channel: p.Channel, sent: p.Cursor,
 		generation: p.Generation, credit: int64(p.Credit), stamp: p.Stamp,
 	}
 	if all {
@@ -257,7 +256,7 @@ func (e *Exporter) close(b *Batch, st *standing, age int64) (*Message, error) {
 		b.Document, e.generation = e.server.documentOf(st, e.region), st.document.Generation
 	}
 	b.Stamp, b.AgeNanos = e.stamp, age
-	e.head, e.answered = b.Head, true
+	e.answered = true
 	return &Message{Type: TypeBatch, Region: e.region, Channel: e.channel, Batch: b}, nil
 }
 
@@ -348,7 +347,7 @@ func (e *Exporter) chunk(now int64) (*Message, error) {
 	c := &Chunk{Target: e.target, From: e.next, To: next, Items: items}
 	if e.next = next; next == nil {
 		c.Document, e.generation = e.server.documentOf(&st, e.region), st.document.Generation
-		e.sent, e.head = st.state.Position, e.target
+		e.sent = st.state.Position
 		e.Close()
 	}
 	return &Message{Type: TypeChunk, Region: e.region, Channel: e.channel, Chunk: c}, nil

@@ -44,7 +44,7 @@ type Guard struct {
 
 // without takes rules out, for the test that sees each of them matter.
 type without struct {
-	signature, ahead, differs, newer, clone bool
+	signature, ahead, differs, newer bool
 }
 
 // Judge looks at a head that a peer showed. It gives the operation that fences this region if the head proves that its
@@ -72,7 +72,7 @@ func (g *Guard) Judge(r state.Reader, encoded []byte) (*record.Op, error) {
 		return nil, err
 	}
 	op := &record.SetFence{Fence: record.FenceHealing, Proof: encoded, Reason: reason(standing, &head)}
-	if standing == state.StandingNewer && f.Fences > 0 && f.FencedAt >= g.Started && head.Time > f.FencedAt && !g.without.clone {
+	if standing == state.StandingNewer && f.Fences > 0 && f.FencedAt >= g.Started && head.Time > f.FencedAt {
 		op.Fence = record.FenceClone
 		op.Reason = fmt.Sprintf("another copy of this region lives: it signed sequence %d of incarnation %d after this one had fenced itself",
 			head.Position.Sequence, head.Position.Incarnation)

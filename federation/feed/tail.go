@@ -105,7 +105,7 @@ func (e *Exporter) NextFrom(t *Tail, age int64) (m *Message, ok bool) {
 	for i := range rows {
 		b.Records[i] = rows[i].Record
 	}
-	e.sent, e.head, e.answered = t.at, t.head, true
+	e.sent, e.answered = t.at, true
 	m = &Message{Type: TypeBatch, Region: e.region, Channel: e.channel, Batch: b}
 	e.credit -= int64(m.Size())
 	return m, true

@@ -1,7 +1,6 @@
 package record
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 )
@@ -268,8 +267,8 @@ func (d *Digest) Remove(e Digest) {
 	}
 }
 
-// Incarnation numbers and names one life of a region's feeds: a larger one replaces a smaller one, whatever sequences
-// they had.
+// FeedPosition is a place in a channel. The incarnation numbers the lives of a region's feeds: a larger one replaces a
+// smaller one, whatever sequences they had. Chain is the hash over all records up to Sequence.
 type FeedPosition struct {
 	Incarnation uint64
 	Sequence    uint64
@@ -345,9 +344,4 @@ func (c *cursor) head() (h FeedHead, err error) {
 	h.Digest, h.Revision, h.Time = c.hash(), c.uint64(), c.int64()
 	copy(h.Signature[:], c.take(len(h.Signature)))
 	return h, nil
-}
-
-// Equal reports whether two heads are the same bytes.
-func (h *FeedHead) Equal(o *FeedHead) bool {
-	return bytes.Equal(AppendFeedHead(nil, h), AppendFeedHead(nil, o))
 }

@@ -30,9 +30,6 @@ func TestFeedCodecs_DecodeGivesWhatWasEncoded(t *testing.T) {
 		h := genFeedHead().Draw(t, "head")
 		gotH, err := record.DecodeFeedHead(record.AppendFeedHead(nil, &h))
 		equal(t, "head", gotH, h, err)
-		other := h
-		other.Signature[0]++
-		equal(t, "equal heads", [2]bool{h.Equal(&gotH), h.Equal(&other)}, [2]bool{true, false}, nil)
 
 		d := record.ChannelDocument{Region: genID().Draw(t, "region"), Channel: genChannel().Draw(t, "channel"), Signature: genSignature().Draw(t, "signature")}
 		gotD, err := record.DecodeChannelDocument(record.AppendChannelDocument(nil, &d))
