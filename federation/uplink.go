@@ -572,12 +572,22 @@ func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []
 	return nil
 }
 
-// bulkBytes is from which size on an operation is part of catching up: then half of the time belongs to local writers. With
-// 100,000 records to catch up with, their p99 was 75 ms without the pauses and 20 ms with them, and the end 1.5 s later.
+// bulkBytes is from which size on an operation is part of catching up: then half of the time belongs to local writers, and
+// most of it while tables are written. With 100,000 records to catch up with, their p99 was 75 ms without the pauses and
+// 20 ms with them, and the end 1.5 s later.
 const (
 	bulkBytes = feed.MaxBatchBytes / 2
+	busyYield = 5
 	maxYield  = 50 * time.Millisecond
 )
+
+// yield is how long bulk work leaves the store to others after an operation that took so long.
+func yield(took time.Duration, busy bool) time.Duration {
+	if busy {
+		took *= busyYield
+	}
+	return min(took, maxYield)
+}
 
 // propose has an operation applied, and notes how fresh the channel is then. An idle head is written only if it says
 // something new about revisions: otherwise what it says is noted in memory.
@@ -589,7 +599,7 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 			return err
 		}
 		if op.FeedBytes() > bulkBytes {
-			pause(ctx, min(time.Since(began), maxYield))
+			pause(ctx, yield(time.Since(began), p.f.cfg.Store.Busy()))
 		}
 		p.f.metrics.imported(op)
 	}
