@@ -33,7 +33,9 @@ type route struct {
 // may bring nothing new until another that has newer takes over. A link that comes and goes moves channels no faster.
 const holdTimes = 2
 
-func newRoutes() *routes { return &routes{route: map[channelName]*route{}, wanted: make(chan struct{})} }
+func newRoutes() *routes {
+	return &routes{route: map[channelName]*route{}, wanted: make(chan struct{})}
+}
 
 func (r *routes) of(name channelName) *route {
 	at := r.route[name]
