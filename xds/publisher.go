@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"supercluster/federation/plan"
 	"supercluster/registry"
 	"supercluster/xds/ir"
 	"supercluster/xds/resources"
@@ -21,6 +22,7 @@ type publisher struct {
 
 	mu      sync.Mutex
 	view    *registry.View // nil before the first
+	reach   *plan.Reach
 	tenants map[string]*tenancy
 }
 
@@ -81,9 +83,25 @@ func (p *publisher) apply(v *registry.View, c registry.Changes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.view = v
+	p.step(c)
+}
+
+// applyReach publishes what another order of the regions changes.
+func (p *publisher) applyReach(r *plan.Reach) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reach = r
+	if p.view != nil {
+		p.step(registry.Changes{})
+	}
+}
+
+// step takes every tenant to the view and the order of regions.
+func (p *publisher) step(c registry.Changes) {
 	for _, name := range sortedKeys(p.tenants) {
 		t := p.tenants[name]
-		d := t.mesh.Step(v, c)
+		d := t.mesh.Step(p.view, p.reach, c)
+		p.stats.planned.Add(uint64(d.Planned))
 		if d.Empty() {
 			continue
 		}
