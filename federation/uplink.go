@@ -619,7 +619,7 @@ func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []
 // 20 ms with them, and the end 1.5 s later.
 const (
 	bulkBytes = feed.MaxBatchBytes / 2
-	busyYield = 5
+	busyYield = 3
 	maxYield  = 50 * time.Millisecond
 )
 
