@@ -1,27 +1,32 @@
 package node
 
 import (
+	"errors"
 	"sync"
+	"syscall"
 
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/plugin/tan"
 	"github.com/lni/dragonboat/v4/raftio"
 	pb "github.com/lni/dragonboat/v4/raftpb"
+
+	"supercluster/internal/fault"
 )
 
 // tanFactory opens Tan behind stateKeeper.
-type tanFactory struct{}
+type tanFactory struct{ keeper *stateKeeper }
 
 // Name is Tan's: the log on disk is Tan's own.
 func (tanFactory) Name() string { return tan.Factory.Name() }
 
 // Create opens the log.
-func (tanFactory) Create(cfg config.NodeHostConfig, busy config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
+func (f tanFactory) Create(cfg config.NodeHostConfig, busy config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
 	log, err := tan.Factory.Create(cfg, busy, dirs, wals)
 	if err != nil {
 		return nil, err
 	}
-	return &stateKeeper{ILogDB: log, states: map[raftio.NodeInfo]pb.State{}}, nil
+	f.keeper.ILogDB = log
+	return f.keeper, nil
 }
 
 // stateKeeper gives every update of the log the Raft state it leaves in force.
@@ -35,6 +40,9 @@ type stateKeeper struct {
 
 	mu     sync.Mutex
 	states map[raftio.NodeInfo]pb.State
+
+	// fail stops this replica. Dragonboat answers an error of its log with a panic that tells nobody what to do.
+	fail func(error)
 }
 
 // SaveRaftState saves updates with their states filled in. The updates are the caller's and are left as they were.
@@ -59,7 +67,28 @@ func (k *stateKeeper) SaveRaftState(updates []pb.Update, worker uint64) error {
 	for _, i := range restore {
 		updates[i].State = pb.State{}
 	}
+	k.stopOn(err, "the Raft log can not be written")
 	return err
+}
+
+// IterateEntries reads entries.
+func (k *stateKeeper) IterateEntries(entries []pb.Entry, size, shard, replica, low, high, limit uint64) ([]pb.Entry, uint64, error) {
+	entries, size, err := k.ILogDB.IterateEntries(entries, size, shard, replica, low, high, limit)
+	k.stopOn(err, "the Raft log can not be read")
+	return entries, size, err
+}
+
+// stopOn stops this replica for an error of the log: its worker must not take another step.
+func (k *stateKeeper) stopOn(err error, what string) {
+	if err == nil {
+		return
+	}
+	failed := fault.Wrap(fault.Corrupt, err, "%s", what).WithHint(replaceHint)
+	if errors.Is(err, syscall.ENOSPC) {
+		failed = fault.Wrap(fault.Exhausted, err, "%s", what).WithHint("make room on the disk, then start the node again")
+	}
+	k.fail(failed)
+	select {}
 }
 
 // ReadRaftState learns the state that is in force after a start.
