@@ -2,6 +2,7 @@ package procs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -73,6 +74,43 @@ func (p *Process) Stop() {
 	}
 }
 
+// Kill ends a process at once and waits until it is gone.
+func (p *Process) Kill() error {
+	if err := p.Cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+// Pause stops a process until Resume; the evidence is the state that the system shows.
+func (p *Process) Pause() error {
+	if err := p.Cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if fields := p.stat(); len(fields) > 0 && fields[0] == "T" {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s did not stop", p.Name)
+}
+
+// Resume lets a paused process go on.
+func (p *Process) Resume() error { return p.Cmd.Process.Signal(syscall.SIGCONT) }
+
+// Ended is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.done }
+
+// stat gives what the system says of the process, from its state on.
+func (p *Process) stat() []string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+}
+
 // Tail gives the end of the log, for error messages.
 func (p *Process) Tail() string {
 	b, _ := os.ReadFile(p.Log)
@@ -91,11 +129,7 @@ func (p *Process) Exited() bool {
 
 // CPU is the user and system time that the process has used so far.
 func (p *Process) CPU() time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	fields := p.stat()
 	if len(fields) < 13 {
 		return 0
 	}
