@@ -77,6 +77,8 @@ func (r *runner) loss(ctx context.Context, g *region, disks []*disk.Disk, n int,
 	under.Go(func() { g.ledger.write(writing, n, g.conns) })
 	time.Sleep(300*time.Millisecond + time.Duration(random.IntN(400))*time.Millisecond)
 	failed := make([]error, len(disks))
+	g.ledger.cut(true)
+	defer g.ledger.cut(false)
 	var cut sync.WaitGroup
 	for i, d := range disks {
 		cut.Go(func() { _, failed[i] = d.PowerLoss() })

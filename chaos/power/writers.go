@@ -24,10 +24,20 @@ type ledger struct {
 	once   map[string]string
 	again  map[string]int // the newest number that was acknowledged
 	issued map[string]int // and the newest that was sent
+	// dark: the power goes. What is answered from here on counts as unknown: a client of a machine without power hears
+	// nothing, and a sync that is under way while a file system shuts down may end well.
+	dark bool
 }
 
 func newLedger() *ledger {
 	return &ledger{once: map[string]string{}, again: map[string]int{}, issued: map[string]int{}}
+}
+
+// cut says that the power goes, or is back.
+func (l *ledger) cut(dark bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dark = dark
 }
 
 func (l *ledger) len() int {
@@ -72,6 +82,9 @@ func (l *ledger) one(name string, w int, conn *grpc.ClientConn) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.dark {
+		return true
+	}
 	l.once[name] = value(name)
 	l.again[counter] = max(l.again[counter], n)
 	return true
