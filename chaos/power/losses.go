@@ -76,6 +76,8 @@ func (r *runner) loss(ctx context.Context, g *region, disks []*disk.Disk, n int,
 	var under sync.WaitGroup
 	under.Go(func() { g.ledger.write(writing, n, g.conns) })
 	time.Sleep(300*time.Millisecond + time.Duration(random.IntN(400))*time.Millisecond)
+	for deadline := time.Now().Add(startFor); g.ledger.len() == before && time.Now().Before(deadline); time.Sleep(askEvery) {
+	}
 	failed := make([]error, len(disks))
 	g.ledger.cut(true)
 	defer g.ledger.cut(false)
