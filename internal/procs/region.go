@@ -155,6 +155,14 @@ func (r *Region) start(i int, flags ...string) error {
 // Restart starts a node again on the folder it had.
 func (r *Region) Restart(i int) error { return r.start(i) }
 
+// RestartAs is Restart with another program and more in its environment.
+func (r *Region) RestartAs(i int, binary string, environment ...string) error {
+	own := r.args[i]
+	defer func() { r.args[i] = own }()
+	r.args[i] = append(append([]string{"env"}, environment...), append([]string{binary}, own[1:]...)...)
+	return r.start(i)
+}
+
 // Connect opens n connections to a node.
 func (r *Region) Connect(node, n int) ([]*grpc.ClientConn, error) {
 	return r.place.Connect(r.GRPC[node], n)

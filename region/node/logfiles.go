@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -45,7 +46,11 @@ func checkLog(dir string) error {
 	}
 	for _, path := range logs {
 		_, err := os.Stat(strings.TrimSuffix(path, ".log") + ".index")
-		if err := checkLogFile(path, errors.Is(err, fs.ErrNotExist)); err != nil {
+		err = checkLogFile(path, errors.Is(err, fs.ErrNotExist))
+		if err == nil {
+			err = giveBack(path)
+		}
+		if err != nil {
 			return folderFault(dir, err)
 		}
 	}
@@ -97,6 +102,19 @@ func cutFile(path string, size int64) error {
 		return err
 	}
 	return errors.Join(file.Truncate(size), file.Sync(), file.Close())
+}
+
+// giveBack frees what Tan reserved behind the end of a log that it will never write to again: 64 MiB for each start, until
+// a snapshot lets the log go, fill a small disk.
+func giveBack(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Blocks*512 <= info.Size()+chunks.BlockSize {
+		return nil
+	}
+	return os.Truncate(path, info.Size())
 }
 
 // syncLog makes a closed log durable: Tan leaves the newest commit index unsynced, but its index names the place of it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/lni/dragonboat/v4/config"
@@ -85,6 +86,11 @@ func TestCheckLog_TakesWhatIsWhole(t *testing.T) {
 		writeLog(t, dir, inOrder)
 		if err := checkLog(dir); err != nil {
 			t.Fatal(err)
+		}
+		for _, path := range logFiles(t, dir) {
+			if info, err := os.Stat(path); err != nil || info.Sys().(*syscall.Stat_t).Blocks*512 > info.Size()+1<<20 {
+				t.Errorf("%s keeps room that it never uses: %v", path, err)
+			}
 		}
 		if n := readLog(t, dir); n != logEntries {
 			t.Errorf("in order %v: %d entries", inOrder, n)
