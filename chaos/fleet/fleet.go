@@ -44,15 +44,31 @@ type Region struct {
 
 // Start starts a region of n nodes at each site and waits until all serve.
 func Start(ctx context.Context, w *wan.WAN, binary string, sites []string, n int) (*Fleet, error) {
+	var all []Site
+	for _, site := range sites {
+		all = append(all, Site{Name: site, Nodes: n})
+	}
+	return StartSites(ctx, w, binary, all)
+}
+
+// Site says what to start at a site.
+type Site struct {
+	Name  string
+	Nodes int
+	Data  func(n int) string // the data folder of a node; nil: one in the folder of the group
+}
+
+// StartSites is Start with regions that differ.
+func StartSites(ctx context.Context, w *wan.WAN, binary string, sites []Site) (*Fleet, error) {
 	group, err := procs.NewGroup()
 	if err != nil {
 		return nil, err
 	}
 	f := &Fleet{WAN: w, Group: group}
 	for _, site := range sites {
-		if err := f.start(ctx, binary, site, n); err != nil {
+		if err := f.start(ctx, binary, site); err != nil {
 			f.Close()
-			return nil, fmt.Errorf("region %s: %w", site, err)
+			return nil, fmt.Errorf("region %s: %w", site.Name, err)
 		}
 	}
 	return f, nil
@@ -68,18 +84,19 @@ func PlaceOf(w *wan.WAN, site string) procs.Place {
 	}
 }
 
-func (f *Fleet) start(ctx context.Context, binary, site string, n int) error {
-	place := PlaceOf(f.WAN, site)
-	place.Identity = filepath.Join(f.Group.Dir, "identity-"+site)
-	if out, err := exec.CommandContext(ctx, binary, "region", "init", "--out", place.Identity, "--name", site).CombinedOutput(); err != nil {
+func (f *Fleet) start(ctx context.Context, binary string, site Site) error {
+	place := PlaceOf(f.WAN, site.Name)
+	place.Data = site.Data
+	place.Identity = filepath.Join(f.Group.Dir, "identity-"+site.Name)
+	if out, err := exec.CommandContext(ctx, binary, "region", "init", "--out", place.Identity, "--name", site.Name).CombinedOutput(); err != nil {
 		return fmt.Errorf("region init: %w: %s", err, out)
 	}
-	started, err := f.Group.StartRegionAt(ctx, binary, n, place)
+	started, err := f.Group.StartRegionAt(ctx, binary, site.Nodes, place)
 	if err != nil {
 		return err
 	}
-	r := &Region{Region: started, Name: site}
-	for i := range n {
+	r := &Region{Region: started, Name: site.Name}
+	for i := range site.Nodes {
 		conns, err := r.Connect(i, 1)
 		if err != nil {
 			return err

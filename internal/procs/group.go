@@ -2,6 +2,7 @@ package procs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -74,11 +75,39 @@ func (p *Process) Stop() {
 
 // Kill ends a process as a crash does, and waits until the system has taken back what it had open.
 func (p *Process) Kill() error {
-	if err := p.Cmd.Process.Kill(); err != nil {
+	if err := p.Cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	<-p.done
 	return nil
+}
+
+// Pause stops a process until Resume; the evidence is the state that the system shows.
+func (p *Process) Pause() error {
+	if err := p.Cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if fields := p.stat(); len(fields) > 0 && fields[0] == "T" {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s did not stop", p.Name)
+}
+
+// Resume lets a paused process go on.
+func (p *Process) Resume() error { return p.Cmd.Process.Signal(syscall.SIGCONT) }
+
+// Ended is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.done }
+
+// stat gives what the system says of the process, from its state on.
+func (p *Process) stat() []string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 }
 
 // Tail gives the end of the log, for error messages.
@@ -99,11 +128,7 @@ func (p *Process) Exited() bool {
 
 // CPU is the user and system time that the process has used so far.
 func (p *Process) CPU() time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	fields := p.stat()
 	if len(fields) < 13 {
 		return 0
 	}

@@ -19,6 +19,7 @@ type Region struct {
 	Servers []*Process
 	Nodes   []string // node names
 	GRPC    []string // gRPC addresses, in the order of Nodes
+	Folders []string // data folders
 	Leader  string   // gRPC address of the node that led at the start
 
 	group *Group
@@ -30,6 +31,8 @@ type Region struct {
 type Place struct {
 	Name     string // of the region; dc1 if empty
 	Identity string // folder of its identity; none if empty
+	// Data gives the data folder of node n; nil: one in the folder of the group.
+	Data func(n int) string
 	// Federation gives where node n listens for other regions, and where they reach it; for a region with an identity.
 	Federation func(n int) (listen, public string, err error)
 	// Inside runs what starts processes and opens sockets, for example in a network namespace; nil: here.
@@ -87,7 +90,7 @@ func (g *Group) StartRegionAt(ctx context.Context, binary string, n int, place P
 	if err != nil {
 		return nil, err
 	}
-	r := &Region{group: g, place: place, Servers: make([]*Process, n)}
+	r := &Region{group: g, place: place, Servers: make([]*Process, n), Folders: make([]string, n)}
 	members := map[string]string{}
 	for i := range n {
 		r.Nodes = append(r.Nodes, fmt.Sprintf("n%d", i+1))
@@ -112,12 +115,16 @@ func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 // configure writes the configuration file of a node and gives its path.
 func (r *Region) configure(i int, ports []int, members map[string]string) (path string, err error) {
 	base := filepath.Join(r.group.Dir, fmt.Sprintf("%s-%d-%s", r.place.Name, ports[0], r.Nodes[i]))
+	r.Folders[i] = base
+	if r.place.Data != nil {
+		r.Folders[i] = r.place.Data(i)
+	}
 	listen := map[string]string{}
 	for n, key := range []string{"raft", "grpc", "http", "dns", "probe", "admin"} {
 		listen[key] = loopback(ports[n])
 	}
 	config := map[string]any{
-		"region": r.place.Name, "node": r.Nodes[i], "data-dir": base, "members": members, "listen": listen,
+		"region": r.place.Name, "node": r.Nodes[i], "data-dir": r.Folders[i], "members": members, "listen": listen,
 		"log": map[string]string{"level": "warn"},
 	}
 	if r.place.Identity != "" {
@@ -147,6 +154,14 @@ func (r *Region) start(i int, flags ...string) error {
 
 // Restart starts a node again on the folder it had.
 func (r *Region) Restart(i int) error { return r.start(i) }
+
+// RestartAs is Restart with another program and more in its environment.
+func (r *Region) RestartAs(i int, binary string, environment ...string) error {
+	own := r.args[i]
+	defer func() { r.args[i] = own }()
+	r.args[i] = append(append([]string{"env"}, environment...), append([]string{binary}, own[1:]...)...)
+	return r.start(i)
+}
 
 // Connect opens n connections to a node.
 func (r *Region) Connect(node, n int) ([]*grpc.ClientConn, error) {

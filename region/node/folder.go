@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"maps"
 	"os"
@@ -61,6 +63,15 @@ type identity struct {
 	RegionID string `json:"region_id,omitempty"`
 	// Started: the Raft log exists. From then on, losing it is losing votes that were given.
 	Started bool `json:"started,omitempty"`
+	// Checksum is over all of the above; folders of before it was written have none.
+	Checksum string `json:"crc32c,omitempty"`
+}
+
+// sum is the checksum of an identity: a boot or a replica number that changed on disk would make this node another.
+func (id identity) sum() (string, error) {
+	id.Checksum = ""
+	data, err := json.Marshal(id)
+	return fmt.Sprintf("%08x", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))), err
 }
 
 // Folder is a data folder that this process holds.
@@ -124,9 +135,13 @@ func parseIdentity(dir string, data []byte) (identity, error) {
 		return id, fault.New(fault.Unsupported, "data folder %s has format %d, this version knows %d", dir, id.Format, folderFormat).
 			WithHint("start the version that wrote it")
 	}
+	sum, err := id.sum()
+	if err != nil || id.Checksum != "" && id.Checksum != sum {
+		return id, fault.New(fault.Corrupt, "%s in data folder %s is damaged", identityName, dir).WithHint(replaceHint)
+	}
 	raw, err := hex.DecodeString(id.RegionID)
 	if err != nil || len(raw) != 0 && len(raw) != 16 || id.Replica == 0 || id.Boot == 0 {
-		return id, fault.New(fault.Corrupt, "%s in data folder %s is damaged", identityName, dir)
+		return id, fault.New(fault.Corrupt, "%s in data folder %s is damaged", identityName, dir).WithHint(replaceHint)
 	}
 	return id, nil
 }
@@ -253,8 +268,10 @@ func replicaIDs(members []string) map[string]uint64 {
 
 // save replaces identity.json and makes that durable.
 func (f *Folder) save() error {
-	data, err := json.MarshalIndent(f.id, "", "  ")
-	if err != nil {
+	sum, err := f.id.sum()
+	f.id.Checksum = sum
+	data, marshal := json.MarshalIndent(f.id, "", "  ")
+	if err = errors.Join(err, marshal); err != nil {
 		return fault.Wrap(fault.Internal, err, "the identity can not be encoded")
 	}
 	if err := writeDurably(f.dir, identityName, append(data, '\n')); err != nil {

@@ -1,11 +1,13 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -256,6 +258,32 @@ func edit(t *testing.T, dir string, change func(map[string]any)) {
 		t.Fatal(err)
 	}
 	change(id)
+	delete(id, "crc32c") // as a version that knew no checksum left it
 	data, _ = json.Marshal(id)
 	write(t, dir, identityName, string(data))
+}
+
+// A byte of the identity that changed on disk is noticed, or changes nothing.
+func TestFolder_EveryByteOfTheIdentityCounts(t *testing.T) {
+	dir := t.TempDir()
+	begin(t, dir)
+	data, err := os.ReadFile(filepath.Join(dir, identityName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := parseIdentity(dir, data)
+	if err != nil || want.Checksum == "" {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	for i := range data {
+		for bit := range 8 {
+			broken := bytes.Clone(data)
+			broken[i] ^= 1 << bit
+			got, err := parseIdentity(dir, broken)
+			got.Checksum = want.Checksum
+			if err == nil && !reflect.DeepEqual(got, want) {
+				t.Errorf("byte %d, bit %d: %+v is taken for %+v", i, bit, got, want)
+			}
+		}
+	}
 }

@@ -28,6 +28,9 @@ func lockFolder(dir string) (*os.File, error) {
 }
 
 func folderFault(dir string, err error) error {
+	if _, ok := fault.As(err); ok {
+		return err
+	}
 	return fault.Wrap(fault.Unavailable, err, "data folder %s can not be used", dir).
 		WithHint("it must be a folder on a local disk that this process may write")
 }

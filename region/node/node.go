@@ -11,6 +11,8 @@ import (
 
 	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
+	"github.com/lni/dragonboat/v4/raftio"
+	pb "github.com/lni/dragonboat/v4/raftpb"
 	sm "github.com/lni/dragonboat/v4/statemachine"
 	"go.opentelemetry.io/otel/metric"
 
@@ -45,6 +47,7 @@ type Node struct {
 	grouper *grouper
 	reads   *reads
 	host    *dragonboat.NodeHost
+	keeper  *tanLog
 	running chan struct{} // closed when the replica was started
 
 	failing sync.Once
@@ -72,6 +75,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.grouper = newGrouper(cfg.Folder.Replica(), cfg.Folder.Boot(), cfg.Tuning.Depth, cfg.Log, m, n.hasLeader)
 	n.reads = newReads(n.hasLeader, m)
+	n.keeper = &tanLog{states: map[raftio.NodeInfo]pb.State{}, fail: n.Fail}
 	return n, nil
 }
 
@@ -114,7 +118,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	routeRaftLog(n.cfg.Log)
-	if err := n.start(); err != nil {
+	if err := n.begin(); err != nil {
 		return err
 	}
 	log := newHostLog(n.host)
@@ -132,6 +136,22 @@ func (n *Node) Run(ctx context.Context) error {
 	cancel()
 	parts.Wait()
 	return n.close()
+}
+
+// begin starts the replica, or gives why it failed meanwhile: who fails in the log does not come back.
+func (n *Node) begin() error {
+	started := make(chan error, 1)
+	go func() { started <- n.start() }()
+	select {
+	case err := <-started:
+		return err
+	case <-n.failed:
+	}
+	select {
+	case <-started:
+	case <-time.After(stuckTime):
+	}
+	return n.failure
 }
 
 // drainTime is how long writes on their way may take while this node stops.
@@ -158,7 +178,7 @@ func (n *Node) close() (err error) {
 			}
 		}()
 		n.host.Close()
-		closed <- nil
+		closed <- syncLog(n.cfg.Folder.RaftDir())
 	}()
 	select {
 	case err = <-closed:
@@ -187,6 +207,9 @@ func (n *Node) start() (err error) {
 	if err == nil {
 		err = adoptHost(n.cfg.Folder.RaftDir(), name)
 	}
+	if err == nil {
+		err = checkLog(n.cfg.Folder.RaftDir())
+	}
 	if err != nil {
 		return folderFault(n.cfg.Folder.RaftDir(), err)
 	}
@@ -203,7 +226,7 @@ func (n *Node) start() (err error) {
 		replicas[id] = hostID(name)
 	}
 	machine := func(uint64, uint64) sm.IOnDiskStateMachine {
-		return &guard{IOnDiskStateMachine: n.cfg.Machine, fail: n.Fail}
+		return &guard{IOnDiskStateMachine: n.cfg.Machine, keeper: n.keeper, replica: n.cfg.Folder.Replica(), fail: n.Fail}
 	}
 	if err := host.StartOnDiskReplica(replicas, false, machine, n.groupConfig()); err != nil {
 		host.Close()
@@ -216,18 +239,36 @@ func (n *Node) start() (err error) {
 // go to Run instead and Dragonboat's worker waits for the end.
 type guard struct {
 	sm.IOnDiskStateMachine
-	fail func(error)
+	keeper  *tanLog
+	replica uint64
+	fail    func(error)
 }
 
 // Open opens the machine.
 func (g *guard) Open(stop <-chan struct{}) (uint64, error) {
 	index, err := g.IOnDiskStateMachine.Open(stop)
+	if err == nil {
+		err = g.reaches(index)
+	}
 	if err != nil {
 		g.fail(err)
 		<-stop
 		return 0, sm.ErrOpenStopped
 	}
 	return index, nil
+}
+
+// reaches refuses a state that is older than the beginning of the log: what lies between is nowhere on this node.
+func (g *guard) reaches(index uint64) error {
+	snapshot, err := g.keeper.GetSnapshot(shard, g.replica)
+	if err != nil {
+		return err
+	}
+	if index < snapshot.OnDiskIndex {
+		return fault.New(fault.Corrupt, "the state ends at entry %d, and the Raft log begins after entry %d", index, snapshot.OnDiskIndex).
+			WithHint(replaceHint)
+	}
+	return nil
 }
 
 // Update applies entries.

@@ -1,28 +1,33 @@
 package node
 
 import (
+	"errors"
 	"math"
 	"sync"
+	"syscall"
 
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/plugin/tan"
 	"github.com/lni/dragonboat/v4/raftio"
 	pb "github.com/lni/dragonboat/v4/raftpb"
+
+	"supercluster/internal/fault"
 )
 
-// tanFactory opens Tan behind tanLog.
-type tanFactory struct{}
+// tanFactory opens Tan behind a tanLog.
+type tanFactory struct{ log *tanLog }
 
 // Name is Tan's: the log on disk is Tan's own.
 func (tanFactory) Name() string { return tan.Factory.Name() }
 
 // Create opens the log.
-func (tanFactory) Create(cfg config.NodeHostConfig, busy config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
+func (f tanFactory) Create(cfg config.NodeHostConfig, busy config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
 	log, err := tan.Factory.Create(cfg, busy, dirs, wals)
 	if err != nil {
 		return nil, err
 	}
-	return &tanLog{ILogDB: log, states: map[raftio.NodeInfo]pb.State{}}, nil
+	f.log.ILogDB = log
+	return f.log, nil
 }
 
 // Limits of one read of the log. Tan opens its file again for every run of entries: some 50 us each.
@@ -46,6 +51,9 @@ type tanLog struct {
 
 	mu     sync.Mutex
 	states map[raftio.NodeInfo]pb.State
+
+	// fail stops this replica. Dragonboat answers an error of its log with a panic that tells nobody what to do.
+	fail func(error)
 }
 
 // SaveRaftState saves updates with their states filled in. The updates are the caller's and are left as they were.
@@ -70,7 +78,21 @@ func (l *tanLog) SaveRaftState(updates []pb.Update, worker uint64) error {
 	for _, i := range restore {
 		updates[i].State = pb.State{}
 	}
+	l.stopOn(err, "the Raft log can not be written")
 	return err
+}
+
+// stopOn stops this replica for an error of the log: its worker must not take another step.
+func (l *tanLog) stopOn(err error, what string) {
+	if err == nil {
+		return
+	}
+	failed := fault.Wrap(fault.Corrupt, err, "%s", what).WithHint(replaceHint)
+	if errors.Is(err, syscall.ENOSPC) {
+		failed = fault.Wrap(fault.Exhausted, err, "%s", what).WithHint("make room on the disk, then start the node again")
+	}
+	l.fail(failed)
+	select {}
 }
 
 // ReadRaftState learns the state that is in force after a start.
@@ -87,16 +109,17 @@ func (l *tanLog) ReadRaftState(shard, replica, last uint64) (raftio.RaftState, e
 // IterateEntries reads the entries in [low, high), a small part of them at once: Dragonboat takes an answer for the part
 // that fits in maxSize when its size is over that.
 func (l *tanLog) IterateEntries(entries []pb.Entry, size, shard, replica, low, high, maxSize uint64) ([]pb.Entry, uint64, error) {
-	if maxSize == 0 || maxSize == math.MaxUint64 {
-		return l.ILogDB.IterateEntries(entries, size, shard, replica, low, high, maxSize)
+	part, most := high, maxSize
+	if maxSize > 0 && maxSize < math.MaxUint64 {
+		part, most = min(high, low+readEntries), min(maxSize, readBytes)
 	}
-	part := min(high, low+readEntries)
 	before := len(entries)
-	entries, size, err := l.ILogDB.IterateEntries(entries, size, shard, replica, low, part, min(maxSize, readBytes))
-	if err == nil && len(entries) > before && entries[len(entries)-1].Index+1 < high {
+	entries, size, err := l.ILogDB.IterateEntries(entries, size, shard, replica, low, part, most)
+	l.stopOn(err, "the Raft log can not be read")
+	if len(entries) > before && entries[len(entries)-1].Index+1 < high {
 		size = max(size, maxSize+1)
 	}
-	return entries, size, err
+	return entries, size, nil
 }
 
 // RemoveNodeData forgets a replica.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,15 @@ func (s *Store) openDatabase(c current) (*database, error) {
 	path := s.folder.path(c.name())
 	options := s.pebbleOptions()
 	options.ErrorIfNotExists = c.created
+	if c.created {
+		if err := s.checkManifest(path); err != nil {
+			return nil, err
+		}
+	}
 	db, err := pebble.Open(path, options)
+	if c.created && (errors.Is(err, pebble.ErrDBDoesNotExist) || isNotExist(err)) {
+		return nil, fault.Wrap(fault.Corrupt, err, "the database %s has lost files", path).WithHint(replaceHint)
+	}
 	if err != nil {
 		return nil, diskFault(err, "the database %s can not be opened", path)
 	}
@@ -130,9 +139,12 @@ func (l *pebbleLog) Fatalf(format string, args ...any) {
 
 func (l *pebbleLog) events() *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: func(err error) { l.log.Error("pebble: background work failed, it is tried again", "error", err) },
+		BackgroundError: func(err error) {
+			l.log.Error("pebble: background work failed, it is tried again", "error", err.Error())
+		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			l.log.Error("pebble: damaged data on disk; replace this replica", "detail", info.String())
+			l.log.Error("pebble: damaged data on disk", "detail", info.String())
+			_ = l.fatal(fault.New(fault.Corrupt, "the file %s of the state is damaged", info.Path).WithHint(replaceHint))
 		},
 		DiskSlow: func(info pebble.DiskSlowInfo) {
 			l.log.Warn("the disk is slow", "path", info.Path, "operation", info.OpType.String(), "duration", info.Duration)

@@ -23,7 +23,7 @@ func diskFault(err error, format string, args ...any) error {
 	switch {
 	case pebble.IsCorruptionError(err):
 		return fault.Wrap(fault.Corrupt, err, format, args...).
-			WithHint("check the disk; then empty this node's data directory and let it join under a new replica id")
+			WithHint(replaceHint)
 	case errors.Is(err, syscall.ENOSPC):
 		return fault.Wrap(fault.Exhausted, err, format, args...).WithHint("the disk is full: free some space")
 	case errors.Is(err, fs.ErrPermission):

@@ -97,7 +97,7 @@ func (f *folder) check(content string) error {
 	const pattern = "supercluster state\nformat %d\nshard %d\nreplica %d\n"
 	if n, err := fmt.Sscanf(content, pattern, &format, &shard, &replica); n == 0 || !strings.HasPrefix(content, "supercluster state\n") {
 		return fault.Wrap(fault.Corrupt, err, "the file %s of %s is damaged", formatFile, f.dir).
-			WithHint("stop this node, empty its data directory and let it join under a new replica id")
+			WithHint(replaceHint)
 	}
 	switch {
 	case format != 1:
@@ -105,7 +105,7 @@ func (f *folder) check(content string) error {
 			WithHint("start the version that wrote it")
 	case content != fmt.Sprintf(formatText, shard, replica):
 		return fault.New(fault.Corrupt, "the file %s of %s is damaged", formatFile, f.dir).
-			WithHint("stop this node, empty its data directory and let it join under a new replica id")
+			WithHint(replaceHint)
 	case shard != f.shard || replica != f.replica:
 		return fault.New(fault.Conflict, "the state folder %s belongs to shard %d, replica %d; this node is shard %d, replica %d",
 			f.dir, shard, replica, f.shard, f.replica).
@@ -124,7 +124,7 @@ func (f *folder) readCurrent(names []string) (current, error) {
 		for _, name := range names {
 			if strings.HasPrefix(name, "db-") {
 				return current{}, fault.New(fault.Corrupt, "the state folder %s has lost its file %s", f.dir, currentFile).
-					WithHint("stop this node, empty its data directory and let it join under a new replica id")
+					WithHint(replaceHint)
 			}
 		}
 		first := current{number: 1}
@@ -133,7 +133,7 @@ func (f *folder) readCurrent(names []string) (current, error) {
 	match := currentPattern.FindStringSubmatch(content)
 	if match == nil {
 		return current{}, fault.New(fault.Corrupt, "the file %s of %s is damaged", currentFile, f.dir).
-			WithHint("stop this node, empty its data directory and let it join under a new replica id")
+			WithHint(replaceHint)
 	}
 	c := current{created: match[2] == ""}
 	_, err = fmt.Sscanf(match[1], "%d", &c.number)

@@ -184,7 +184,7 @@ func (s *Store) swap(c current, d *database) error {
 	}
 	if before := s.view.Load(); summary.AppliedIndex < before.Applied {
 		return fault.New(fault.Corrupt, "a snapshot at entry %d can not replace the state at entry %d", summary.AppliedIndex, before.Applied).
-			WithHint("stop this node, empty its data directory and let it join under a new replica id")
+			WithHint(replaceHint)
 	}
 	if err := s.folder.switchTo(c); err != nil {
 		return err

@@ -60,7 +60,7 @@ func (s *Store) update(entries []sm.Entry) (err error) {
 func (s *Store) apply(e *sm.Entry, now *Published, b *batch) error {
 	if e.Index <= now.Applied {
 		return fault.New(fault.Corrupt, "the log gave entry %d again; entries up to %d are applied", e.Index, now.Applied).
-			WithHint("stop this node, empty its data directory and let it join under a new replica id")
+			WithHint(replaceHint)
 	}
 	// The entry's values live on in the commits, and Dragonboat owns Cmd.
 	entry, err := record.DecodeEntry(bytes.Clone(e.Cmd))

@@ -1,0 +1,132 @@
+package node
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/cespare/xxhash/v2"
+
+	"supercluster/internal/chunks"
+	"supercluster/internal/fault"
+)
+
+// replaceHint is what to do with a replica that lost what it had promised.
+const replaceHint = "keep this node stopped: the others go on without it, and it must not vote on what it lost; check its disk, " +
+	"then restore the region from a backup to have all nodes again"
+
+// checkLog looks at every file of the Raft log before Tan does. Tan takes the first record that it can not read as the
+// end of its log, or of the list of its files, and removes what is not on the list: a changed byte would make this
+// node forget votes and entries that it had acknowledged. What a power loss cut short is cut off here.
+func checkLog(dir string) error {
+	var logs []string
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || entry.IsDir() || !strings.Contains(filepath.Dir(path), "tandb") {
+			return err
+		}
+		switch name := entry.Name(); {
+		case strings.HasSuffix(name, ".log"):
+			logs = append(logs, path)
+		case name == "CURRENT", strings.HasSuffix(name, ".index"), strings.HasPrefix(name, "BOOTSTRAP-") && !strings.HasSuffix(name, ".tmp"):
+			return checkLogFile(path, false)
+		case strings.HasPrefix(name, "MANIFEST-"):
+			return checkLogFile(path, true)
+		}
+		return nil
+	})
+	if err != nil {
+		return folderFault(dir, err)
+	}
+	for _, path := range logs {
+		_, err := os.Stat(strings.TrimSuffix(path, ".log") + ".index")
+		err = checkLogFile(path, errors.Is(err, fs.ErrNotExist))
+		if err == nil {
+			err = giveBack(path)
+		}
+		if err != nil {
+			return folderFault(dir, err)
+		}
+	}
+	return nil
+}
+
+// checkLogFile refuses a file that changed. The end of a file that was open when the power went may be torn.
+func checkLogFile(path string, mayBeTorn bool) error {
+	state, scan, err := scanFile(path)
+	switch {
+	case err != nil:
+		return err
+	case state == chunks.Torn && mayBeTorn:
+		return cutFile(path, scan.Begin())
+	case state == chunks.Torn || state == chunks.Damaged:
+		return fault.New(fault.Corrupt, "%s of the Raft log is damaged at byte %d", path, scan.At()).WithHint(replaceHint)
+	}
+	return nil
+}
+
+func scanFile(path string) (chunks.State, *chunks.Scan, error) {
+	scan := &chunks.Scan{Sum: func(b []byte) uint32 { return uint32(xxhash.Sum64(b)) }}
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer file.Close()
+	block := make([]byte, chunks.BlockSize)
+	for {
+		n, err := io.ReadFull(file, block)
+		if n > 0 {
+			if state := scan.Block(block[:n]); state != chunks.Whole {
+				return state, scan, nil
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return scan.Close(), scan, nil
+		case err != nil:
+			return 0, nil, err
+		}
+	}
+}
+
+// cutFile removes the torn end of a file, durably.
+func cutFile(path string, size int64) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Truncate(size), file.Sync(), file.Close())
+}
+
+// giveBack frees what Tan reserved behind the end of a log that it will never write to again: 64 MiB for each start, until
+// a snapshot lets the log go, fill a small disk.
+func giveBack(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Blocks*512 <= info.Size()+chunks.BlockSize {
+		return nil
+	}
+	return os.Truncate(path, info.Size())
+}
+
+// syncLog makes a closed log durable: Tan leaves the newest commit index unsynced, but its index names the place of it.
+func syncLog(dir string) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".log") {
+			return err
+		}
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(file.Sync(), file.Close())
+	})
+}
