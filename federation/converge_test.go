@@ -138,3 +138,24 @@ func TestDisagreement(t *testing.T) {
 		}
 	})
 }
+
+// TestVerify_OneAtATime: it reads everything that was imported, whoever asks.
+func TestVerify_OneAtATime(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		a, b, _ := w.three()
+		a.put(config("app"), "one")
+		w.converge(15 * time.Second)
+		b.fed().verifying <- struct{}{} // somebody verifies
+		began := time.Now()
+		if _, err := b.fed().Verify(context.Background(), time.Second); !fault.Is(err, fault.Busy) || time.Since(began) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		time.AfterFunc(500*time.Millisecond, func() { <-b.fed().verifying })
+		if v, err := b.fed().Verify(context.Background(), 5*time.Second); err != nil || !v.GetEqual() {
+			t.Errorf("%v, %v", v, err)
+		}
+		w.verify()
+	})
+}

@@ -129,8 +129,10 @@ type Federation struct {
 	mu      sync.Mutex
 	uplinks map[[16]byte]*uplink // while this node leads
 	forward atomic.Int64         // calls of peers that are worked on
-	healing *pb.Healing
-	proof   *record.FeedHead // the newest head that proved to this process that the region lost something
+	// verifying is held by the one who verifies.
+	verifying chan struct{}
+	healing   *pb.Healing
+	proof     *record.FeedHead // the newest head that proved to this process that the region lost something
 
 	// started is the data revision that this process began with: what is newer was written since.
 	started atomic.Uint64
@@ -144,7 +146,7 @@ func New(cfg Config) (*Federation, error) {
 	cfg.Tuning.fill()
 	f := &Federation{
 		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), lanes: newLanes(), seen: newSeen(), uplinks: map[[16]byte]*uplink{},
-		server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
+		verifying: make(chan struct{}, 1), server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
 	}
 	f.book, f.tails = newBook(cfg.Identity), newTails(f)
 	f.guard = feed.Guard{Self: cfg.Identity.RegionID, Keys: f.book.verify, Started: time.Now().UnixNano()}

@@ -314,6 +314,51 @@ func (h *hostile) again() {
 	}
 }
 
+// TestBundle_Expires: the roots by which a region is trusted end. What is up goes on; a new connection is refused, which is
+// shown; what is here of the region stays and ages; the others go on.
+func TestBundle_Expires(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		const lives = time.Minute
+		a := w.plan("alpha")
+		a.ca = newAuthority(t, lives)
+		made := time.Now()
+		a.start("n1")
+		a.store.lead("n1")
+		b, c := w.region("beta"), w.region("gamma")
+		w.mesh(a, b, c)
+		for _, s := range w.regions {
+			s.federate(a)
+		}
+		a.put(instance("web/1"), "one")
+		w.converge(15 * time.Second)
+		w.linked()
+		time.Sleep(lives - time.Since(made) + time.Second)
+		a.put(instance("web/1"), "two")
+		w.converge(5 * time.Second) // connections that are up stay
+		w.isolate(a, true)
+		time.Sleep(15 * time.Second)
+		w.isolate(a, false)
+		a.put(instance("web/1"), "three")
+		b.put(instance("web/2"), "four")
+		w.until(time.Minute, "the links to alpha are refused", func() bool {
+			refused := 0
+			for _, s := range []*site{b, c} {
+				for _, l := range s.fed().Links().GetLinks() {
+					if l.GetRegion() == a.name && l.GetState() == "refused" && l.GetLastError() != "" {
+						refused++
+					}
+				}
+			}
+			return refused == 2
+		})
+		if !c.has(b, instance("web/2"), "four") || !c.has(a, instance("web/1"), "two") || c.age(a) < 15*time.Second {
+			t.Errorf("gamma has web/1 of an age of %v", c.age(a))
+		}
+	})
+}
+
 // TestHostilePeer_Flood: a peer sends without end, whatever credit it has.
 func TestHostilePeer_Flood(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

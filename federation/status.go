@@ -204,13 +204,20 @@ func (f *Federation) channelDoc(c *record.Channel) *pb.Channel {
 }
 
 // Verify compares every imported channel with what its home says of it at the same position: the digest that the home
-// signed, the digest that is kept here, and that of the records that are here.
+// signed, the digest that is kept here, and that of the records that are here. It reads all of them, so it is one at a time:
+// who may read may ask for it.
 func (f *Federation) Verify(ctx context.Context, timeout time.Duration) (*pb.VerifyResponse, error) {
 	if timeout <= 0 {
 		timeout = callTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	select {
+	case f.verifying <- struct{}{}:
+		defer func() { <-f.verifying }()
+	case <-ctx.Done():
+		return nil, fault.Wrap(fault.Busy, ctx.Err(), "this node verifies for somebody else").WithHint("try again in a moment")
+	}
 	out := &pb.VerifyResponse{Equal: true}
 	known, _ := f.book.list()
 	for _, p := range known {

@@ -139,7 +139,7 @@ func (w *world) region(name string) *site {
 func (w *world) plan(name string) *site {
 	w.t.Helper()
 	seed := sha256.Sum256([]byte(name))
-	s := &site{w: w, n: len(w.regions) + 1, name: name, ca: newAuthority(w.t), feed: ed25519.NewKeyFromSeed(seed[:]), store: newTwin(w.t)}
+	s := &site{w: w, n: len(w.regions) + 1, name: name, ca: newAuthority(w.t, 1000*time.Hour), feed: ed25519.NewKeyFromSeed(seed[:]), store: newTwin(w.t)}
 	copy(s.id[:], seed[:])
 	w.regions = append(w.regions, s)
 	s.do(record.Op{Type: record.OpIdentity, Identity: &record.Identity{RegionID: s.id, Name: name}})
@@ -377,7 +377,8 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority(t testing.TB) *authority {
+// newAuthority makes a CA whose root holds for so long.
+func newAuthority(t testing.TB, lives time.Duration) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -385,7 +386,7 @@ func newAuthority(t testing.TB) *authority {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour * 1000),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lives),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

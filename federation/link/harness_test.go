@@ -18,6 +18,8 @@ type weather struct {
 	mu      sync.Mutex
 	random  *rand.Rand
 	loss    float64
+	every   int // of each connection and direction this datagram that carries much is lost, the same in each run; 0: none
+	sent    map[string]int
 	reorder float64
 	black   bool
 	dead    string // nothing comes from or to this address
@@ -26,7 +28,7 @@ type weather struct {
 
 func (w *weather) SendPacket(p simnet.Packet) error {
 	w.mu.Lock()
-	lose := w.black || w.dead != "" && (p.From.String() == w.dead || p.To.String() == w.dead) || w.random.Float64() < w.loss
+	lose := w.black || w.dead != "" && (p.From.String() == w.dead || p.To.String() == w.dead) || w.random.Float64() < w.loss || w.due(&p)
 	late := w.random.Float64() < w.reorder
 	if lose {
 		w.lost++
@@ -41,6 +43,19 @@ func (w *weather) SendPacket(p simnet.Packet) error {
 	default:
 		return w.PerfectRouter.SendPacket(p)
 	}
+}
+
+// due reports whether a datagram is one of those that every says. It is of a connection by the id after its first byte.
+func (w *weather) due(p *simnet.Packet) bool {
+	if w.every == 0 || len(p.Data) < 500 || p.Data[0]&0x80 != 0 {
+		return false
+	}
+	if w.sent == nil {
+		w.sent = map[string]int{}
+	}
+	key := string(p.Data[1:5])
+	w.sent[key]++
+	return w.sent[key]%w.every == 0
 }
 
 func (w *weather) lostCount() int {
