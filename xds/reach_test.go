@@ -242,22 +242,78 @@ func TestReach_AReturnIsTwoUpdates(t *testing.T) {
 			t.Fatal("the first endpoints")
 		}
 	}
-	// The link is back: what changed there meanwhile comes in one step, then the region counts as up.
-	for n := range 10 {
-		r.checkedFrom(t, 2, "web", 1000+n, pb.Health_HEALTH_CRITICAL)
+	// The link is back: what changed there meanwhile comes in many steps, then the region counts as up.
+	got := map[string]int{}
+	count := func() {
+		got["envoy"] += envoy.updates("web")
+		got["grpc"] += grpc.updates("web")
 	}
-	b.publish()
+	step := func(n int, h pb.Health) {
+		r.checkedFrom(t, 2, "web", 1000+n, h)
+		b.publish()
+		count()
+	}
+	for n := range 10 {
+		step(n, pb.Health_HEALTH_CRITICAL)
+	}
+	b.pub.release() // it takes longer than changes are kept back
+	count()
 	first := slow.expect("endpoint [web]")
-	got := map[string]int{"envoy": envoy.updates("web"), "grpc": grpc.updates("web")}
+	for n := range 5 {
+		step(n, pb.Health_HEALTH_PASSING)
+	}
 	b.pub.applyReach(reachOf(suspect, up))
+	count()
 	b.pub.applyReach(reachOf(up, up))
+	count()
 	slow.ack(first.kind)
-	got["envoy"] += envoy.updates("web")
-	got["grpc"] += grpc.updates("web")
 	got["slow"] = 1 + slow.updates("web")
 	for who, n := range got {
 		if n != 2 {
 			t.Errorf("%s got %d updates, want 2", who, n)
+		}
+	}
+}
+
+// What serves is never kept back: a change of this region, of a region that is not away, or of a service that only those
+// serve that are away.
+func TestReach_OnlyWhatIsUnusedWaits(t *testing.T) {
+	r := newRegistry(t)
+	r.peers(t, 2)
+	r.register(t, "web", 1)
+	r.importedFrom(t, 2, "web", 2000)
+	r.importedFrom(t, 3, "web", 3000)
+	r.importedFrom(t, 2, "far", 2000)
+	b := newBench(t, r)
+	b.pub.applyReach(reachOf(away, up))
+	d := b.connect(ir.RoleSidecar, true)
+	d.send(cds)
+	d.send(eds, add("web", "far"))
+	d.updates("web")
+	steps := []struct {
+		what, cluster string
+		do            func()
+		want          int
+	}{
+		{"the away region", "web", func() { r.importedFrom(t, 2, "web", 2001) }, 0},
+		{"the away region again", "web", func() { r.importedFrom(t, 2, "web", 2000, draining) }, 0},
+		{"another region, which takes the others along", "web", func() { r.importedFrom(t, 3, "web", 3001) }, 1},
+		{"this region", "web", func() { r.register(t, "web", 2) }, 1},
+		{"the away region, beside nobody", "far", func() { r.importedFrom(t, 2, "far", 2001) }, 1},
+		{"the away region once more", "web", func() { r.unimported("web", 2001) }, 0},
+		{"this region's last healthy instances go", "web", func() {
+			r.register(t, "web", 1, draining)
+			r.register(t, "web", 2, draining)
+			r.importedFrom(t, 3, "web", 3000, draining)
+			r.importedFrom(t, 3, "web", 3001, draining)
+		}, 1},
+		{"so the away region serves", "web", func() { r.importedFrom(t, 2, "web", 2002) }, 1},
+	}
+	for _, s := range steps {
+		s.do()
+		b.publish()
+		if got := d.updates(s.cluster); got != s.want {
+			t.Errorf("%s: %d updates, want %d", s.what, got, s.want)
 		}
 	}
 }
