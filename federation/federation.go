@@ -29,6 +29,8 @@ type Store interface {
 	Pin() (rows state.Reader, release func(), err error)
 	// Changed is closed when the rows change next.
 	Changed() <-chan struct{}
+	// Busy reports whether the store has much to do with the disk now.
+	Busy() bool
 	// Leads reports whether this node leads, and gives a channel that is closed when that may have changed.
 	Leads() (leads bool, changed <-chan struct{})
 	// Call asks a node of the region; Alive lists those that can be asked.

@@ -70,7 +70,12 @@ func TestRelay(t *testing.T) {
 		a.put(config("app"), "three")
 		b.put(instance("web/1"), "three")
 		w.until(20*time.Second, "it comes through the relay", func() bool { return c.has(a, config("app"), "three") })
-		t.Logf("through the relay %v after the cut", time.Since(cutAt))
+		// Long before the connection is known to be dead: two probes without an answer, counted from the first after the cut.
+		if took := time.Since(cutAt); took > 3500*time.Millisecond {
+			t.Errorf("through the relay only %v after the cut", took)
+		} else {
+			t.Logf("through the relay %v after the cut", took)
+		}
 		w.converge(5 * time.Second)
 		// The relay is cut as well: nobody serves, nothing is lost, the age tells.
 		w.isolate(c, true)
@@ -87,6 +92,43 @@ func TestRelay(t *testing.T) {
 				t.Errorf("%s fenced itself", s.name)
 			}
 		}
+	})
+}
+
+// TestRelay_Flaps: a direct link that carries nothing for three seconds of every five moves its channels seldom.
+func TestRelay_Flaps(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, _, c := w.three()
+		a.put(config("app"), "one")
+		w.converge(15 * time.Second)
+		w.linked()
+		moves, via := 0, c.via(a)
+		for round := range 300 {
+			if round%50 == 0 {
+				w.cut(a, c)
+			}
+			if round%50 == 30 {
+				w.heal(a, c)
+			}
+			if round%10 == 0 {
+				a.put(config("app"), fmt.Sprint(round))
+			}
+			time.Sleep(100 * time.Millisecond)
+			if now := c.via(a); (now == "alpha" || now == "beta") && now != via {
+				moves, via = moves+1, now
+			}
+			if age := c.age(a); age > 4500*time.Millisecond {
+				t.Errorf("%d: it is %v old", round, age)
+			}
+		}
+		if t.Logf("%d moves", moves); moves == 0 || moves > 8 {
+			t.Errorf("the channels moved %d times in half a minute", moves)
+		}
+		w.heal(a, c)
+		w.until(20*time.Second, "direct again", func() bool { return c.via(a) == "alpha" })
+		w.converge(5 * time.Second)
 	})
 }
 

@@ -10,22 +10,32 @@ import (
 )
 
 // routes says through which peer each channel comes. Its home goes before everybody; another one serves while there is
-// no link to the home.
+// no link to the home, or while nothing comes of it through the link.
 type routes struct {
-	mu    sync.Mutex
-	route map[channelName]*route
+	mu     sync.Mutex
+	route  map[channelName]*route
+	wanted chan struct{} // closed when a channel falls quiet: others may have it
 }
 
 type route struct {
 	via      [16]byte  // zero: nobody
 	claim    *claim    // of via
 	orphaned time.Time // since when nobody serves it
+	quiet    bool      // via is asked and does not answer
+	held     time.Time // until when the home does not take it back: it fell quiet a moment ago
+	moved    time.Time // when something of it was applied last
 	newest   record.FeedPosition
 	proof    []byte // the head that says newest, signed by the home
 	have     record.FeedPosition
 }
 
-func newRoutes() *routes { return &routes{route: map[channelName]*route{}} }
+// holdTimes is how many times Tuning.RelayAfter a relay keeps what it took from a home that fell quiet, and how long one
+// may bring nothing new until another that has newer takes over. A link that comes and goes moves channels no faster.
+const holdTimes = 2
+
+func newRoutes() *routes {
+	return &routes{route: map[channelName]*route{}, wanted: make(chan struct{})}
+}
 
 func (r *routes) of(name channelName) *route {
 	at := r.route[name]
@@ -46,26 +56,61 @@ type claim struct {
 	gone   bool
 }
 
-// claim gives the right to pull a channel through a peer, if nobody has it, or if the peer is the home.
-func (r *routes) claim(name channelName, via [16]byte, relayAfter time.Duration, now time.Time) (*claim, bool) {
+// claim gives the right to pull a channel through a peer that offers it up to a position: if nobody has it, if the peer is
+// the home, or if who has it brings nothing.
+func (r *routes) claim(name channelName, via [16]byte, offered record.FeedPosition, relayAfter time.Duration, now time.Time) (*claim, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := r.of(name)
-	home := via == name.region
-	switch {
-	case at.via == via:
+	if at.via == via || !at.free(name, via, offered, relayAfter, now) {
 		return nil, false
-	case at.via != [16]byte{} && !home:
-		return nil, false
-	case at.via == [16]byte{} && !home && now.Sub(at.orphaned) < relayAfter:
-		return nil, false
+	}
+	if at.quiet && at.via == name.region {
+		at.held = now.Add(holdTimes * relayAfter)
 	}
 	if at.claim != nil {
 		at.claim.revoke()
 	}
 	c := &claim{r: r, name: name}
-	at.via, at.claim = via, c
+	at.via, at.claim, at.quiet, at.moved = via, c, false, now
 	return c, true
+}
+
+// free reports whether another peer than who serves a channel may take it.
+func (at *route) free(name channelName, via [16]byte, offered record.FeedPosition, relayAfter time.Duration, now time.Time) bool {
+	switch {
+	case via == name.region:
+		return at.via == [16]byte{} || at.quiet || !now.Before(at.held)
+	case at.via == [16]byte{}:
+		return now.Sub(at.orphaned) >= relayAfter
+	case at.quiet:
+		return !at.have.After(offered)
+	case at.via == name.region:
+		return false
+	default:
+		return offered.After(at.have) && now.Sub(at.moved) >= holdTimes*relayAfter
+	}
+}
+
+// falls notes that who serves a channel is asked and does not answer, or answers again.
+func (c *claim) falls(quiet bool) {
+	c.r.mu.Lock()
+	defer c.r.mu.Unlock()
+	at := c.r.of(c.name)
+	if at.claim != c || at.quiet == quiet {
+		return
+	}
+	if at.quiet = quiet; quiet {
+		close(c.r.wanted)
+		c.r.wanted = make(chan struct{})
+	}
+}
+
+// wants gives a channel that is closed when others are to be asked what they have.
+func (r *routes) wants() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.wanted
 }
 
 // context gives a context that ends when another peer takes over.
@@ -95,8 +140,13 @@ func (c *claim) release() {
 	c.r.mu.Lock()
 	defer c.r.mu.Unlock()
 	if at := c.r.of(c.name); at.claim == c { // a later one, even through the same peer, stays
-		at.via, at.claim, at.orphaned = [16]byte{}, nil, time.Now()
+		at.vacate()
 	}
+}
+
+// vacate says that nobody serves the channel.
+func (at *route) vacate() {
+	at.via, at.claim, at.quiet, at.orphaned = [16]byte{}, nil, false, time.Now()
 }
 
 // drop takes every channel from a peer whose link ended.
@@ -106,7 +156,7 @@ func (r *routes) drop(via [16]byte) {
 	for _, at := range r.route {
 		if at.via == via {
 			at.claim.revoke()
-			at.via, at.claim, at.orphaned = [16]byte{}, nil, time.Now()
+			at.vacate()
 		}
 	}
 }
@@ -145,7 +195,17 @@ func (r *routes) incarnation(region [16]byte) (newest uint64) {
 func (r *routes) applied(name channelName, p record.FeedPosition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.of(name).have = p
+	at := r.of(name)
+	if at.have != p {
+		at.have, at.moved = p, time.Now()
+	}
+}
+
+// moves notes that a part of a snapshot was applied, which moves no position.
+func (r *routes) moves(name channelName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.of(name).moved = time.Now()
 }
 
 // positions gives how far a channel is at its home and here.
@@ -156,16 +216,20 @@ func (r *routes) positions(name channelName) (newest, have record.FeedPosition) 
 	return at.newest, at.have
 }
 
-// direct reports whether a region itself serves any of its channels.
+// direct reports whether a region itself serves any of its channels, and answers for all of those.
 func (r *routes) direct(region [16]byte) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	direct := false
 	for name, at := range r.route {
 		if name.region == region && at.via == region {
-			return true
+			if at.quiet {
+				return false
+			}
+			direct = true
 		}
 	}
-	return false
+	return direct
 }
 
 // through gives the peer that serves a channel; false: nobody does.

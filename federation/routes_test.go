@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"supercluster/internal/bubble"
+	"supercluster/region/record"
 )
 
 func TestRoutes(t *testing.T) {
@@ -13,9 +14,10 @@ func TestRoutes(t *testing.T) {
 		name := channelName{region: home, channel: 4}
 		const after = 3 * time.Second
 		r := newRoutes()
+		var offered record.FeedPosition
 		take := func(via [16]byte) *claim {
 			t.Helper()
-			x, ok := r.claim(name, via, after, time.Now())
+			x, ok := r.claim(name, via, offered, after, time.Now())
 			if !ok {
 				t.Fatalf("%x may not serve", via[0])
 			}
@@ -23,7 +25,7 @@ func TestRoutes(t *testing.T) {
 		}
 		refused := func(via [16]byte) {
 			t.Helper()
-			if _, ok := r.claim(name, via, after, time.Now()); ok {
+			if _, ok := r.claim(name, via, offered, after, time.Now()); ok {
 				t.Fatalf("%x may serve", via[0])
 			}
 		}
@@ -52,6 +54,59 @@ func TestRoutes(t *testing.T) {
 		second.release()
 		time.Sleep(after)
 		take(c)
+	})
+}
+
+// TestRoutes_Quiet: who is asked and does not answer loses a channel to whoever has as much of it, and the home takes it
+// back, but not at once.
+func TestRoutes_Quiet(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		home, b, c := [16]byte{1}, [16]byte{2}, [16]byte{3}
+		name := channelName{region: home, channel: 4}
+		const after = 3 * time.Second
+		at := func(n uint64) record.FeedPosition { return record.FeedPosition{Incarnation: 1, Sequence: n} }
+		r := newRoutes()
+		may := func(via [16]byte, offered uint64, want bool) *claim {
+			t.Helper()
+			x, ok := r.claim(name, via, at(offered), after, time.Now())
+			if ok != want {
+				t.Fatalf("%x may serve up to %d: %v", via[0], offered, ok)
+			}
+			return x
+		}
+		direct := may(home, 7, true)
+		r.applied(name, at(7))
+		may(b, 9, false)
+		asked := r.wants()
+		direct.falls(true)
+		select {
+		case <-asked:
+		default:
+			t.Error("nobody else is asked")
+		}
+		if r.direct(home) {
+			t.Error("a home that does not answer counts as direct")
+		}
+		direct.falls(false)
+		may(b, 9, false) // it answers again
+		direct.falls(true)
+		may(b, 6, false) // it has less than this region
+		relay := may(b, 7, true)
+		direct.falls(true) // it has no say any more
+		may(c, 9, false)
+		may(home, 9, false)
+		time.Sleep(holdTimes*after - 1)
+		may(home, 9, false)
+		may(c, 9, false)
+		time.Sleep(1)
+		may(c, 7, false) // nothing newer
+		other := may(c, 8, true)
+		r.applied(name, at(8))
+		may(b, 9, false)
+		relay.release()
+		other.falls(true)
+		may(home, 8, true)
+		may(b, 9, false)
 	})
 }
 

@@ -175,6 +175,8 @@ func (r replica) Linearize(context.Context) (record.Positions, error) {
 	return s.Positions, err
 }
 
+func (r replica) Busy() bool { return false }
+
 func (r replica) Pin() (state.Reader, func(), error) { return r.pin(), func() {}, nil }
 
 func (r replica) Changed() <-chan struct{} {

@@ -205,10 +205,22 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 			}
 		}
 		c.withheld(offers)
-		if !pause(ctx, f.cfg.Tuning.OfferEvery) {
-			return ctx.Err()
+		if err := f.untilOffers(ctx); err != nil {
+			return err
 		}
 	}
+}
+
+// untilOffers waits until peers are to be asked again what they offer: sooner when a channel falls quiet.
+func (f *Federation) untilOffers(ctx context.Context) error {
+	t := time.NewTimer(f.cfg.Tuning.OfferEvery)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.routes.wants():
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 // withheld takes the channels out of the age of the peer that it does not offer any more: what it keeps to itself does not
@@ -257,7 +269,7 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 	}
 	f.routes.head(name, head.Position, o.head)
 	c.u.watch(name)
-	claim, ok := f.routes.claim(name, c.u.peer.id, f.cfg.Tuning.RelayAfter, time.Now())
+	claim, ok := f.routes.claim(name, c.u.peer.id, head.Position, f.cfg.Tuning.RelayAfter, time.Now())
 	if !ok {
 		return nil
 	}
@@ -265,7 +277,7 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 	if err != nil {
 		return err
 	}
-	p := newPuller(f, c.u, in, name, home)
+	p := newPuller(f, c.u, in, name, claim)
 	in.add(name, p)
 	c.group.Go(func() error {
 		defer claim.release()
@@ -402,7 +414,7 @@ type puller struct {
 	u     *uplink
 	in    *inlet
 	name  channelName
-	alias uint32
+	claim *claim
 
 	chunks uint64 // of snapshots that were applied
 	// Of the pull that is under way: its stamp, and whether the peer took it up.
@@ -413,11 +425,12 @@ type puller struct {
 	mu     sync.Mutex
 	queue  []*feed.Message
 	bytes  int
+	due    time.Time // since when the peer is asked and nothing of the channel came; zero: it is not
 	arrive chan struct{}
 }
 
-func newPuller(f *Federation, u *uplink, in *inlet, name channelName, home *peer) *puller {
-	return &puller{f: f, u: u, in: in, name: name, alias: home.alias, arrive: make(chan struct{}, 1)}
+func newPuller(f *Federation, u *uplink, in *inlet, name channelName, c *claim) *puller {
+	return &puller{f: f, u: u, in: in, name: name, claim: c, arrive: make(chan struct{}, 1)}
 }
 
 // offer queues a message. A peer that sends more than it was given credit for is not to be trusted with memory.
@@ -427,7 +440,7 @@ func (p *puller) offer(m *feed.Message, size int) error {
 	if p.bytes+size > int(p.f.cfg.Tuning.Credit)+feed.MaxMessageBytes+1<<20 {
 		return fault.New(fault.Denied, "region %s sends more than it was given credit for", p.f.book.name(p.u.peer.id))
 	}
-	p.queue, p.bytes = append(p.queue, m), p.bytes+size
+	p.queue, p.bytes, p.due = append(p.queue, m), p.bytes+size, time.Time{}
 	select {
 	case p.arrive <- struct{}{}:
 	default:
@@ -477,6 +490,10 @@ func (p *puller) run(ctx context.Context) error {
 		}
 		wait = min(2*wait, lastPullWait)
 	}
+	if via, ok := p.f.routes.through(p.name); ok && via != p.u.peer.id {
+		p.waits() // another peer serves the channel: this link has nothing of it to wait for
+		p.u.backlog(p.name, false)
+	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = p.in.send(stop, &feed.Message{Type: feed.TypeStop, Region: p.name.region, Channel: p.name.channel}) // the end of the stream says it too
@@ -500,7 +517,7 @@ func (p *puller) pull(ctx context.Context) error {
 	}
 	p.f.routes.applied(p.name, ask.Pull.Cursor)
 	p.asked = ask.Pull.Stamp
-	if err := p.in.send(ctx, ask); err != nil {
+	if err := p.ask(ctx, ask); err != nil {
 		return err
 	}
 	probe := time.NewTicker(p.f.cfg.Tuning.ProbeEvery)
@@ -508,18 +525,43 @@ func (p *puller) pull(ctx context.Context) error {
 	for {
 		select {
 		case <-p.arrive:
+			p.claim.falls(false)
 			if err := p.apply(ctx, importer, p.takeAll()); err != nil {
 				return err
 			}
 		case <-probe.C:
+			if p.silent(time.Now()) {
+				p.claim.falls(true)
+			}
 			m := &feed.Message{Type: feed.TypeProbe, Region: p.name.region, Channel: p.name.channel, Stamp: p.f.ages.stamp()}
-			if err := p.in.send(ctx, m); err != nil {
+			if err := p.ask(ctx, m); err != nil {
 				return err
 			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// ask sends what the peer is to answer.
+func (p *puller) ask(ctx context.Context, m *feed.Message) error {
+	p.mu.Lock()
+	if p.due.IsZero() || m.Type == feed.TypePull {
+		p.due = time.Now()
+	}
+	p.mu.Unlock()
+	return p.in.send(ctx, m)
+}
+
+// quietProbes is after how many probes that nothing answered a peer counts as quiet: then who else has the channel may
+// serve it, long before the connection is known to be dead. While something is being applied nothing is asked.
+const quietProbes = 2
+
+// silent reports whether the peer is asked and does not answer.
+func (p *puller) silent(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue) == 0 && !p.due.IsZero() && now.Sub(p.due) >= quietProbes*p.f.cfg.Tuning.ProbeEvery
 }
 
 // answers leaves out what still comes of the pull before: only what follows the word that this one was taken up is its
@@ -572,12 +614,22 @@ func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []
 	return nil
 }
 
-// bulkBytes is from which size on an operation is part of catching up: then half of the time belongs to local writers. With
-// 100,000 records to catch up with, their p99 was 75 ms without the pauses and 20 ms with them, and the end 1.5 s later.
+// bulkBytes is from which size on an operation is part of catching up: then half of the time belongs to local writers, and
+// most of it while tables are written. With 100,000 records to catch up with, their p99 was 75 ms without the pauses and
+// 20 ms with them, and the end 1.5 s later.
 const (
 	bulkBytes = feed.MaxBatchBytes / 2
+	busyYield = 3
 	maxYield  = 50 * time.Millisecond
 )
+
+// yield is how long bulk work leaves the store to others after an operation that took so long.
+func yield(took time.Duration, busy bool) time.Duration {
+	if busy {
+		took *= busyYield
+	}
+	return min(took, maxYield)
+}
 
 // propose has an operation applied, and notes how fresh the channel is then. An idle head is written only if it says
 // something new about revisions: otherwise what it says is noted in memory.
@@ -589,7 +641,7 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 			return err
 		}
 		if op.FeedBytes() > bulkBytes {
-			pause(ctx, min(time.Since(began), maxYield))
+			pause(ctx, yield(time.Since(began), p.f.cfg.Store.Busy()))
 		}
 		p.f.metrics.imported(op)
 	}
@@ -639,6 +691,7 @@ func (p *puller) waits() {
 // chunked tells the watchdog that a chunk of a snapshot was applied. The position of the channel moves with the last one.
 func (p *puller) chunked(last bool) {
 	p.waits()
+	p.f.routes.moves(p.name)
 	p.chunks++
 	more := p.chunks + 1
 	if last {

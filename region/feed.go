@@ -22,6 +22,12 @@ func (r *Region) Changed() <-chan struct{} {
 	return r.ready
 }
 
+// Busy reports whether the store has much to do with the disk: bulk work makes room for other writers then.
+func (r *Region) Busy() bool {
+	p := r.parts.Load()
+	return p != nil && p.store.Busy()
+}
+
 // Leads reports whether this node leads the region, and gives a channel that is closed when that may have changed.
 func (r *Region) Leads() (bool, <-chan struct{}) {
 	p := r.parts.Load()

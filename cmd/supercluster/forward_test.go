@@ -26,15 +26,15 @@ type regionClient struct {
 	registry pb.RegistryServiceClient
 }
 
-// startRegions runs `dev --regions` in this process.
-func startRegions(t *testing.T, n int) (*devRegions, []regionClient) {
+// startRegions runs `dev --regions` in this process, with flags as dev takes them.
+func startRegions(t *testing.T, n int, flags map[string][]string) (*devRegions, []regionClient) {
 	t.Helper()
 	var logs lockedBuffer
 	var d *devRegions
 	for attempt := 1; ; attempt++ {
 		offset := 10_000 + rand.IntN(400)*100
 		var err error
-		if d, err = newDevRegions(map[string][]string{}, n, offset, 0, t.TempDir(), &logs); err != nil {
+		if d, err = newDevRegions(flags, n, offset, 0, t.TempDir(), &logs); err != nil {
 			t.Fatal(err)
 		}
 		admin, err := net.Listen("tcp", "127.0.0.1:0")
@@ -123,7 +123,7 @@ func requireKind(t *testing.T, err error, kind fault.Kind, texts ...string) {
 
 // TestRegions_Forward takes writes from dc2 and dc3 to their home dc1 and back, also while dc1 is away.
 func TestRegions_Forward(t *testing.T) {
-	d, c := startRegions(t, 3)
+	d, c := startRegions(t, 3, nil)
 	dc1, dc2, dc3 := c[0], c[1], c[2]
 	ctx := within(t, time.Minute)
 
@@ -194,7 +194,7 @@ func TestRegions_Forward(t *testing.T) {
 }
 
 func TestRegions_HomeIsAway(t *testing.T) {
-	d, c := startRegions(t, 2)
+	d, c := startRegions(t, 2, nil)
 	dc2 := c[1]
 	ctx := within(t, time.Minute)
 	h := dc2.putUntil(ctx, t, "a", "1", "id-1")

@@ -11,10 +11,17 @@ type inbound struct {
 	known   bool            // the channel was here before
 	take    record.Selector // what of the region's records is shown here
 	shown   []shownChange
+	// before are rows as they were read to judge the digest, without their entries; a row that is changed goes out of it.
+	before map[string]rowBefore
 
 	siblings     []uint32 // all channels of the region that are here
 	links        []TenantLink
 	siblingsRead bool
+}
+
+type rowBefore struct {
+	record.Imported
+	found bool
 }
 
 // inbound finds a channel of another region; nil, and a refusal, if nothing may come from there.
@@ -132,6 +139,7 @@ func distinctChanges(rec *record.FeedRecord) bool {
 func (m *machine) digestAfter(in *inbound, recs []record.FeedRecord) (digest record.Digest, growth bool, err error) {
 	digest = in.state.Digest
 	now := map[string]*record.Digest{} // of keys met before in the batch; nil is none
+	in.before = map[string]rowBefore{}
 	for i := range recs {
 		for j := range recs[i].Changes {
 			c := &recs[i].Changes[j]
@@ -144,6 +152,8 @@ func (m *machine) digestAfter(in *inbound, recs []record.FeedRecord) (digest rec
 				if found {
 					old = &row.Element
 				}
+				row.Entry = nil
+				in.before[string(c.Key)] = rowBefore{row, found}
 			}
 			if old != nil {
 				digest.Remove(*old)
@@ -168,6 +178,17 @@ func (m *machine) imported(in *inbound, key []byte) (record.Imported, bool, erro
 	}
 	row, err := record.DecodeImported(b)
 	return row, err == nil, err
+}
+
+// replaced finds an imported record that is about to change, without its entry.
+func (m *machine) replaced(in *inbound, key []byte) (record.Imported, bool, error) {
+	if row, ok := in.before[string(key)]; ok {
+		delete(in.before, string(key))
+		return row.Imported, row.found, nil
+	}
+	row, found, err := m.imported(in, key)
+	row.Entry = nil
+	return row, found, err
 }
 
 // importRecord takes one record over, in one revision of this region.
@@ -199,11 +220,10 @@ func (m *machine) importRecord(in *inbound, rec *record.FeedRecord, encoded []by
 
 // putImported keeps an imported record as it came, and shows it if it may be shown.
 func (m *machine) putImported(in *inbound, sequence uint64, key, entry []byte) error {
-	old, found, err := m.imported(in, key)
+	old, found, err := m.replaced(in, key)
 	if err != nil {
 		return err
 	}
-	old.Entry = nil
 	next := record.Imported{Sequence: sequence, Element: record.Element(key, entry), Entry: entry}
 	if found {
 		in.forget(&old)
@@ -243,7 +263,7 @@ func (in *inbound) forget(row *record.Imported) {
 
 // dropImported forgets an imported record and hides it.
 func (m *machine) dropImported(in *inbound, key []byte) error {
-	old, found, err := m.imported(in, key)
+	old, found, err := m.replaced(in, key)
 	if err != nil || !found {
 		return err
 	}
@@ -251,7 +271,6 @@ func (m *machine) dropImported(in *inbound, key []byte) error {
 	if err := m.kv.Delete(record.AppendImportedKey(nil, in.alias, in.channel, key)); err != nil {
 		return err
 	}
-	old.Entry = nil
 	return m.hideMoved(in, key, &old, &record.Imported{}, record.Key{})
 }
 

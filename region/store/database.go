@@ -78,7 +78,7 @@ func (d *database) release() {
 }
 
 func (s *Store) pebbleOptions() *pebble.Options {
-	logger := &pebbleLog{log: s.cfg.Log, fatal: s.fail}
+	logger := &pebbleLog{log: s.cfg.Log, fatal: s.fail, writing: &s.writing}
 	options := &pebble.Options{
 		FS:                          s.folder.fs,
 		Comparer:                    newComparer(),
@@ -108,8 +108,9 @@ func (s *Store) pebbleOptions() *pebble.Options {
 
 // pebbleLog passes on what an operator can act on. Pebble's own information is for its developers: debug level.
 type pebbleLog struct {
-	log   *slog.Logger
-	fatal func(error) error
+	log     *slog.Logger
+	fatal   func(error) error
+	writing *atomic.Int32 // flushes and compactions that go on
 }
 
 // Infof implements pebble.Logger.
@@ -139,8 +140,16 @@ func (l *pebbleLog) events() *pebble.EventListener {
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			l.log.Warn("writes wait for the disk", "reason", info.Reason)
 		},
-		WriteStallEnd: func() { l.log.Info("writes go on") },
-		CompactionEnd: func(info pebble.CompactionInfo) { l.log.Debug("pebble: compacted", "detail", info.String()) },
-		FlushEnd:      func(info pebble.FlushInfo) { l.log.Debug("pebble: flushed", "detail", info.String()) },
+		WriteStallEnd:   func() { l.log.Info("writes go on") },
+		CompactionBegin: func(pebble.CompactionInfo) { l.writing.Add(1) },
+		CompactionEnd: func(info pebble.CompactionInfo) {
+			l.writing.Add(-1)
+			l.log.Debug("pebble: compacted", "detail", info.String())
+		},
+		FlushBegin: func(pebble.FlushInfo) { l.writing.Add(1) },
+		FlushEnd: func(info pebble.FlushInfo) {
+			l.writing.Add(-1)
+			l.log.Debug("pebble: flushed", "detail", info.String())
+		},
 	}
 }

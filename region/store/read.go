@@ -172,6 +172,9 @@ func (s *Store) readView(fn func(r *reader) error) (record.Positions, error) {
 	return v.Positions, v.read(fn)
 }
 
+// Busy reports whether tables are written now, which takes the disk and a processor: bulk work waits longer then.
+func (s *Store) Busy() bool { return s.writing.Load() > 0 }
+
 // Pin gives the published rows, as they are, until release.
 func (s *Store) Pin() (rows state.Reader, release func(), err error) {
 	v, err := s.acquire()

@@ -77,6 +77,7 @@ type Store struct {
 	overlay  *overlay
 	fixed    *fixedRows
 
+	writing   atomic.Int32   // flushes and compactions that go on
 	databases sync.WaitGroup // those that are open, old ones that are still read included
 	failure   atomic.Pointer[fault.Error]
 
