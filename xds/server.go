@@ -66,6 +66,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.cfg.Reaches != nil {
 		s.publisher.applyReach(s.cfg.Reaches.Reach())
 		beside.Go(func() { s.followReach(ctx) })
+		beside.Go(func() { s.publisher.releaseLate(ctx) })
 	}
 	return s.cfg.Views.Follow(ctx, func(v *registry.View, c registry.Changes) error {
 		s.publisher.apply(v, c)

@@ -153,7 +153,9 @@ func TestEnvoy_FollowsHealth(t *testing.T) {
 		code   int
 	}{
 		{pb.Health_HEALTH_PASSING, true, 200},
-		{pb.Health_HEALTH_CRITICAL, true, 503}, {pb.Health_HEALTH_CRITICAL, false, 200}, {pb.Health_HEALTH_CRITICAL, true, 503},
+		{pb.Health_HEALTH_CRITICAL, true, 503},
+		{pb.Health_HEALTH_CRITICAL, false, 200},
+		{pb.Health_HEALTH_CRITICAL, true, 503},
 		{pb.Health_HEALTH_WARNING, true, 200},
 	} {
 		op, _, err := registry.PutServiceOp(r.View(), &pb.Service{Name: "web", FailClosed: step.closed}, 0, registry.Write{})

@@ -15,9 +15,9 @@ import (
 )
 
 // twoRegions is a server whose registry has instances of dc1, its own, and of dc2, whose copy is 7 s old.
-func twoRegions(t testing.TB) *harness {
+func twoRegions(t testing.TB, edit ...func(*Config)) *harness {
 	t.Helper()
-	h := newHarness(t, func(c *Config) { c.Sources = ages{{2}: 7 * time.Second} })
+	h := newHarness(t, append(edit, func(c *Config) { c.Sources = ages{{2}: 7 * time.Second} })...)
 	h.register(t, "web", "a", "10.1.0.1", 80)
 	h.register(t, "web", "z", "10.1.0.2", 80)
 	h.region.imported(t,

@@ -302,6 +302,13 @@ func TestStep_EqualsBuilding(t *testing.T) {
 					Service: fmt.Sprintf("s%d", rapid.IntRange(0, 3).Draw(t, "target")),
 				})
 			},
+			"reach": func(t *rapid.T) {
+				f.reach = reachOf(rapid.IntRange(-1, 2).Draw(t, "cost"), rapid.IntRange(-1, 2).Draw(t, "cost"))
+				if alias := rapid.IntRange(1, 3).Draw(t, "away"); alias > 1 {
+					f.reach = away(f.reach, byte(alias))
+				}
+				f.reach.Island = rapid.Bool().Draw(t, "island")
+			},
 			"step": func(*rapid.T) { f.step(m) },
 		})
 		f.step(m)
