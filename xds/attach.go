@@ -52,7 +52,7 @@ func (p *publisher) spaceOf(c *client) (*ir.Mesh, *published) {
 	t := p.tenants[c.namespace.Tenant]
 	if t == nil {
 		t = &tenancy{mesh: ir.New(c.namespace.Tenant, p.region)}
-		t.mesh.Step(p.view, registry.Changes{All: true})
+		t.mesh.Step(p.view, p.reach, registry.Changes{All: true})
 		p.tenants[c.namespace.Tenant] = t
 	}
 	if sp := t.spaces[c.flavour()]; sp != nil {

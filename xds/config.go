@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
+	"supercluster/federation/plan"
 	"supercluster/registry"
 	"supercluster/registry/access"
 )
@@ -18,9 +19,19 @@ type Views interface {
 	Follow(ctx context.Context, fn func(v *registry.View, c registry.Changes) error) error
 }
 
+// Reaches is where the server learns how this region reaches the others.
+type Reaches interface {
+	// Reach is what is known now; nil: nothing.
+	Reach() *plan.Reach
+	// ReachChanged gives a channel that is closed when Reach gives another one than at the time of the call, or later.
+	ReachChanged() <-chan struct{}
+}
+
 // Config is what a Server needs.
 type Config struct {
 	Views Views
+	// Reaches orders the other regions. Nil: they are all up and stand by name.
+	Reaches Reaches
 	// Region and Node name this server to its clients.
 	Region, Node string
 	// Synced reports whether the views may be trusted; until then every stream is refused. Nil: always.

@@ -9,7 +9,8 @@
 // once, and swaps them into the world under its lock; in the same critical section it marks them in the streams
 // that asked for them. Then it has those streams compose a response from their marks and hand it to gRPC, on all
 // cores: the resource bytes are shared, only a header of some hundred bytes is a stream's own. While a response is
-// not acknowledged, changes gather as marks. There is no timer before a push. What could block on a client is left
+// not acknowledged, changes gather as marks. There is no timer before a push, but for what changes only in regions that are away while another serves: that
+// waits until such a region is back, some seconds at most, so that its clients get its catching up as one change. What could block on a client is left
 // to that stream's own goroutine.
 //
 // The order is that of make before break: clusters and endpoints go before listeners and routes, which wait for

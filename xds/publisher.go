@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"supercluster/federation/plan"
 	"supercluster/registry"
 	"supercluster/xds/ir"
 	"supercluster/xds/resources"
@@ -21,6 +22,8 @@ type publisher struct {
 
 	mu      sync.Mutex
 	view    *registry.View // nil before the first
+	reach   *plan.Reach
+	held    holding
 	tenants map[string]*tenancy
 }
 
@@ -66,7 +69,7 @@ type audience struct {
 }
 
 func newPublisher(w *world, region string, log *slog.Logger, st *stats) *publisher {
-	return &publisher{world: w, region: region, log: log, stats: st, tenants: map[string]*tenancy{}}
+	return &publisher{world: w, region: region, log: log, stats: st, held: newHolding(), tenants: map[string]*tenancy{}}
 }
 
 // ready reports whether there is anything to publish from.
@@ -80,10 +83,35 @@ func (p *publisher) ready() bool {
 func (p *publisher) apply(v *registry.View, c registry.Changes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.view != nil {
+		c = p.keepBack(p.view, v, c)
+	}
 	p.view = v
+	p.step(c)
+}
+
+// applyReach publishes what another order of the regions changes.
+func (p *publisher) applyReach(r *plan.Reach) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.reach
+	p.reach = r
+	if p.view == nil {
+		return
+	}
+	var c registry.Changes
+	if returned(p.view, before, r) {
+		c = p.held.take()
+	}
+	p.step(c)
+}
+
+// step takes every tenant to the view and the order of regions.
+func (p *publisher) step(c registry.Changes) {
 	for _, name := range sortedKeys(p.tenants) {
 		t := p.tenants[name]
-		d := t.mesh.Step(v, c)
+		d := t.mesh.Step(p.view, p.reach, c)
+		p.stats.planned.Add(uint64(d.Planned))
 		if d.Empty() {
 			continue
 		}

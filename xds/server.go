@@ -58,11 +58,16 @@ func New(cfg Config) *Server {
 func (s *Server) Run(ctx context.Context) error {
 	defer s.running.Wait()
 	defer s.endAll(errStopping())
-	var watchdog sync.WaitGroup
-	defer watchdog.Wait()
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	watchdog.Go(func() { s.watchdog(ctx) })
+	beside.Go(func() { s.watchdog(ctx) })
+	if s.cfg.Reaches != nil {
+		s.publisher.applyReach(s.cfg.Reaches.Reach())
+		beside.Go(func() { s.followReach(ctx) })
+		beside.Go(func() { s.publisher.releaseLate(ctx) })
+	}
 	return s.cfg.Views.Follow(ctx, func(v *registry.View, c registry.Changes) error {
 		s.publisher.apply(v, c)
 		return nil
@@ -88,6 +93,19 @@ func (s *Server) synced() bool { return s.cfg.Synced == nil || s.cfg.Synced() }
 
 func errStopping() error {
 	return fault.New(fault.Unavailable, "this server is stopping").WithHint("connect to another")
+}
+
+// followReach publishes what changes with how this region reaches the others.
+func (s *Server) followReach(ctx context.Context) {
+	for {
+		changed := s.cfg.Reaches.ReachChanged()
+		s.publisher.applyReach(s.cfg.Reaches.Reach()) // after the channel, so that no change falls between
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
 }
 
 // watchdog ends streams whose client does not take or acknowledge what it was sent.

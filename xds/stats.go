@@ -16,7 +16,7 @@ type stats struct {
 	seed maphash.Seed // of the hashes of names; here because it lives as long as the server
 
 	responses, responseBytes, requests, nacks atomic.Uint64
-	built, invalid, changed                   atomic.Uint64
+	planned, built, invalid, changed          atomic.Uint64
 	refused, stalled                          atomic.Uint64
 
 	ackTime metric.Float64Histogram
@@ -58,6 +58,7 @@ func newStats(m metric.Meter, srv *Server) *stats {
 	counter("supercluster.xds.sent", "By", "Bytes of responses sent.", &s.responseBytes)
 	counter("supercluster.xds.requests", "{request}", "Requests received, acknowledgements included.", &s.requests)
 	counter("supercluster.xds.nacks", "{request}", "Responses that clients rejected.", &s.nacks)
+	counter("supercluster.xds.planned", "{service}", "Services planned again.", &s.planned)
 	counter("supercluster.xds.built", "{resource}", "Resources built.", &s.built)
 	counter("supercluster.xds.changed", "{resource}", "Resources whose bytes changed.", &s.changed)
 	counter("supercluster.xds.invalid", "{resource}", "Resources kept back because they are not valid.", &s.invalid)

@@ -149,8 +149,17 @@ func TestEnvoy_FollowsHealth(t *testing.T) {
 	}
 	for _, step := range []struct {
 		health pb.Health
+		closed bool
 		code   int
-	}{{pb.Health_HEALTH_PASSING, 200}, {pb.Health_HEALTH_CRITICAL, 503}, {pb.Health_HEALTH_WARNING, 200}} {
+	}{
+		{pb.Health_HEALTH_PASSING, true, 200},
+		{pb.Health_HEALTH_CRITICAL, true, 503},
+		{pb.Health_HEALTH_CRITICAL, false, 200},
+		{pb.Health_HEALTH_CRITICAL, true, 503},
+		{pb.Health_HEALTH_WARNING, true, 200},
+	} {
+		op, _, err := registry.PutServiceOp(r.View(), &pb.Service{Name: "web", FailClosed: step.closed}, 0, registry.Write{})
+		r.write(t, op, err)
 		for in := range r.View().Instances("default", "default", registry.Filter{Service: "web"}) {
 			op, err := registry.CheckStatusOp(in, &pb.CheckStatus{CheckId: in.Checks[0].GetId(), Health: step.health}, registry.Write{})
 			r.write(t, op, err)

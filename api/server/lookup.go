@@ -19,35 +19,64 @@ func (r registryService) Lookup(ctx context.Context, req *pb.LookupRequest) (*pb
 	if err := decide(callFrom(ctx), on(access.VerbDiscover, access.KindService, req.GetTenant(), req.GetNamespace(), req.GetService())); err != nil {
 		return nil, err
 	}
-	v, header, err := r.s.view(ctx, req.GetRead())
+	p, err := r.s.plan(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := findService(v, req.GetTenant(), req.GetNamespace(), "service", req.GetService()); err != nil {
+	return r.s.planAnswer(p.view, p.plan, p.header), p.bounded()
+}
+
+// question is what lookups ask.
+type question interface {
+	GetRead() *pb.ReadOptions
+	GetTenant() string
+	GetNamespace() string
+	GetService() string
+	GetPort() string
+	GetTag() string
+	GetZone() string
+	GetRegion() string
+	GetAllRegions() bool
+}
+
+// planned is a plan and what it was made of.
+type planned struct {
+	view    *registry.View
+	header  *pb.ReadHeader
+	service *registry.ServiceView
+	plan    plan.Plan
+	// bounded fails when the plan shows a copy that is older than was asked for.
+	bounded func() error
+}
+
+// plan makes the plan that answers a question.
+func (s *Server) plan(ctx context.Context, q question) (*planned, error) {
+	v, header, err := s.view(ctx, q.GetRead())
+	if err != nil {
 		return nil, err
 	}
-	if err := regionsAsked(v, req); err != nil {
+	sv, err := findService(v, q.GetTenant(), q.GetNamespace(), "service", q.GetService())
+	if err != nil {
 		return nil, err
 	}
-	p, ok := plan.For(v, plan.Client{Region: r.s.cfg.RegionName, Zone: req.GetZone()}, plan.Query{
-		Service: registry.ServiceOf(req.GetTenant(), req.GetNamespace(), req.GetService()),
-		Port:    req.GetPort(), Tag: req.GetTag(), Region: req.GetRegion(), AllRegions: req.GetAllRegions(),
+	if err := regionsAsked(v, q); err != nil {
+		return nil, err
+	}
+	p, ok := plan.For(v, s.reach(), plan.Client{Region: s.cfg.RegionName, Zone: q.GetZone()}, plan.Query{
+		Service: sv.Key, Port: q.GetPort(), Tag: q.GetTag(), Region: q.GetRegion(), AllRegions: q.GetAllRegions(),
 	})
 	if !ok {
-		e := fault.New(fault.NotFound, "service %q has no port %q", req.GetService(), req.GetPort()).
+		e := fault.New(fault.NotFound, "service %q has no port %q", q.GetService(), q.GetPort()).
 			WithHint("ports are named by the service's definition or by its instances")
 		e.Field = "port"
 		return nil, e
 	}
-	resp := r.s.planAnswer(v, p, header)
-	return resp, r.s.bounded(req.GetRead(), func(t touched) {
-		sv, _ := v.Service(registry.ServiceOf(req.GetTenant(), req.GetNamespace(), req.GetService()))
-		t.service(v, sv)
-	})
+	bounded := func() error { return s.bounded(q.GetRead(), func(t touched) { t.service(v, sv) }) }
+	return &planned{view: v, header: header, service: sv, plan: p, bounded: bounded}, nil
 }
 
 // regionsAsked checks which regions a lookup is for.
-func regionsAsked(v *registry.View, req *pb.LookupRequest) error {
+func regionsAsked(v *registry.View, req question) error {
 	if req.GetRegion() != "" && req.GetAllRegions() {
 		return fault.Field("all_regions", "cannot stand beside `region`").WithHint("send one of the two")
 	}
@@ -91,30 +120,42 @@ func (s *Server) source(v *registry.View, alias uint32, region string, revision 
 	return out
 }
 
-func (s *Server) planAnswer(v *registry.View, p plan.Plan, header *pb.ReadHeader) *pb.LookupResponse {
-	endpointAnswer := func(e *plan.Endpoint, priority uint32) *pb.Endpoint {
-		return &pb.Endpoint{
-			Instance: e.Instance, Address: e.Addr.Addr().String(), Port: uint32(e.Addr.Port()), Weight: e.Weight,
-			Health: e.Health, Draining: e.Draining, Region: e.Region, Zone: e.Zone, Priority: priority,
-			Source: s.source(v, e.Scope, e.Region, e.Revision),
-		}
+// reach is how this region reaches the others; nil: nothing is known.
+func (s *Server) reach() *plan.Reach {
+	if s.cfg.Reach == nil {
+		return nil
 	}
-	resp := &pb.LookupResponse{Header: header, Rule: p.Rule, Protocol: p.Protocol}
+	return s.cfg.Reach()
+}
+
+func (s *Server) endpointAnswer(v *registry.View, e *plan.Endpoint, priority uint32) *pb.Endpoint {
+	return &pb.Endpoint{
+		Instance: e.Instance, Address: e.Addr.Addr().String(), Port: uint32(e.Addr.Port()), Weight: e.Weight,
+		Health: e.Health, Draining: e.Draining, Region: e.Region, Zone: e.Zone, Priority: priority,
+		Source: s.source(v, e.Scope, e.Region, e.Revision),
+	}
+}
+
+// drainsReason is why a draining instance is left out.
+const drainsReason = "draining: it ends what is in flight and gets nothing new"
+
+func (s *Server) planAnswer(v *registry.View, p plan.Plan, header *pb.ReadHeader) *pb.LookupResponse {
+	resp := &pb.LookupResponse{Header: header, Rule: p.Rule, Protocol: p.Protocol, LastKnown: p.LastKnown()}
 	for _, tier := range p.Tiers {
 		for _, locality := range tier.Localities {
 			for i := range locality.Endpoints {
-				resp.Endpoints = append(resp.Endpoints, endpointAnswer(&locality.Endpoints[i], tier.Priority))
+				resp.Endpoints = append(resp.Endpoints, s.endpointAnswer(v, &locality.Endpoints[i], tier.Priority))
 			}
 		}
 	}
 	for i := range p.Draining {
 		resp.Excluded = append(resp.Excluded, &pb.ExcludedEndpoint{
-			Endpoint: endpointAnswer(&p.Draining[i], 0), Reason: "draining: it ends what is in flight and gets nothing new",
+			Endpoint: s.endpointAnswer(v, &p.Draining[i], 0), Reason: drainsReason,
 		})
 	}
 	for i := range p.Excluded {
 		resp.Excluded = append(resp.Excluded, &pb.ExcludedEndpoint{
-			Endpoint: endpointAnswer(&p.Excluded[i].Endpoint, 0), Reason: p.Excluded[i].Reason,
+			Endpoint: s.endpointAnswer(v, &p.Excluded[i].Endpoint, 0), Reason: p.Excluded[i].Reason,
 		})
 	}
 	return resp

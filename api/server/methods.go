@@ -68,6 +68,7 @@ var methodTable = []row{
 	{v1 + "RegistryService/ListRoutes", access.VerbList, access.KindRoute, classRead, small, slog.LevelDebug, false},
 	{v1 + "RegistryService/DeleteRoute", access.VerbDelete, access.KindRoute, classWrite, small, slog.LevelInfo, false},
 	{v1 + "RegistryService/Lookup", access.VerbDiscover, access.KindService, classRead, small, slog.LevelDebug, false},
+	{v1 + "RegistryService/Explain", access.VerbGet, access.KindService, classRead, small, slog.LevelDebug, false},
 
 	// Config writes are many: their log lines are for debugging, the history of an entry is its audit.
 	{v1 + "ConfigService/PutConfig", access.VerbPut, access.KindConfig, classWrite, oneValue, slog.LevelDebug, false},

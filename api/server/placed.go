@@ -86,6 +86,11 @@ func placedRead(msg any) (placed, bool) {
 			tenant: &m.Tenant, namespace: &m.Namespace, kind: access.KindInstance, verb: access.VerbList, name: m.Service, regional: true,
 			region: m.Region, read: m.Read,
 		}, true
+	case *pb.ExplainRequest:
+		return placed{
+			tenant: &m.Tenant, namespace: &m.Namespace, kind: access.KindService, verb: access.VerbGet, name: m.Service, regional: true,
+			region: m.Region, read: m.Read,
+		}, true
 	case *pb.LookupRequest:
 		return placed{
 			tenant: &m.Tenant, namespace: &m.Namespace, kind: access.KindService, verb: access.VerbDiscover, name: m.Service, regional: true,

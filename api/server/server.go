@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation/plan"
 	"supercluster/internal/fault"
 	"supercluster/registry/access"
 )
@@ -28,6 +29,8 @@ type Config struct {
 	Proxies    Proxies    // nil: this node has none
 	Heartbeats Heartbeats // nil: heartbeats are unsupported
 	Sources    Sources    // nil: nothing is known of the age of other regions' copies
+	// Reach gives how this region reaches the others, for lookups; nil: they stand by name.
+	Reach      func() *plan.Reach
 	Homes      Homes      // nil: every record is this region's own
 	Federation Federation // nil: this region has no identity, and so no peers
 

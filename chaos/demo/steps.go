@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
-	"syscall"
 	"time"
 
 	"supercluster/chaos/load"
@@ -290,7 +289,7 @@ func (d *demo) kill(ctx context.Context) error {
 	limit := interval*fall + time.Second
 	d.say("7. %s dies (kill -9), without a word.", id(1))
 	from := time.Now()
-	if err := d.running[1].Cmd.Process.Signal(syscall.SIGKILL); err != nil {
+	if err := d.running[1].Kill(); err != nil {
 		return err
 	}
 	c := d.during(ctx, from, limit+2*time.Second, nil)

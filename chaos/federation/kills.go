@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
@@ -96,7 +95,7 @@ func (k *killing) rounds(ctx context.Context) error {
 			return fmt.Errorf("the %s of %s: %w", victim.name, r.Name, err)
 		}
 		killed := time.Now()
-		if err := r.Servers[i].Cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		if err := r.Servers[i].Kill(); err != nil {
 			return err
 		}
 		// Most are started again once the region writes without them, as a supervisor does: then the peers hear at once that

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -90,7 +89,7 @@ func (r *runner) killLeaders(ctx context.Context) error {
 			return err
 		}
 		killed := r.writers.history.Now()
-		if err := r.region.Servers[i].Cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		if err := r.region.Servers[i].Kill(); err != nil {
 			return err
 		}
 		gone := func(context.Context) bool { return r.writers.lastAcked.Load() > killed }

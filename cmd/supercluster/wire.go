@@ -180,11 +180,11 @@ func (p *process) makeParts() error {
 		AllowLinkLocal: c.Health.AllowLinkLocal, Log: t.Log().With("part", "health"), Meter: t.Meter("health"),
 	})
 	p.xds = xds.New(xds.Config{
-		Views: p.live, Region: c.Region, Node: c.Node, Synced: p.synced,
+		Views: p.live, Reaches: p.reaches(), Region: c.Region, Node: c.Node, Synced: p.synced,
 		Log: t.Log().With("part", "xds"), Meter: t.Meter("xds"),
 	})
 	p.dns = dns.New(dns.Config{
-		View: p.live.View, Region: c.Region, Domain: c.DNS.Domain, Aliases: c.DNS.Aliases, Addr: c.Listen.DNS,
+		View: p.live.View, Reach: p.reaches().Reach, Region: c.Region, Domain: c.DNS.Domain, Aliases: c.DNS.Aliases, Addr: c.Listen.DNS,
 		TTL: c.DNS.TTL, RatePerSource: c.DNS.Rate, Stale: p.stale, Log: t.Log().With("part", "dns"), Meter: t.Meter("dns"),
 	})
 	if err := p.dns.Listen(); err != nil {
@@ -204,7 +204,7 @@ func (p *process) makeParts() error {
 func (p *process) makeAPI(ctx context.Context) (err error) {
 	c, t := p.config, p.telemetry
 	p.api, err = server.New(server.Config{
-		Region: p.region, Views: p.live, Proxies: p.xds, Heartbeats: p.health, Sources: p.sources(), Federation: p.exchange(),
+		Region: p.region, Views: p.live, Proxies: p.xds, Heartbeats: p.health, Sources: p.sources(), Reach: p.reaches().Reach, Federation: p.exchange(),
 		Homes: p.homes(), ForwardedRole: p.forwardedRole(),
 		Principal: p.principal(), NotReady: p.notReady, RegionName: c.Region, Node: c.Node, Version: p.version, Dev: p.dev,
 		TLS: p.serverTLS(), Hosts: hosts(c), Metrics: t.Metrics(), ServerOptions: xds.ServerOptions(), Codec: xds.Codec(),

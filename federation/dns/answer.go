@@ -6,12 +6,14 @@ import (
 	"net/netip"
 	"slices"
 
+	"supercluster/federation/plan"
 	"supercluster/registry"
 )
 
 // responder makes answers. It is shared by all sockets; what an answer needs while it is made is in a scratch.
 type responder struct {
 	view    func() *registry.View
+	reach   func() *plan.Reach
 	tenant  string
 	zones   []zone // the longest first
 	servers []netip.Addr
@@ -94,13 +96,14 @@ func (r *responder) resolve(s *scratch) rcode {
 		return rcodeServer
 	}
 	s.reply.set(flagAuthority)
+	reach := r.reach()
 	s.key = append(append(s.key[:0], q.name[:q.size]...), byte(q.kind>>8), byte(q.kind))
-	if set, ok := r.cache.get(v, s.key); ok {
+	if set, ok := r.cache.get(v, reach, s.key); ok {
 		return r.write(s, v, z, set)
 	}
 	sub := read(q, q.depth-z.depth)
 	if sub.kind == subjectService {
-		return r.resolveService(s, v, z, sub)
+		return r.resolveService(s, v, reach, z, sub)
 	}
 	return r.resolveOther(s, v, z, sub)
 }
@@ -114,12 +117,12 @@ func (r *responder) zoneOf(q *query) (zone, bool) {
 	return zone{}, false
 }
 
-func (r *responder) resolveService(s *scratch, v *registry.View, z zone, sub subject) rcode {
+func (r *responder) resolveService(s *scratch, v *registry.View, reach *plan.Reach, z zone, sub subject) rcode {
 	sv, ok := v.Service(registry.ServiceOf(r.tenant, sub.namespace, sub.service))
 	if !ok {
 		return r.negative(s, v, z, rcodeName)
 	}
-	set := r.build.build(v, sv, sub, s.query.kind, z.wire)
+	set := r.build.build(v, reach, sv, sub, s.query.kind, z.wire)
 	if !set.missing {
 		r.cache.put(s.key, set)
 	}
@@ -187,7 +190,7 @@ func (r *responder) write(s *scratch, v *registry.View, z zone, set *rrset) rcod
 	if set.missing {
 		return r.negative(s, v, z, rcodeName)
 	}
-	if r.stale != nil && slices.ContainsFunc(set.copies, r.stale) {
+	if set.lastKnown || r.stale != nil && slices.ContainsFunc(set.copies, r.stale) {
 		s.reply.markStale()
 		r.metrics.stale.Add(1)
 	}

@@ -45,7 +45,7 @@ func example(t testing.TB) *store {
 func newResponder(t testing.TB, view func() *registry.View) *responder {
 	t.Helper()
 	r := &responder{
-		view: view, tenant: "default", servers: []netip.Addr{netip.MustParseAddr("192.0.2.53")},
+		view: view, reach: func() *plan.Reach { return nil }, tenant: "default", servers: []netip.Addr{netip.MustParseAddr("192.0.2.53")},
 		build: builder{client: plan.Client{Region: "dc1"}, ttl: 3}, cache: newCache(), metrics: newMetrics(noop.Meter{}),
 	}
 	for _, name := range []string{"sc.internal", "consul."} {
@@ -260,9 +260,22 @@ func TestAnswers_FollowTheView(t *testing.T) {
 		t.Fatalf("passing: %v", got.Answer)
 	}
 	s.health("down", "d1", "tcp", pb.Health_HEALTH_CRITICAL)
-	if got := ask(t, r, m, viaUDP); len(got.Answer) != 0 || got.Rcode != mdns.RcodeSuccess {
-		t.Fatalf("critical: %v", got)
+	if got := ask(t, r, m, viaUDP); len(got.Answer) != 1 || got.Answer[0].Header().Ttl != passingTTL {
+		t.Fatalf("critical, so the last known one: %v", got)
 	}
+	closed, _, err := registry.PutServiceOp(s.view, &pb.Service{Name: "down", FailClosed: true}, 0, registry.Write{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.apply(closed)
+	if got := ask(t, r, m, viaUDP); len(got.Answer) != 0 || got.Rcode != mdns.RcodeSuccess {
+		t.Fatalf("critical and fail-closed: %v", got)
+	}
+	undefined, err := registry.DeleteServiceOp(s.view, registry.ServiceOf("", "", "down"), 0, registry.Write{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.apply(undefined)
 	op, err := registry.DeregisterOp(s.view, registry.ServiceOf("", "", "down").Instance("d1"), registry.Write{})
 	if err != nil {
 		t.Fatal(err)

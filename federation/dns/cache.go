@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"sync"
 
+	"supercluster/federation/plan"
 	"supercluster/registry"
 )
 
@@ -14,8 +15,8 @@ const (
 	perShard = 4096
 )
 
-// cache keeps the record sets of names. A set is good as long as its service, and the region asked for, are the very ones it
-// was made of: then a query costs two map lookups, whatever the size of the service or of the registry.
+// cache keeps the record sets of names. A set is good as long as its service, the order of regions and the region asked for are
+// the very ones it was made of: then a query costs two map lookups, whatever the size of the service or of the registry.
 type cache struct {
 	seed   maphash.Seed
 	shards [cacheShards]shard
@@ -39,12 +40,12 @@ func (c *cache) shard(key []byte) *shard {
 }
 
 // get finds the set of a name and type, if it is still good.
-func (c *cache) get(v *registry.View, key []byte) (*rrset, bool) {
+func (c *cache) get(v *registry.View, reach *plan.Reach, key []byte) (*rrset, bool) {
 	s := c.shard(key)
 	s.mu.RLock()
 	set, ok := s.sets[string(key)]
 	s.mu.RUnlock()
-	if !ok {
+	if !ok || set.reach != reach {
 		return nil, false
 	}
 	if set.region != nil {

@@ -30,6 +30,9 @@ const (
 type Config struct {
 	// View gives the registry view at the time of an answer.
 	View func() *registry.View
+	// Reach gives how this region reaches the others at the time of an answer; nil: they stand by name. It is asked for
+	// each answer, by any number of goroutines.
+	Reach func() *plan.Reach
 	// Region and Zone are where the clients of this listener are, for the plan.
 	Region, Zone string
 	// Domain is the domain served; default sc.internal. Aliases are further domains with the same names.
@@ -41,7 +44,8 @@ type Config struct {
 	Addr string
 	// NameServers are the addresses that ns.<domain> has; default the address of Addr, unless unspecified.
 	NameServers []netip.Addr
-	// TTL of answers, at most 1 h; the default 0 makes clients ask each time.
+	// TTL of answers, at most 1 h; the default 0 makes clients ask each time. It is at most 1 s for an answer that may
+	// soon be another one: from a region that is not up, or of endpoints that are not healthy.
 	TTL time.Duration
 	// RatePerSource is the UDP queries per second that one source (IPv4 address or IPv6 /64) gets answered;
 	// 0 is 5,000, negative is no limit.
@@ -64,6 +68,9 @@ func (c Config) withDefaults() Config {
 		c.RatePerSource = defaultRate
 	}
 	c.TTL = min(max(c.TTL, 0), maxTTL)
+	if c.Reach == nil {
+		c.Reach = func() *plan.Reach { return nil }
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -113,7 +120,7 @@ func (s *Server) Listen() error {
 		return err
 	}
 	s.respond = &responder{
-		view: s.cfg.View, tenant: s.cfg.Tenant, zones: zones, servers: s.nameServers(),
+		view: s.cfg.View, reach: s.cfg.Reach, tenant: s.cfg.Tenant, zones: zones, servers: s.nameServers(),
 		build: builder{
 			client: plan.Client{Region: s.cfg.Region, Zone: s.cfg.Zone}, ttl: uint32(s.cfg.TTL / time.Second),
 		},

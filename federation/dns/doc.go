@@ -16,7 +16,8 @@
 // Without a region the answer is the plan: A and AAAA are its first tier, SRV all tiers by priority. With one (its
 // name, an alias or its id) it is that region only. `global` is all healthy endpoints, the nearest region first. A
 // region that nobody knows is NXDOMAIN. One that is away is answered from the copy, marked as stale (RFC 8914) for
-// clients with EDNS where Config.Stale says so.
+// clients with EDNS where Config.Stale says so; so is an answer of endpoints that are not healthy, which is given when
+// none is. SRV priorities and the order of A and AAAA follow the plan; the TTL does not outlive what may soon change.
 //
 // SRV records point to names under addr, so that every target resolves, whatever the id of its instance looks like,
 // and instances on one address share one target. TXT has the definition's metadata and the instances' metadata as
@@ -31,7 +32,7 @@
 //	I2 no packet can make this package panic, recurse, or hold memory beyond its limits
 //	I3 a query for a foreign name, of type ANY, or for a transfer is refused; nothing is asked elsewhere
 //	I4 before the first view, and only then, the answer is SERVFAIL
-//	I5 a cached answer is used only while the service, and the region asked for, are as they were when it was made
+//	I5 a cached answer is used only while the service, the order of regions and the region asked for are as they were
 //	I6 that a region is away makes no answer an error, nor empty
 //
 // The API is safe for concurrent use; Run may be called once.

@@ -31,6 +31,7 @@ type rr struct {
 type rrset struct {
 	key     registry.ServiceKey
 	service *registry.ServiceView
+	reach   *plan.Reach
 	// label is the region asked for and region what it named; nil: none was, or all.
 	label  string
 	region *registry.RegionView
@@ -40,6 +41,8 @@ type rrset struct {
 	records []rr
 	tiers   []int
 	hosts   int
+	// lastKnown: nobody is healthy, and these were last known.
+	lastKnown bool
 	// missing tells that the name does not exist: no such port or tag.
 	missing bool
 }
@@ -51,8 +54,8 @@ type builder struct {
 }
 
 // build makes the records of a service's name. zone is the domain as asked for, which SRV targets are under.
-func (b builder) build(v *registry.View, sv *registry.ServiceView, s subject, kind uint16, zone string) *rrset {
-	set := &rrset{key: sv.Key, service: sv}
+func (b builder) build(v *registry.View, reach *plan.Reach, sv *registry.ServiceView, s subject, kind uint16, zone string) *rrset {
+	set := &rrset{key: sv.Key, service: sv, reach: reach}
 	q := plan.Query{Service: sv.Key, Port: s.port, AllRegions: s.region == wordGlobal}
 	known, found := true, false
 	if s.region != "" && !q.AllRegions {
@@ -63,7 +66,7 @@ func (b builder) build(v *registry.View, sv *registry.ServiceView, s subject, ki
 		set.missing = true
 		return set
 	}
-	p, ok := plan.For(v, b.client, q)
+	p, ok := plan.For(v, reach, b.client, q)
 	if !ok {
 		set.missing = true
 		return set
@@ -72,9 +75,16 @@ func (b builder) build(v *registry.View, sv *registry.ServiceView, s subject, ki
 		return set
 	}
 	used := len(p.Tiers)
+	if kind == typeA || kind == typeAAAA {
+		used = shown(p)
+	}
+	set.lastKnown = p.LastKnown()
+	if passing(p, used) {
+		b.ttl = min(b.ttl, passingTTL)
+	}
 	switch kind {
 	case typeA, typeAAAA:
-		used = b.addresses(set, p, kind)
+		b.addresses(set, p.Tiers[:used], kind)
 	case typeSRV:
 		b.services(set, p, zone)
 	case typeTXT:
@@ -82,6 +92,34 @@ func (b builder) build(v *registry.View, sv *registry.ServiceView, s subject, ki
 	}
 	set.copies = copies(v, set, p, used)
 	return set
+}
+
+// passingTTL is the longest TTL, in seconds, of an answer that may soon be another one.
+const passingTTL = 1
+
+// passing reports whether the first tiers of a plan may soon be others: they are not healthy, or of a region that is not
+// up.
+func passing(p plan.Plan, used int) bool {
+	if p.LastKnown() {
+		return true
+	}
+	for _, tier := range p.Tiers[:used] {
+		name := tier.Localities[0].Region
+		at := slices.IndexFunc(p.Regions, func(r plan.Region) bool { return r.Reach.Region == name })
+		if at >= 0 && p.Regions[at].Reach.State != plan.StateUp {
+			return true
+		}
+	}
+	return false
+}
+
+// shown tells how many tiers an answer of addresses has: the first, or all when all regions were asked for. An address
+// does not say when to use it, so the others stay away until they are needed.
+func shown(p plan.Plan) int {
+	if p.Query.AllRegions {
+		return len(p.Tiers)
+	}
+	return min(len(p.Tiers), 1)
 }
 
 // copies lists the other regions that an answer is from: those of the tiers that it shows; the one asked for; and when
@@ -121,11 +159,10 @@ func spelling(sv *registry.ServiceView, tag string) (string, bool) {
 	return "", false
 }
 
-// addresses makes one record for each address of the first tier, or of all tiers when all regions were asked for, and
-// tells how many that are. An address does not say when to use it, so the others stay away until they are needed.
-func (b builder) addresses(set *rrset, p plan.Plan, kind uint16) (used int) {
+// addresses makes one record for each address of some tiers.
+func (b builder) addresses(set *rrset, tiers []plan.Tier, kind uint16) {
 	seen := map[netip.Addr]bool{}
-	for _, tier := range p.Tiers {
+	for _, tier := range tiers {
 		for e := range endpoints(tier) {
 			addr := e.Addr.Addr().Unmap().WithZone("")
 			if addr.Is4() == (kind == typeA) && !seen[addr] {
@@ -134,11 +171,7 @@ func (b builder) addresses(set *rrset, p plan.Plan, kind uint16) (used int) {
 			}
 		}
 		set.endTier()
-		if used++; !p.Query.AllRegions {
-			break
-		}
 	}
-	return used
 }
 
 // endTier ends the records of a tier.

@@ -336,7 +336,7 @@ func TestRegions_AnswersAreThePlan(t *testing.T) {
 	for label, q := range map[string]plan.Query{"": {}, ".dc2": {Region: "dc2"}, ".global": {AllRegions: true}} {
 		for _, service := range []string{"web", "db", "far", "down"} {
 			q.Service = registry.ServiceOf("", "", service)
-			p, _ := plan.For(s.view, r.build.client, q)
+			p, _ := plan.For(s.view, nil, r.build.client, q)
 			want := []string{}
 			for _, tier := range p.Tiers {
 				for e := range endpoints(tier) {

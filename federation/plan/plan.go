@@ -53,12 +53,24 @@ type Locality struct {
 type Tier struct {
 	Priority   uint32
 	Localities []Locality
+	// LastKnown: no endpoint of the service is healthy, and these are those that were last known.
+	LastKnown bool
+}
+
+// Region is a region of a plan, and what decided where it stands.
+type Region struct {
+	Reach RegionReach // of this region only the name is set
+	Alias uint32
+	// Instances are how many the service has there, Serving how many of them are in the tiers.
+	Instances, Serving int
 }
 
 // Excluded is an instance that gets no traffic.
 type Excluded struct {
 	Endpoint Endpoint
 	Reason   string
+	// failing: its checks are all that speaks against it, and each of them has said something.
+	failing bool
 }
 
 // Plan is what a client gets, and why.
@@ -72,20 +84,26 @@ type Plan struct {
 	Draining []Endpoint
 	// Excluded are in the same order.
 	Excluded []Excluded
-	// Regions are this region and the others that have an instance, the nearest first; none when no other has.
-	Regions []string
+	// Regions are this region and the others that have an instance, the nearest first.
+	Regions []Region
+	// Island: this region reaches no other, and demotes none for it.
+	Island bool
 	// Rule says what decided, for people.
 	Rule string
 	// Revision is that of the service's last change.
 	Revision uint64
 }
 
+// LastKnown reports whether the tiers are of endpoints that are not healthy, because none is.
+func (p *Plan) LastKnown() bool { return len(p.Tiers) > 0 && p.Tiers[0].LastKnown }
+
 // For makes the plan of a service for a client; false: there is no such service, or it has no such port, or the view
-// knows no such region.
+// knows no such region. A nil Reach knows nothing: all regions are up, and they stand by name.
 //
 // It visits every instance of the service. A plan depends on the ServiceView, its arguments, and with Query.Region on
-// what View.RegionNamed gives: while these pointers are the same, the plan is the same too.
-func For(v *registry.View, c Client, q Query) (Plan, bool) {
+// what View.RegionNamed gives: while these pointers are the same, the plan is the same too. Which regions a view knows by
+// which id never changes.
+func For(v *registry.View, reach *Reach, c Client, q Query) (Plan, bool) {
 	s, ok := v.Service(q.Service)
 	if !ok {
 		return Plan{}, false
@@ -94,7 +112,7 @@ func For(v *registry.View, c Client, q Query) (Plan, bool) {
 	if !ok {
 		return Plan{}, false
 	}
-	b := builder{Plan: Plan{Query: q, Protocol: protocol, Revision: s.Revision}, service: s, client: c}
+	b := builder{Plan: Plan{Query: q, Protocol: protocol, Revision: s.Revision, Island: island(reach)}, service: s, client: c}
 	if b.client.Region == "" {
 		b.client.Region = v.Region()
 	}
@@ -103,16 +121,18 @@ func For(v *registry.View, c Client, q Query) (Plan, bool) {
 			return Plan{}, false
 		}
 	}
-	b.shares = regions(s, v.Region())
+	b.shares = regions(v, s, reach)
 	for n := range b.shares {
 		b.region(&b.shares[n], n == len(b.shares)-1)
 	}
-	if len(b.shares) > 1 {
-		for _, r := range b.shares {
-			b.Regions = append(b.Regions, r.region)
-		}
-	}
 	b.Rule = b.rule()
+	if len(b.Tiers) == 0 {
+		b.nobody()
+	}
+	b.Regions = make([]Region, len(b.shares))
+	for n, r := range b.shares {
+		b.Regions[n] = Region{Reach: r.reach, Alias: r.scope, Instances: len(r.instances), Serving: r.serving}
+	}
 	return b.Plan, true
 }
 
@@ -136,23 +156,29 @@ type owner struct {
 type share struct {
 	scope     uint32
 	region    string
+	reach     RegionReach
 	instances []*registry.InstanceView
 	serving   int
 }
 
-// regions divides the instances of a service: those of this region, also when there are none, then by region name.
-func regions(s *registry.ServiceView, local string) []share {
+// regions divides the instances of a service: those of this region, also when there are none, then the nearer first.
+func regions(v *registry.View, s *registry.ServiceView, reach *Reach) []share {
 	mine := s.Local()
-	out := []share{{scope: record.ScopeRegion, region: local, instances: mine}}
+	out := []share{{scope: record.ScopeRegion, region: v.Region(), reach: RegionReach{Region: v.Region()}, instances: mine}}
 	for rest := s.Instances[len(mine):]; len(rest) > 0; {
 		scope := rest[0].Key.Scope
 		n := sort.Search(len(rest), func(n int) bool { return rest[n].Key.Scope > scope })
-		out = append(out, share{scope: scope, region: rest[0].Instance.GetRegion(), instances: rest[:n]})
+		p := PeerAt(v, scope, rest[0].Instance.GetRegion())
+		x := share{scope: scope, region: p.Name, reach: reach.Of(p.ID), instances: rest[:n]}
+		x.reach.ID, x.reach.Region = p.ID, p.Name
+		out = append(out, x)
 		rest = rest[n:]
 	}
-	slices.SortStableFunc(out[1:], func(a, b share) int { return cmp.Compare(a.region, b.region) })
+	slices.SortFunc(out[1:], func(a, b share) int { return reach.Compare(a.peer(), b.peer()) })
 	return out
 }
+
+func (r *share) peer() Peer { return Peer{ID: r.reach.ID, Alias: r.scope, Name: r.region} }
 
 // region puts every instance of a region where it belongs. What serves becomes the next tier.
 func (b *builder) region(r *share, last bool) {
@@ -164,14 +190,14 @@ func (b *builder) region(r *share, last bool) {
 	draining := make([]Endpoint, 0, counts.Draining)
 	from := len(b.Excluded)
 	for _, i := range r.instances {
-		e, reason := b.endpoint(i, r)
+		x := b.endpoint(i, r)
 		switch {
-		case reason != "":
-			b.exclude(e, reason)
-		case e.Draining:
-			draining = append(draining, e)
+		case x.Reason != "":
+			b.Excluded = append(b.Excluded, x)
+		case x.Endpoint.Draining:
+			draining = append(draining, x.Endpoint)
 		default:
-			serving = append(serving, e)
+			serving = append(serving, x.Endpoint)
 		}
 	}
 	if b.owners == nil {
@@ -186,8 +212,15 @@ func (b *builder) region(r *share, last bool) {
 			b.claim(&x.Endpoint, r)
 		}
 	}
+	b.tier(r, serving, false)
+}
+
+// tier makes the next tier of a region's endpoints, if there are any.
+func (b *builder) tier(r *share, serving []Endpoint, lastKnown bool) {
 	if r.serving = len(serving); r.serving > 0 {
-		b.Tiers = append(b.Tiers, Tier{Priority: uint32(len(b.Tiers)), Localities: localities(serving, b.client)})
+		b.Tiers = append(b.Tiers, Tier{
+			Priority: uint32(len(b.Tiers)), Localities: localities(serving, b.client), LastKnown: lastKnown,
+		})
 	}
 }
 
@@ -219,30 +252,73 @@ func (b *builder) distinct(in []Endpoint) []Endpoint {
 	return out
 }
 
+// nobody decides what a service answers none of whose endpoints is healthy.
+func (b *builder) nobody() {
+	if !slices.ContainsFunc(b.Excluded, func(x Excluded) bool { return x.failing }) {
+		return
+	}
+	if b.service.Definition.GetFailClosed() {
+		b.Rule += "; it is fail-closed: nobody gets requests"
+		return
+	}
+	b.Rule += "; those last known get the requests, since it is not fail-closed"
+	b.lastKnown()
+}
+
+// lastKnown makes tiers of what is excluded for failing checks alone: an answer that may be wrong is better than none.
+// What was never checked is not known to have ever served, so it stays out.
+func (b *builder) lastKnown() {
+	back := make([][]Endpoint, len(b.shares))
+	at := make(map[uint32]int, len(b.shares))
+	for n, r := range b.shares {
+		at[r.scope] = n
+	}
+	b.Excluded = slices.DeleteFunc(b.Excluded, func(x Excluded) bool {
+		if !x.failing || !b.owns(&x.Endpoint) {
+			return false
+		}
+		n := at[x.Endpoint.Scope]
+		back[n] = append(back[n], x.Endpoint)
+		return true
+	})
+	for n := range b.shares {
+		b.tier(&b.shares[n], back[n], true)
+	}
+}
+
+// owns reports whether an endpoint has its address to itself, and takes it if nobody has.
+func (b *builder) owns(e *Endpoint) bool {
+	first, taken := b.owners[e.Addr]
+	if !taken {
+		b.owners[e.Addr] = owner{e.Region, e.Instance, e.Scope}
+	}
+	return !taken || first.scope == e.Scope && first.instance == e.Instance
+}
+
 func (b *builder) exclude(e Endpoint, reason string) {
 	b.Excluded = append(b.Excluded, Excluded{Endpoint: e, Reason: reason})
 }
 
 // endpoint gives the address of an instance, and the reason if it gets no traffic whatever the others do.
-func (b *builder) endpoint(i *registry.InstanceView, r *share) (Endpoint, string) {
+func (b *builder) endpoint(i *registry.InstanceView, r *share) Excluded {
 	q := &b.Query
 	number, hasPort := b.service.Port(i, q.Port)
-	e := Endpoint{
+	x := Excluded{Endpoint: Endpoint{
 		Instance: i.Key.ID, Scope: r.scope, Revision: i.SourceRevision, Addr: netip.AddrPortFrom(i.Addr, number), Weight: max(i.Instance.GetWeight(), 1),
 		Health: i.Health, Draining: i.Instance.GetDraining(), Region: r.region, Zone: i.Instance.GetZone(),
-	}
+	}}
 	switch {
 	case b.only != nil && b.only.Alias != r.scope:
-		return e, fmt.Sprintf("it is in region %q, not in %q", r.region, b.only.Name)
+		x.Reason = fmt.Sprintf("it is in region %q, not in %q", r.region, b.only.Name)
 	case q.Tag != "" && !i.HasTag(q.Tag):
-		return e, fmt.Sprintf("it does not have the tag %q", q.Tag)
+		x.Reason = fmt.Sprintf("it does not have the tag %q", q.Tag)
 	case !hasPort:
-		return e, fmt.Sprintf("it has no port %q", q.Port)
+		x.Reason = fmt.Sprintf("it has no port %q", q.Port)
 	case i.Health != pb.Health_HEALTH_PASSING && i.Health != pb.Health_HEALTH_WARNING:
-		return e, critical(i)
-	default:
-		return e, ""
+		x.Reason = critical(i)
+		x.failing = !x.Endpoint.Draining && !slices.Contains(i.Status, nil)
 	}
+	return x
 }
 
 // critical says which check is.

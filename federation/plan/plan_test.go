@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
@@ -95,7 +96,11 @@ func text(p Plan) string {
 	var b strings.Builder
 	endpoint := func(e Endpoint) string { return fmt.Sprintf("%s=%v*%d", e.Instance, e.Addr, e.Weight) }
 	for _, tier := range p.Tiers {
-		fmt.Fprintf(&b, "tier %d\n", tier.Priority)
+		fmt.Fprintf(&b, "tier %d", tier.Priority)
+		if tier.LastKnown {
+			b.WriteString(" last known")
+		}
+		b.WriteByte('\n')
 		for _, l := range tier.Localities {
 			fmt.Fprintf(&b, "  %s/%s*%d:", l.Region, l.Zone, l.Weight)
 			for _, e := range l.Endpoints {
@@ -183,7 +188,7 @@ func TestFor(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.query.Service = web
-			p, ok := For(v, tt.client, tt.query)
+			p, ok := For(v, nil, tt.client, tt.query)
 			if got := text(p); !ok || got != tt.want {
 				t.Errorf("got\n%swant\n%s", got, tt.want)
 			}
@@ -196,23 +201,29 @@ func TestFor(t *testing.T) {
 
 func TestFor_NothingThere(t *testing.T) {
 	v := view(t, &pb.Service{Protocol: pb.Protocol_PROTOCOL_GRPC, Ports: []*pb.Port{{Name: "admin", Protocol: pb.Protocol_PROTOCOL_TCP}}})
-	p, ok := For(v, Client{}, Query{Service: web})
+	p, ok := For(v, nil, Client{}, Query{Service: web})
 	if !ok || p.Tiers != nil || p.Protocol != pb.Protocol_PROTOCOL_GRPC || p.Rule != `local: the service has no instance in region "dc1"` {
 		t.Errorf("%v %+v", ok, p)
 	}
-	if p, ok = For(v, Client{}, Query{Service: web, Port: "admin"}); !ok || p.Protocol != pb.Protocol_PROTOCOL_TCP {
+	if p, ok = For(v, nil, Client{}, Query{Service: web, Port: "admin"}); !ok || p.Protocol != pb.Protocol_PROTOCOL_TCP {
 		t.Errorf("named port: %v %+v", ok, p)
 	}
-	if _, ok = For(v, Client{}, Query{Service: web, Port: "other"}); ok {
+	if _, ok = For(v, nil, Client{}, Query{Service: web, Port: "other"}); ok {
 		t.Error("a port that nobody has")
 	}
-	if _, ok = For(v, Client{}, Query{Service: registry.ServiceOf("", "", "db")}); ok {
+	if _, ok = For(v, nil, Client{}, Query{Service: registry.ServiceOf("", "", "db")}); ok {
 		t.Error("a service that does not exist")
 	}
 	sick := view(t, nil, instance{id: "a", address: "10.0.0.1", port: 80, health: health(down)})
-	p, ok = For(sick, Client{}, Query{Service: web})
-	if !ok || len(p.Tiers) != 0 || p.Rule != `local: none of 1 instances in region "dc1" is healthy and stays` {
+	p, ok = For(sick, nil, Client{}, Query{Service: web})
+	const nobody = `local: none of 1 instances in region "dc1" is healthy and stays; `
+	if !ok || len(p.Tiers) != 1 || !p.LastKnown() || p.Rule != nobody+"those last known get the requests, since it is not fail-closed" {
 		t.Errorf("%v %+v", ok, p)
+	}
+	closed := view(t, &pb.Service{FailClosed: true}, instance{id: "a", address: "10.0.0.1", port: 80, health: health(down)})
+	p, ok = For(closed, nil, Client{}, Query{Service: web})
+	if !ok || len(p.Tiers) != 0 || len(p.Excluded) != 1 || p.LastKnown() || p.Rule != nobody+"it is fail-closed: nobody gets requests" {
+		t.Errorf("fail-closed: %v %+v", ok, p)
 	}
 }
 
@@ -223,7 +234,7 @@ func TestFor_Properties(t *testing.T) {
 		for n := range rapid.IntRange(0, 12).Draw(t, "instances") {
 			i := instance{
 				id:      fmt.Sprintf("i%02d", n),
-				address: fmt.Sprintf("10.0.0.%d", rapid.IntRange(1, 6).Draw(t, "address")),
+				address: fmt.Sprintf("10.0.0.%d", rapid.IntRange(1, 9).Draw(t, "address")),
 				port:    uint32(rapid.IntRange(80, 81).Draw(t, "port")),
 				zone:    rapid.SampledFrom([]string{"", "z1", "z2", "z3"}).Draw(t, "zone"),
 				weight:  rapid.SampledFrom([]uint32{0, 1, 100, 65535}).Draw(t, "weight"),
@@ -240,7 +251,9 @@ func TestFor_Properties(t *testing.T) {
 				all = append(all, i)
 			}
 		}
-		v := view(t, &pb.Service{}, all...)
+		closed := rapid.Bool().Draw(t, "fail-closed")
+		v := view(t, &pb.Service{FailClosed: closed}, all...)
+		reach := drawReach(t)
 		c := Client{Region: "dc1", Zone: rapid.SampledFrom([]string{"", "z1", "z9"}).Draw(t, "client zone")}
 		q := Query{
 			Service: web, Tag: rapid.SampledFrom([]string{"", "v1"}).Draw(t, "tag"),
@@ -248,15 +261,21 @@ func TestFor_Properties(t *testing.T) {
 			Region:     rapid.SampledFrom([]string{"", "", "dc1", "dc2", "old-dc9", "dc3"}).Draw(t, "region"),
 			AllRegions: rapid.Bool().Draw(t, "all regions"),
 		}
-		p, ok := For(v, c, q)
+		p, ok := For(v, reach, c, q)
 		if !ok {
 			if q.Port == "" || slices.ContainsFunc(all, func(i instance) bool { return i.admin != 0 }) {
 				t.Fatalf("no plan for %+v", q)
 			}
 			return
 		}
-		requireInvariants(t, p, all, c)
-		if again, _ := For(v, c, q); !reflect.DeepEqual(p, again) {
+		requireInvariants(t, p, all, c, reach)
+		if closed && p.LastKnown() {
+			t.Fatalf("fail-closed:\n%s", text(p))
+		}
+		if unordered, _ := For(v, nil, c, q); !claimedTwice(all) {
+			requireSameEndpoints(t, p, unordered)
+		}
+		if again, _ := For(v, reach, c, q); !reflect.DeepEqual(p, again) {
 			t.Fatalf("two plans:\n%s%s", text(p), text(again))
 		}
 	})
@@ -271,7 +290,59 @@ type named struct {
 // regionOf gives the names of the regions in view.
 var regionOf = map[uint32]string{1: "dc1", 2: "dc9", 3: "dc2", 4: "dc3"}
 
-func requireInvariants(t *rapid.T, p Plan, all []instance, c Client) {
+// peerOf are the same as an order needs them.
+var peerOf = map[string]Peer{
+	"dc1": {Alias: 1, Name: "dc1"}, "dc9": {Alias: 2, ID: [16]byte{2}, Name: "dc9"},
+	"dc2": {Alias: 3, ID: [16]byte{3}, Name: "dc2"}, "dc3": {Alias: 4, ID: [16]byte{4}, Name: "dc3"},
+}
+
+// drawReach draws what is known of the regions, with holes.
+func drawReach(t *rapid.T) *Reach {
+	if rapid.IntRange(0, 3).Draw(t, "reach") == 0 {
+		return nil
+	}
+	r := &Reach{Island: rapid.IntRange(0, 3).Draw(t, "island") == 0}
+	for id := byte(2); id <= 4; id++ {
+		if rapid.Bool().Draw(t, "known") {
+			r.Regions = append(r.Regions, RegionReach{
+				ID: [16]byte{id}, State: State(rapid.IntRange(0, 2).Draw(t, "state")), Cost: time.Duration(rapid.IntRange(-1, 2).Draw(t, "cost")),
+			})
+		}
+	}
+	return r
+}
+
+// claimedTwice reports whether two regions have the same address.
+func claimedTwice(all []instance) bool {
+	regions := map[string]uint32{}
+	for _, i := range all {
+		if scope, ok := regions[i.address]; ok && scope != i.scope {
+			return true
+		}
+		regions[i.address] = i.scope
+	}
+	return false
+}
+
+// requireSameEndpoints checks that what is known of regions takes no address away and adds none (I7).
+func requireSameEndpoints(t *rapid.T, a, b Plan) {
+	addresses := func(p Plan) (out []string) {
+		for _, tier := range p.Tiers {
+			for _, l := range tier.Localities {
+				for _, e := range l.Endpoints {
+					out = append(out, e.Addr.String())
+				}
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	if x, y := addresses(a), addresses(b); !slices.Equal(x, y) {
+		t.Fatalf("%v, and without what is known %v", x, y)
+	}
+}
+
+func requireInvariants(t *rapid.T, p Plan, all []instance, c Client, reach *Reach) {
 	place := map[named]int{}
 	serving := map[netip.AddrPort]Endpoint{}
 	last := ""
@@ -280,8 +351,11 @@ func requireInvariants(t *rapid.T, p Plan, all []instance, c Client) {
 			t.Fatalf("tier %d:\n%s", n, text(p))
 		}
 		region := tier.Localities[0].Region
-		if n > 0 && (region == "dc1" || n > 1 && region <= last) {
-			t.Fatalf("%s after %s:\n%s", region, last, text(p))
+		if n > 0 && (region == "dc1" || reach.Compare(peerOf[last], peerOf[region]) >= 0) {
+			t.Fatalf("%s after %s by %+v:\n%s", region, last, reach, text(p))
+		}
+		if tier.LastKnown != p.Tiers[0].LastKnown {
+			t.Fatalf("tier %d differs from the first:\n%s", n, text(p))
 		}
 		last = region
 		requireTier(t, p, tier, c, serving, place)
@@ -306,7 +380,7 @@ func requireInvariants(t *rapid.T, p Plan, all []instance, c Client) {
 	if len(place) != len(all) {
 		t.Fatalf("%d instances in a plan of %d", len(place), len(all))
 	}
-	requireServed(t, p, all, serving)
+	requireServed(t, p, all, serving, reach)
 }
 
 func requireTier(t *rapid.T, p Plan, tier Tier, c Client, serving map[netip.AddrPort]Endpoint, place map[named]int) {
@@ -315,7 +389,7 @@ func requireTier(t *rapid.T, p Plan, tier Tier, c Client, serving map[netip.Addr
 		for _, e := range l.Endpoints {
 			place[named{e.Scope, e.Instance}]++
 			sum += e.Weight
-			if e.Weight < 1 || e.Draining || (e.Health != passing && e.Health != warning) || e.Zone != l.Zone || e.Addr.Port() == 0 ||
+			if e.Weight < 1 || e.Draining || (e.Health == passing || e.Health == warning) == tier.LastKnown || e.Zone != l.Zone || e.Addr.Port() == 0 ||
 				e.Region != l.Region || e.Region != tier.Localities[0].Region || e.Region != regionOf[e.Scope] || e.Revision == 0 {
 				t.Fatalf("endpoint %+v in the tiers", e)
 			}
@@ -332,14 +406,13 @@ func requireTier(t *rapid.T, p Plan, tier Tier, c Client, serving map[netip.Addr
 
 // requireServed checks that whoever is healthy, stays and is asked for serves, unless another serves its address, or a
 // nearer region has it.
-func requireServed(t *rapid.T, p Plan, all []instance, serving map[netip.AddrPort]Endpoint) {
+func requireServed(t *rapid.T, p Plan, all []instance, serving map[netip.AddrPort]Endpoint, reach *Reach) {
 	only := strings.TrimPrefix(p.Query.Region, "old-")
 	for _, i := range all {
 		healthy := i.health == nil || *i.health == passing || *i.health == warning
 		addr := netip.AddrPortFrom(netip.MustParseAddr(i.address), uint16(i.port))
 		nearer := func(o instance) bool {
-			return o.address == i.address && o.port == i.port && o.scope != i.scope &&
-				(o.scope == 1 || i.scope != 1 && regionOf[o.scope] < regionOf[i.scope])
+			return o.address == i.address && o.port == i.port && reach.Compare(peerOf[regionOf[o.scope]], peerOf[regionOf[i.scope]]) < 0
 		}
 		switch e, served := serving[addr]; {
 		case p.Query.Port != "" || p.Query.Tag != "":
@@ -365,6 +438,6 @@ func BenchmarkFor(b *testing.B) {
 	v := view(b, nil, all...)
 	b.ReportAllocs()
 	for b.Loop() {
-		For(v, Client{Zone: "1"}, Query{Service: web})
+		For(v, nil, Client{Zone: "1"}, Query{Service: web})
 	}
 }

@@ -12,6 +12,9 @@ const (
 	StateAway                 // given up for now: behind all regions that are not
 )
 
+// String is the state for people.
+func (s State) String() string { return [...]string{"up", "suspect", "away"}[min(s, StateAway)] }
+
 // RegionReach is what is known of one other region.
 type RegionReach struct {
 	ID     [16]byte

@@ -13,6 +13,7 @@ func TestFor_Regions(t *testing.T) {
 	twoDrains := instance{id: "d", address: "10.2.0.3", port: 80, weight: 10, scope: 3, draining: true}
 	nine := instance{id: "n", address: "10.9.0.1", port: 80, weight: 10, scope: 2} // dc9
 	stolen := instance{id: "x", address: "10.1.0.1", port: 80, weight: 10, scope: 3}
+	const lastKnown = "those last known get the requests, since it is not fail-closed"
 	const tierHere, tierTwo, tierNine = "dc1/z1*10: a=10.1.0.1:80*10", "dc2/z1*10: a=10.2.0.1:80*10", "dc9/*10: n=10.9.0.1:80*10"
 	tests := []struct {
 		name  string
@@ -46,12 +47,12 @@ func TestFor_Regions(t *testing.T) {
 			[]string{"tier 0", "  " + tierNine, `failover: the service has no instance in region "dc1"; "dc9" 1 of 1`},
 		},
 		{
-			"nobody is healthy",
-			[]instance{sick, twoSick},
+			"nobody is healthy: what was last known",
+			[]instance{sick, twoSick, {id: "new", address: "10.2.0.7", port: 80, scope: 3, health: health(unknown)}},
 			Query{},
 			[]string{
-				`excluded a: check "http" is critical`, `excluded s: check "http" is critical`,
-				`local: none of 1 instances in region "dc1" is healthy and stays, nor elsewhere: "dc2" 0 of 1`,
+				"tier 0 last known", "  " + tierHere, "tier 1 last known", "  dc2/*10: s=10.2.0.2:80*10", `excluded new: check "http": not checked yet`,
+				`local: none of 1 instances in region "dc1" is healthy and stays, nor elsewhere: "dc2" 0 of 2; ` + lastKnown,
 			},
 		},
 		{
@@ -76,8 +77,8 @@ func TestFor_Regions(t *testing.T) {
 			[]instance{sick, two},
 			Query{Region: "dc1"},
 			[]string{
-				`excluded a: check "http" is critical`, `excluded a: it is in region "dc2", not in "dc1"`,
-				`one region: none of 1 instances in region "dc1" is healthy and stays`,
+				"tier 0 last known", "  " + tierHere, `excluded a: it is in region "dc2", not in "dc1"`,
+				`one region: none of 1 instances in region "dc1" is healthy and stays; ` + lastKnown,
 			},
 		},
 		{
@@ -109,8 +110,8 @@ func TestFor_Regions(t *testing.T) {
 			[]instance{sick, stolen},
 			Query{},
 			[]string{
-				`excluded a: check "http" is critical`, `excluded x: instance "a" of region "dc1", which is nearer, has the same address`,
-				`local: none of 1 instances in region "dc1" is healthy and stays, nor elsewhere: "dc2" 0 of 1`,
+				"tier 0 last known", "  " + tierHere, `excluded x: instance "a" of region "dc1", which is nearer, has the same address`,
+				`local: none of 1 instances in region "dc1" is healthy and stays, nor elsewhere: "dc2" 0 of 1; ` + lastKnown,
 			},
 		},
 		{
@@ -126,13 +127,13 @@ func TestFor_Regions(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.query.Service = web
-			p, ok := For(view(t, nil, tt.all...), Client{}, tt.query)
+			p, ok := For(view(t, nil, tt.all...), nil, Client{}, tt.query)
 			if got, want := text(p), strings.Join(tt.want, "\n")+"\n"; !ok || got != want {
 				t.Errorf("got\n%swant\n%s", got, want)
 			}
 		})
 	}
-	if _, ok := For(view(t, nil, here), Client{}, Query{Service: web, Region: "dc7"}); ok {
+	if _, ok := For(view(t, nil, here), nil, Client{}, Query{Service: web, Region: "dc7"}); ok {
 		t.Error("a region that the view does not know")
 	}
 }
@@ -142,7 +143,7 @@ func TestFor_ZonesOfRegions(t *testing.T) {
 	v := view(t, nil,
 		instance{id: "a", address: "10.1.0.1", port: 80, zone: "z1", weight: 1}, instance{id: "b", address: "10.1.0.2", port: 80, zone: "z2", weight: 1},
 		instance{id: "a", address: "10.2.0.1", port: 80, zone: "z1", weight: 1, scope: 3}, instance{id: "b", address: "10.2.0.2", port: 80, zone: "z2", weight: 1, scope: 3})
-	p, _ := For(v, Client{Zone: "z2"}, Query{Service: web})
+	p, _ := For(v, nil, Client{Zone: "z2"}, Query{Service: web})
 	var got []string
 	for _, tier := range p.Tiers {
 		for _, l := range tier.Localities {
@@ -160,7 +161,7 @@ func TestFor_RuleNamesSomeRegions(t *testing.T) {
 	for n := range 20 {
 		all = append(all, instance{id: "a", address: "10.2.0.1", port: uint32(n + 1), scope: uint32(n + 5)})
 	}
-	p, _ := For(view(t, nil, all...), Client{}, Query{Service: web})
+	p, _ := For(view(t, nil, all...), nil, Client{}, Query{Service: web})
 	if len(p.Tiers) != 21 || !strings.HasSuffix(p.Rule, " and 12 more") {
 		t.Errorf("%d tiers, %s", len(p.Tiers), p.Rule)
 	}

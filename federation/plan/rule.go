@@ -12,6 +12,15 @@ const ruleRegions = 8
 
 // rule says what decided.
 func (b *builder) rule() string {
+	text := b.regionsRule()
+	if b.Island && len(b.shares) > 1 {
+		text += "; this region reaches no other, so it demotes none"
+	}
+	return text
+}
+
+// regionsRule says which regions serve.
+func (b *builder) regionsRule() string {
 	mine, others := b.shares[0], b.shares[1:]
 	switch {
 	case b.only != nil:
@@ -70,6 +79,9 @@ func listed(all []share) string {
 			b.WriteString(", ")
 		}
 		fmt.Fprintf(&b, "%q %d of %d", r.region, r.serving, len(r.instances))
+		if r.reach.State != StateUp {
+			fmt.Fprintf(&b, " (%s)", r.reach.State)
+		}
 	}
 	return b.String()
 }

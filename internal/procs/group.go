@@ -68,9 +68,17 @@ func (p *Process) Stop() {
 	select {
 	case <-p.done:
 	case <-time.After(10 * time.Second):
-		_ = p.Cmd.Process.Kill()
-		<-p.done
+		_ = p.Kill()
 	}
+}
+
+// Kill ends a process as a crash does, and waits until the system has taken back what it had open.
+func (p *Process) Kill() error {
+	if err := p.Cmd.Process.Kill(); err != nil {
+		return err
+	}
+	<-p.done
+	return nil
 }
 
 // Tail gives the end of the log, for error messages.

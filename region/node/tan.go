@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math"
 	"sync"
 
 	"github.com/lni/dragonboat/v4/config"
@@ -9,7 +10,7 @@ import (
 	pb "github.com/lni/dragonboat/v4/raftpb"
 )
 
-// tanFactory opens Tan behind stateKeeper.
+// tanFactory opens Tan behind tanLog.
 type tanFactory struct{}
 
 // Name is Tan's: the log on disk is Tan's own.
@@ -21,16 +22,26 @@ func (tanFactory) Create(cfg config.NodeHostConfig, busy config.LogDBCallback, d
 	if err != nil {
 		return nil, err
 	}
-	return &stateKeeper{ILogDB: log, states: map[raftio.NodeInfo]pb.State{}}, nil
+	return &tanLog{ILogDB: log, states: map[raftio.NodeInfo]pb.State{}}, nil
 }
 
-// stateKeeper gives every update of the log the Raft state it leaves in force.
+// Limits of one read of the log. Tan opens its file again for every run of entries: some 50 us each.
+const (
+	readEntries = 256
+	readBytes   = 1 << 20
+)
+
+// tanLog is Tan with two of its habits changed.
 //
 // Dragonboat leaves the state of an update empty when it did not change. Tan remembers that empty state as the last
 // one, and so takes the next update, which only moves the commit index, for a change of term or vote and syncs it:
 // two fsyncs for one write. With the state filled in, Tan sees that only the commit index moved, which Raft can do
 // without after a crash.
-type stateKeeper struct {
+//
+// A leader reads what a follower lacks in its one loop, up to 64 MiB at once and again for each heartbeat that the
+// follower answers. While it does, it sends no heartbeats: after a follower had been away for some seconds of load, the
+// others elected one leader after the other, and none got it to catch up. So one read gives a small part.
+type tanLog struct {
 	raftio.ILogDB
 
 	mu     sync.Mutex
@@ -38,24 +49,24 @@ type stateKeeper struct {
 }
 
 // SaveRaftState saves updates with their states filled in. The updates are the caller's and are left as they were.
-func (k *stateKeeper) SaveRaftState(updates []pb.Update, worker uint64) error {
+func (l *tanLog) SaveRaftState(updates []pb.Update, worker uint64) error {
 	var filled [8]int
 	restore := filled[:0]
-	k.mu.Lock()
+	l.mu.Lock()
 	for i := range updates {
 		u := &updates[i]
 		info := raftio.NodeInfo{ShardID: u.ShardID, ReplicaID: u.ReplicaID}
 		if !pb.IsEmptyState(u.State) {
-			k.states[info] = u.State
+			l.states[info] = u.State
 			continue
 		}
-		if last, ok := k.states[info]; ok {
+		if last, ok := l.states[info]; ok {
 			u.State = last
 			restore = append(restore, i)
 		}
 	}
-	k.mu.Unlock()
-	err := k.ILogDB.SaveRaftState(updates, worker)
+	l.mu.Unlock()
+	err := l.ILogDB.SaveRaftState(updates, worker)
 	for _, i := range restore {
 		updates[i].State = pb.State{}
 	}
@@ -63,30 +74,45 @@ func (k *stateKeeper) SaveRaftState(updates []pb.Update, worker uint64) error {
 }
 
 // ReadRaftState learns the state that is in force after a start.
-func (k *stateKeeper) ReadRaftState(shard, replica, last uint64) (raftio.RaftState, error) {
-	state, err := k.ILogDB.ReadRaftState(shard, replica, last)
+func (l *tanLog) ReadRaftState(shard, replica, last uint64) (raftio.RaftState, error) {
+	state, err := l.ILogDB.ReadRaftState(shard, replica, last)
 	if err == nil && !pb.IsEmptyState(state.State) {
-		k.mu.Lock()
-		k.states[raftio.NodeInfo{ShardID: shard, ReplicaID: replica}] = state.State
-		k.mu.Unlock()
+		l.mu.Lock()
+		l.states[raftio.NodeInfo{ShardID: shard, ReplicaID: replica}] = state.State
+		l.mu.Unlock()
 	}
 	return state, err
 }
 
+// IterateEntries reads the entries in [low, high), a small part of them at once: Dragonboat takes an answer for the part
+// that fits in maxSize when its size is over that.
+func (l *tanLog) IterateEntries(entries []pb.Entry, size, shard, replica, low, high, maxSize uint64) ([]pb.Entry, uint64, error) {
+	if maxSize == 0 || maxSize == math.MaxUint64 {
+		return l.ILogDB.IterateEntries(entries, size, shard, replica, low, high, maxSize)
+	}
+	part := min(high, low+readEntries)
+	before := len(entries)
+	entries, size, err := l.ILogDB.IterateEntries(entries, size, shard, replica, low, part, min(maxSize, readBytes))
+	if err == nil && len(entries) > before && entries[len(entries)-1].Index+1 < high {
+		size = max(size, maxSize+1)
+	}
+	return entries, size, err
+}
+
 // RemoveNodeData forgets a replica.
-func (k *stateKeeper) RemoveNodeData(shard, replica uint64) error {
-	k.forget(shard, replica)
-	return k.ILogDB.RemoveNodeData(shard, replica)
+func (l *tanLog) RemoveNodeData(shard, replica uint64) error {
+	l.forget(shard, replica)
+	return l.ILogDB.RemoveNodeData(shard, replica)
 }
 
 // ImportSnapshot replaces the log of a replica by a snapshot.
-func (k *stateKeeper) ImportSnapshot(snapshot pb.Snapshot, replica uint64) error {
-	k.forget(snapshot.ShardID, replica)
-	return k.ILogDB.ImportSnapshot(snapshot, replica)
+func (l *tanLog) ImportSnapshot(snapshot pb.Snapshot, replica uint64) error {
+	l.forget(snapshot.ShardID, replica)
+	return l.ILogDB.ImportSnapshot(snapshot, replica)
 }
 
-func (k *stateKeeper) forget(shard, replica uint64) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.states, raftio.NodeInfo{ShardID: shard, ReplicaID: replica})
+func (l *tanLog) forget(shard, replica uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.states, raftio.NodeInfo{ShardID: shard, ReplicaID: replica})
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation/plan"
 	"supercluster/region/record"
 	"supercluster/registry"
 )
@@ -27,6 +28,7 @@ type fixture struct {
 	view     *registry.View
 	changes  registry.Changes
 	revision uint64
+	reach    *plan.Reach
 }
 
 func newFixture(t failer) *fixture {
@@ -106,13 +108,13 @@ func (f *fixture) route(r *pb.Route) {
 func (f *fixture) step(m *Mesh) Diff {
 	c := f.changes
 	f.changes = registry.Changes{}
-	return m.Step(f.view, c)
+	return m.Step(f.view, f.reach, c)
 }
 
 func (f *fixture) built() *Mesh {
 	m := New("default", "dc1")
 	f.changes = registry.Changes{}
-	m.Step(f.view, registry.Changes{All: true})
+	m.Step(f.view, f.reach, registry.Changes{All: true})
 	return m
 }
 
@@ -299,6 +301,13 @@ func TestStep_EqualsBuilding(t *testing.T) {
 					Prefix:  rapid.SampledFrom([]string{"/", "/a"}).Draw(t, "prefix"),
 					Service: fmt.Sprintf("s%d", rapid.IntRange(0, 3).Draw(t, "target")),
 				})
+			},
+			"reach": func(t *rapid.T) {
+				f.reach = reachOf(rapid.IntRange(-1, 2).Draw(t, "cost"), rapid.IntRange(-1, 2).Draw(t, "cost"))
+				if alias := rapid.IntRange(1, 3).Draw(t, "away"); alias > 1 {
+					f.reach = away(f.reach, byte(alias))
+				}
+				f.reach.Island = rapid.Bool().Draw(t, "island")
 			},
 			"step": func(*rapid.T) { f.step(m) },
 		})

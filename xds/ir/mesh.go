@@ -12,11 +12,14 @@ import (
 type Mesh struct {
 	tenant string
 	client plan.Client
+	reach  *plan.Reach
 
 	ports      map[registry.ServiceKey][]string // the names of a service's clusters
 	clusters   map[string]Cluster
 	endpoints  map[string]*Endpoints
 	namespaces map[string]*namespace
+	// foreign are the other regions with instances, by alias.
+	foreign map[uint32]*foreign
 }
 
 // namespace holds what is derived for a whole namespace.
@@ -31,6 +34,8 @@ type Diff struct {
 	Endpoints []string // sorted
 	// Namespaces are those whose clusters or routes changed, sorted.
 	Namespaces []string
+	// Planned counts the services that were planned again.
+	Planned int
 }
 
 // Empty reports whether nothing changed.
@@ -47,23 +52,28 @@ func New(tenant, region string) *Mesh {
 		clusters:   map[string]Cluster{},
 		endpoints:  map[string]*Endpoints{},
 		namespaces: map[string]*namespace{},
+		foreign:    map[uint32]*foreign{},
 	}
 }
 
-// Step takes the form to a view and tells what changed. c is what differs from the view before; the first step
-// of a Mesh must have c.All.
-func (m *Mesh) Step(v *registry.View, c registry.Changes) Diff {
+// Step takes the form to a view and to what is known of the other regions, and tells what changed. c is what differs
+// from the view before; the first step of a Mesh must have c.All.
+func (m *Mesh) Step(v *registry.View, reach *plan.Reach, c registry.Changes) Diff {
 	s := step{mesh: m, view: v, clusters: map[string]bool{}, endpoints: map[string]bool{}, namespaces: map[string]bool{}}
-	for _, k := range m.touchedServices(v, c) {
+	touched := inOrder(append(m.touchedServices(v, c), m.reordered(v, reach)...))
+	m.reach = reach
+	for _, k := range touched {
 		s.service(k)
 	}
 	for _, ns := range s.touchedNamespaces(c) {
 		s.routes(ns)
 	}
-	return Diff{Clusters: sorted(s.clusters), Endpoints: sorted(s.endpoints), Namespaces: sorted(s.namespaces)}
+	return Diff{
+		Clusters: sorted(s.clusters), Endpoints: sorted(s.endpoints), Namespaces: sorted(s.namespaces), Planned: len(touched),
+	}
 }
 
-// touchedServices lists the services to look at again, in order.
+// touchedServices lists the services to look at again.
 func (m *Mesh) touchedServices(v *registry.View, c registry.Changes) []registry.ServiceKey {
 	var keys []registry.ServiceKey
 	if !c.All {
@@ -72,7 +82,7 @@ func (m *Mesh) touchedServices(v *registry.View, c registry.Changes) []registry.
 				keys = append(keys, k)
 			}
 		}
-		return inOrder(keys)
+		return keys
 	}
 	for k := range m.ports {
 		keys = append(keys, k)
@@ -82,7 +92,7 @@ func (m *Mesh) touchedServices(v *registry.View, c registry.Changes) []registry.
 			keys = append(keys, sv.Key)
 		}
 	}
-	return inOrder(keys)
+	return keys
 }
 
 func inOrder(keys []registry.ServiceKey) []registry.ServiceKey {

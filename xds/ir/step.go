@@ -23,9 +23,11 @@ type step struct {
 func (s *step) service(k registry.ServiceKey) {
 	m := s.mesh
 	var names []string
-	if sv, ok := s.view.Service(k); ok {
+	sv, ok := s.view.Service(k)
+	m.settle(k, sv)
+	if ok {
 		for _, port := range append([]string{""}, sv.Ports()...) {
-			p, ok := plan.For(s.view, m.client, plan.Query{Service: k, Port: port})
+			p, ok := plan.For(s.view, m.reach, m.client, plan.Query{Service: k, Port: port})
 			if !ok {
 				continue
 			}
@@ -51,9 +53,21 @@ func (s *step) cluster(c Cluster, p plan.Plan) {
 		s.namespaces[c.Service.Namespace] = true
 	}
 	m.endpoints[c.Name] = &Endpoints{
-		Name: c.Name, Tiers: p.Tiers, Draining: p.Draining, Unhealthy: unhealthy(p.Excluded), Regions: p.Regions,
+		Name: c.Name, Tiers: p.Tiers, Draining: p.Draining, Unhealthy: unhealthy(p.Excluded), Regions: names(p.Regions),
 	}
 	s.endpoints[c.Name] = true
+}
+
+// names lists the regions of a plan; none when there is only this one.
+func names(regions []plan.Region) []string {
+	if len(regions) < 2 {
+		return nil
+	}
+	out := make([]string, len(regions))
+	for n, r := range regions {
+		out[n] = r.Reach.Region
+	}
+	return out
 }
 
 // unhealthy picks the excluded endpoints that are there but fail; the others have no address to show.

@@ -22,6 +22,9 @@ const (
 	upstreamKeepalive   = 30 * time.Second
 	keepaliveTimeout    = 5 * time.Second
 
+	// From what a request waits on a connection whose other end acknowledges nothing, it is as good as gone.
+	unacknowledgedTimeout = 2 * time.Second
+
 	// The bounds of what one Envoy has in flight to one cluster. They guard Envoy; they are not a traffic policy.
 	maxRequests = 65_536
 	maxRetries  = 1_024
@@ -41,6 +44,7 @@ func EnvoyCluster(c ir.Cluster) (*Resource, error) {
 	}
 	// Half of the endpoints always stay, so that a service of one instance is never ejected as a whole.
 	m.OutlierDetection = outlierDetection()
+	m.UpstreamBindConfig = &corev3.BindConfig{SocketOptions: []*corev3.SocketOption{unacknowledged()}}
 	m.CircuitBreakers = &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
 		MaxConnections:     wrapperspb.UInt32(maxRequests),
 		MaxPendingRequests: wrapperspb.UInt32(maxRequests),
@@ -108,6 +112,18 @@ func pack(m proto.Message) (*anypb.Any, error) {
 	packed := &anypb.Any{}
 	err := anypb.MarshalFrom(packed, m, proto.MarshalOptions{Deterministic: true})
 	return packed, err
+}
+
+// unacknowledged is TCP_USER_TIMEOUT of Linux. A region behind a black hole resets no connection: without it, what is in
+// flight there would wait for the time-out of the request instead of being tried again elsewhere.
+func unacknowledged() *corev3.SocketOption {
+	const levelTCP, userTimeout = 6, 18
+	return &corev3.SocketOption{
+		Description: "TCP_USER_TIMEOUT",
+		Level:       levelTCP,
+		Name:        userTimeout,
+		Value:       &corev3.SocketOption_IntValue{IntValue: unacknowledgedTimeout.Milliseconds()},
+	}
 }
 
 // outlierDetection takes out an endpoint that fails before the control plane's checks have noticed. It lets it back in

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -17,11 +18,32 @@ import (
 // EnvoyEndpoints writes the endpoints of a cluster for Envoy: those that drain or fail are named as such, so that
 // Envoy ends what they hold in its own time.
 func EnvoyEndpoints(e *ir.Endpoints) (*Resource, error) {
-	a := assignmentOf(e)
+	a := newAssignment(e.Name)
+	a.tiers(e.Tiers, a.locality)
 	for _, i := range idleOf(e) {
 		a.add(i.Endpoint, i.health)
 	}
-	return encode(Endpoint, e.Name, a.message())
+	m := a.message()
+	if factor := a.overprovisioning(); factor > 0 {
+		m.Policy = &endpointv3.ClusterLoadAssignment_Policy{OverprovisioningFactor: wrapperspb.UInt32(factor)}
+	}
+	return encode(Endpoint, e.Name, m)
+}
+
+// overprovisioning is the factor with which one healthy endpoint of a priority is enough for it to keep all requests:
+// which tier gets them is for the plan to say. With Envoy's own 140 % a tier would share them with the next one as soon
+// as three in ten of its endpoints fail. Envoy multiplies it with a number of endpoints, in 32 bits. 0: nobody is there.
+func (a *assignment) overprovisioning() uint32 {
+	most := uint64(0)
+	at := map[uint32]uint64{}
+	for _, group := range a.localities {
+		at[group.Priority] += uint64(len(group.LbEndpoints))
+		most = max(most, at[group.Priority])
+	}
+	if most == 0 {
+		return 0
+	}
+	return uint32(min(100*most, math.MaxUint32/most))
 }
 
 // idle is an endpoint that gets no new requests.
@@ -50,9 +72,36 @@ func idleOf(e *ir.Endpoints) []idle {
 	return all
 }
 
-// GRPCEndpoints writes the endpoints of a cluster for gRPC clients, which know no others than usable ones.
+// GRPCEndpoints writes the endpoints of a cluster for gRPC clients, which know no others than usable ones. Within a
+// locality they spread evenly whatever the weights of endpoints; between localities they go by weight. So there is a
+// locality for each weight of a zone.
 func GRPCEndpoints(e *ir.Endpoints) (*Resource, error) {
-	return encode(Endpoint, e.Name, assignmentOf(e).message())
+	a := newAssignment(e.Name)
+	a.tiers(e.Tiers, a.byWeight)
+	return encode(Endpoint, e.Name, a.message())
+}
+
+// plainWeight is that of instances which name none. Its locality has the plain name, so that it stays the same one
+// when another instance gets a weight of its own.
+const plainWeight = 100
+
+// byWeight takes in a locality as one for each weight, the heaviest first.
+func (a *assignment) byWeight(l plan.Locality, priority uint32) {
+	endpoints := slices.Clone(l.Endpoints)
+	slices.SortStableFunc(endpoints, func(a, b plan.Endpoint) int { return cmp.Compare(b.Weight, a.Weight) })
+	for len(endpoints) > 0 {
+		weight, n := max(endpoints[0].Weight, 1), 1
+		for n < len(endpoints) && max(endpoints[n].Weight, 1) == weight {
+			n++
+		}
+		part, before := l, len(a.localities)
+		part.Endpoints = endpoints[:n]
+		a.locality(part, priority)
+		if len(a.localities) > before && weight != plainWeight {
+			a.localities[before].Locality.SubZone = "weight-" + strconv.FormatUint(uint64(weight), 10)
+		}
+		endpoints = endpoints[n:]
+	}
 }
 
 // NoEndpoints writes the explicit empty assignment of a cluster that does not exist.
@@ -70,35 +119,44 @@ type assignment struct {
 	seen       map[netip.AddrPort]bool
 }
 
-// assignmentOf takes in the tiers of a plan. Empty localities and tiers are left out, so that priorities stay
-// contiguous.
-func assignmentOf(e *ir.Endpoints) *assignment {
-	a := &assignment{name: e.Name, seen: map[netip.AddrPort]bool{}}
+func newAssignment(name string) *assignment {
+	return &assignment{name: name, seen: map[netip.AddrPort]bool{}}
+}
+
+// tiers takes in the tiers of a plan. Empty localities and tiers are left out, so that priorities stay contiguous.
+func (a *assignment) tiers(tiers []plan.Tier, add func(l plan.Locality, priority uint32)) {
 	priority := uint32(0)
-	for _, tier := range e.Tiers {
+	for _, tier := range tiers {
 		before := len(a.localities)
 		for _, l := range tier.Localities {
-			a.locality(l, priority)
+			add(l, priority)
 		}
 		if len(a.localities) > before {
 			priority = min(priority+1, maxPriority)
 		}
 	}
-	return a
 }
 
+// locality takes in the endpoints of a locality whose addresses nobody has yet.
 func (a *assignment) locality(l plan.Locality, priority uint32) {
-	if len(l.Endpoints) == 0 {
-		return
-	}
-	group := a.group(l.Region, l.Zone, priority)
+	endpoints := make([]plan.Endpoint, 0, len(l.Endpoints))
 	total := uint64(0)
 	for _, ep := range l.Endpoints {
-		if a.put(group, ep, corev3.HealthStatus_HEALTHY) {
+		if !a.seen[ep.Addr] {
+			a.seen[ep.Addr] = true
+			endpoints = append(endpoints, ep)
 			total += uint64(max(ep.Weight, 1))
 		}
 	}
-	group.LoadBalancingWeight = wrapperspb.UInt32(uint32(min(max(total, 1), math.MaxUint32)))
+	if len(endpoints) == 0 {
+		return
+	}
+	group := a.group(l.Region, l.Zone, priority)
+	group.LoadBalancingWeight = wrapperspb.UInt32(uint32(min(total, math.MaxUint32)))
+	group.LbEndpoints = make([]*endpointv3.LbEndpoint, 0, len(endpoints))
+	for _, ep := range endpoints {
+		group.LbEndpoints = append(group.LbEndpoints, lbEndpoint(ep, corev3.HealthStatus_HEALTHY))
+	}
 }
 
 // group starts the endpoints of a locality.
@@ -140,19 +198,21 @@ func (a *assignment) priorityOf(region string) uint32 {
 }
 
 // put adds an endpoint unless its address is there already: no client accepts one twice.
-func (a *assignment) put(group *endpointv3.LocalityLbEndpoints, ep plan.Endpoint, health corev3.HealthStatus) bool {
-	if a.seen[ep.Addr] {
-		return false
+func (a *assignment) put(group *endpointv3.LocalityLbEndpoints, ep plan.Endpoint, health corev3.HealthStatus) {
+	if !a.seen[ep.Addr] {
+		a.seen[ep.Addr] = true
+		group.LbEndpoints = append(group.LbEndpoints, lbEndpoint(ep, health))
 	}
-	a.seen[ep.Addr] = true
-	group.LbEndpoints = append(group.LbEndpoints, &endpointv3.LbEndpoint{
+}
+
+func lbEndpoint(ep plan.Endpoint, health corev3.HealthStatus) *endpointv3.LbEndpoint {
+	return &endpointv3.LbEndpoint{
 		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
 			Address: socketAddress(ep.Addr),
 		}},
 		HealthStatus:        health,
 		LoadBalancingWeight: wrapperspb.UInt32(max(ep.Weight, 1)),
-	})
-	return true
+	}
 }
 
 func (a *assignment) message() *endpointv3.ClusterLoadAssignment {

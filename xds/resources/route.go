@@ -6,6 +6,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	previousv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	prioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -19,12 +20,14 @@ const (
 	statusUnavailable = 503
 	// Retries go to another endpoint. They happen where the request cannot have been worked on; methods that are
 	// safe to repeat are also sent again when an endpoint goes away under them.
-	retryOn           = "connect-failure,refused-stream,unavailable,reset-before-request"
-	retryOnSafe       = retryOn + ",reset"
-	safeMethods       = "GET|HEAD|OPTIONS"
+	retryOn     = "connect-failure,refused-stream,unavailable,reset-before-request"
+	retryOnSafe = retryOn + ",reset"
+	safeMethods = "GET|HEAD|OPTIONS"
+	// The first retry stays in the region that the plan chose, the second one leaves it.
 	retries           = 2
 	hostAttempts      = 5
 	previousHostsName = "envoy.retry_host_predicates.previous_hosts"
+	prioritiesName    = "envoy.retry_priorities.previous_priorities"
 )
 
 // EnvoyRoutes writes the route configuration of a namespace and role. has tells which clusters exist for the
@@ -106,9 +109,17 @@ func retryPolicy(on string) (*routev3.RetryPolicy, error) {
 	if err != nil {
 		return nil, err
 	}
+	priorities, err := pack(&prioritiesv3.PreviousPrioritiesConfig{UpdateFrequency: retries})
+	if err != nil {
+		return nil, err
+	}
 	return &routev3.RetryPolicy{
 		RetryOn:    on,
 		NumRetries: wrapperspb.UInt32(retries),
+		RetryPriority: &routev3.RetryPolicy_RetryPriority{
+			Name:       prioritiesName,
+			ConfigType: &routev3.RetryPolicy_RetryPriority_TypedConfig{TypedConfig: priorities},
+		},
 		RetryHostPredicate: []*routev3.RetryPolicy_RetryHostPredicate{{
 			Name:       previousHostsName,
 			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: previous},

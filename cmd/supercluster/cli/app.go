@@ -68,7 +68,7 @@ servers, separated by commas, are tried in turn.
 		&cobra.Group{ID: groupConfig, Title: "Configuration:"}, &cobra.Group{ID: groupOperate, Title: "Operate:"},
 	)
 	add(root, groupRun, a.regionCommand())
-	add(root, groupRegistry, a.serviceCommand(), a.routeCommand(), a.lookupCommand(), a.proxyCommand(), a.applyCommand())
+	add(root, groupRegistry, a.serviceCommand(), a.routeCommand(), a.lookupCommand(), a.explainCommand(), a.proxyCommand(), a.applyCommand())
 	add(root, groupConfig, a.configCommand(), a.txnCommand(), a.tenantCommand(), a.namespaceCommand(), a.placementCommand())
 	add(root, groupOperate, a.statusCommand(), a.membersCommand(), a.federationCommand(), a.contextCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()

@@ -179,10 +179,11 @@ func (a *App) servicePutCommand() *cobra.Command {
 	protocol := cmd.Flags().String("protocol", "http", "http, http2, grpc or tcp")
 	ports := cmd.Flags().StringArray("named-port", nil, "further port as NAME=PORT[/PROTOCOL]; may be given several times")
 	meta := cmd.Flags().StringToString("meta", nil, "metadata as KEY=VALUE")
+	closed := cmd.Flags().Bool("fail-closed", false, "when no instance is healthy, in no region, give clients none instead of those last known")
 	expect := revisionFlag(cmd)
 	message := messageFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s := &pb.Service{Name: args[0], Metadata: *meta}
+		s := &pb.Service{Name: args[0], Metadata: *meta, FailClosed: *closed}
 		var err error
 		if s.Protocol, err = parseProtocol("--protocol", *protocol); err != nil {
 			return err
@@ -316,6 +317,9 @@ func serviceTable(t *table, r *pb.GetServiceResponse) {
 		t.note("service %s, protocol %s, defined at revision %d", s.GetName(), protocolText(s.GetProtocol()), homeRevision(s))
 	} else {
 		t.note("service %s, protocol %s (no definition: defaults)", s.GetName(), protocolText(s.GetProtocol()))
+	}
+	if s.GetFailClosed() {
+		t.note("fail-closed: clients get none when no instance is healthy")
 	}
 	for _, p := range s.GetPorts() {
 		t.note("port %s %d, protocol %s", p.GetName(), p.GetPort(), protocolText(p.GetProtocol()))

@@ -26,6 +26,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// RegionState is what is known of another region. It orders regions; by itself it takes no endpoint away.
+type RegionState int32
+
+const (
+	RegionState_REGION_STATE_UNSPECIFIED RegionState = 0
+	// Nothing speaks against it.
+	RegionState_REGION_STATE_UP RegionState = 1
+	// Not heard of for a while: it stands where it stood.
+	RegionState_REGION_STATE_SUSPECT RegionState = 2
+	// Given up for now: behind all regions that are not.
+	RegionState_REGION_STATE_AWAY RegionState = 3
+)
+
+// Enum value maps for RegionState.
+var (
+	RegionState_name = map[int32]string{
+		0: "REGION_STATE_UNSPECIFIED",
+		1: "REGION_STATE_UP",
+		2: "REGION_STATE_SUSPECT",
+		3: "REGION_STATE_AWAY",
+	}
+	RegionState_value = map[string]int32{
+		"REGION_STATE_UNSPECIFIED": 0,
+		"REGION_STATE_UP":          1,
+		"REGION_STATE_SUSPECT":     2,
+		"REGION_STATE_AWAY":        3,
+	}
+)
+
+func (x RegionState) Enum() *RegionState {
+	p := new(RegionState)
+	*p = x
+	return p
+}
+
+func (x RegionState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RegionState) Descriptor() protoreflect.EnumDescriptor {
+	return file_supercluster_v1_registry_proto_enumTypes[0].Descriptor()
+}
+
+func (RegionState) Type() protoreflect.EnumType {
+	return &file_supercluster_v1_registry_proto_enumTypes[0]
+}
+
+func (x RegionState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RegionState.Descriptor instead.
+func (RegionState) EnumDescriptor() ([]byte, []int) {
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{0}
+}
+
 type CreateTenantRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        *Tenant                `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -2663,8 +2719,10 @@ type LookupResponse struct {
 	// The instances that get no traffic, with the reason.
 	Excluded []*ExcludedEndpoint `protobuf:"bytes,3,rep,name=excluded,proto3" json:"excluded,omitempty"`
 	// Which rule of the plan decided, for people.
-	Rule          string   `protobuf:"bytes,4,opt,name=rule,proto3" json:"rule,omitempty"`
-	Protocol      Protocol `protobuf:"varint,5,opt,name=protocol,proto3,enum=supercluster.v1.Protocol" json:"protocol,omitempty"`
+	Rule     string   `protobuf:"bytes,4,opt,name=rule,proto3" json:"rule,omitempty"`
+	Protocol Protocol `protobuf:"varint,5,opt,name=protocol,proto3,enum=supercluster.v1.Protocol" json:"protocol,omitempty"`
+	// No instance is healthy, in no region: the endpoints are those that were last known.
+	LastKnown     bool `protobuf:"varint,6,opt,name=last_known,json=lastKnown,proto3" json:"last_known,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2734,6 +2792,13 @@ func (x *LookupResponse) GetProtocol() Protocol {
 	return Protocol_PROTOCOL_UNSPECIFIED
 }
 
+func (x *LookupResponse) GetLastKnown() bool {
+	if x != nil {
+		return x.LastKnown
+	}
+	return false
+}
+
 // ExcludedEndpoint is an instance that the plan left out.
 type ExcludedEndpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2785,6 +2850,727 @@ func (x *ExcludedEndpoint) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+type ExplainRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Namespace string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Service   string                 `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	// The named port; empty is the default port.
+	Port string `protobuf:"bytes,4,opt,name=port,proto3" json:"port,omitempty"`
+	Tag  string `protobuf:"bytes,5,opt,name=tag,proto3" json:"tag,omitempty"`
+	// The zone of the client; it orders localities.
+	Zone string       `protobuf:"bytes,6,opt,name=zone,proto3" json:"zone,omitempty"`
+	Read *ReadOptions `protobuf:"bytes,7,opt,name=read,proto3" json:"read,omitempty"`
+	// Only the endpoints of this region: its name, one of its aliases or its id. Empty is the plan.
+	Region string `protobuf:"bytes,8,opt,name=region,proto3" json:"region,omitempty"`
+	// The endpoints of all regions, nearest first. Not together with `region`.
+	AllRegions bool `protobuf:"varint,9,opt,name=all_regions,json=allRegions,proto3" json:"all_regions,omitempty"`
+	// Of the endpoints only those of this instance; empty is all. Tiers and regions are those of the whole plan.
+	Instance      string `protobuf:"bytes,10,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_supercluster_v1_registry_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_registry_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ExplainRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetPort() string {
+	if x != nil {
+		return x.Port
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetRead() *ReadOptions {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetAllRegions() bool {
+	if x != nil {
+		return x.AllRegions
+	}
+	return false
+}
+
+func (x *ExplainRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+type ExplainResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Header *ReadHeader            `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	// Which rule of the plan decided, for people.
+	Rule     string   `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	Protocol Protocol `protobuf:"varint,3,opt,name=protocol,proto3,enum=supercluster.v1.Protocol" json:"protocol,omitempty"`
+	// No instance is healthy, in no region: the tiers are those that were last known.
+	LastKnown bool `protobuf:"varint,4,opt,name=last_known,json=lastKnown,proto3" json:"last_known,omitempty"`
+	// This region reaches no other: none is demoted.
+	Island bool `protobuf:"varint,5,opt,name=island,proto3" json:"island,omitempty"`
+	// This region and the others that have an instance, in the order in which they are used.
+	Regions []*ExplainedRegion `protobuf:"bytes,6,rep,name=regions,proto3" json:"regions,omitempty"`
+	Tiers   []*ExplainedTier   `protobuf:"bytes,7,rep,name=tiers,proto3" json:"tiers,omitempty"`
+	// The endpoints in the order of their priority, then those that get no traffic; at most 1,000.
+	Endpoints []*ExplainedEndpoint `protobuf:"bytes,8,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	// How many endpoints are not shown.
+	EndpointsLeftOut uint32 `protobuf:"varint,9,opt,name=endpoints_left_out,json=endpointsLeftOut,proto3" json:"endpoints_left_out,omitempty"`
+	// The routes of the namespace that lead to the service.
+	Routes []*ExplainedRoute `protobuf:"bytes,10,rep,name=routes,proto3" json:"routes,omitempty"`
+	// The definition of the service, if it has one.
+	Definition    *ExplainedRecord `protobuf:"bytes,11,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_supercluster_v1_registry_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_registry_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ExplainResponse) GetHeader() *ReadHeader {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetProtocol() Protocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return Protocol_PROTOCOL_UNSPECIFIED
+}
+
+func (x *ExplainResponse) GetLastKnown() bool {
+	if x != nil {
+		return x.LastKnown
+	}
+	return false
+}
+
+func (x *ExplainResponse) GetIsland() bool {
+	if x != nil {
+		return x.Island
+	}
+	return false
+}
+
+func (x *ExplainResponse) GetRegions() []*ExplainedRegion {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetTiers() []*ExplainedTier {
+	if x != nil {
+		return x.Tiers
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetEndpoints() []*ExplainedEndpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetEndpointsLeftOut() uint32 {
+	if x != nil {
+		return x.EndpointsLeftOut
+	}
+	return 0
+}
+
+func (x *ExplainResponse) GetRoutes() []*ExplainedRoute {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetDefinition() *ExplainedRecord {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+// ExplainedRegion is a region of a plan, and what decided where it stands.
+type ExplainedRegion struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	State  RegionState            `protobuf:"varint,2,opt,name=state,proto3,enum=supercluster.v1.RegionState" json:"state,omitempty"`
+	// What orders it: the round trip as measured, or as set. Absent where it is not known, and of this region.
+	Cost *durationpb.Duration `protobuf:"bytes,3,opt,name=cost,proto3" json:"cost,omitempty"`
+	// Why it stands where it stands, for people.
+	Why string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	// How many instances the service has there, and how many of them are in the tiers.
+	Instances uint32 `protobuf:"varint,5,opt,name=instances,proto3" json:"instances,omitempty"`
+	Serving   uint32 `protobuf:"varint,6,opt,name=serving,proto3" json:"serving,omitempty"`
+	// How old this region's copy of its records is. Absent where that is not known, and of this region.
+	Age           *durationpb.Duration `protobuf:"bytes,7,opt,name=age,proto3" json:"age,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedRegion) Reset() {
+	*x = ExplainedRegion{}
+	mi := &file_supercluster_v1_registry_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedRegion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedRegion) ProtoMessage() {}
+
+func (x *ExplainedRegion) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_registry_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedRegion.ProtoReflect.Descriptor instead.
+func (*ExplainedRegion) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ExplainedRegion) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *ExplainedRegion) GetState() RegionState {
+	if x != nil {
+		return x.State
+	}
+	return RegionState_REGION_STATE_UNSPECIFIED
+}
+
+func (x *ExplainedRegion) GetCost() *durationpb.Duration {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+func (x *ExplainedRegion) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *ExplainedRegion) GetInstances() uint32 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
+func (x *ExplainedRegion) GetServing() uint32 {
+	if x != nil {
+		return x.Serving
+	}
+	return 0
+}
+
+func (x *ExplainedRegion) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
+// ExplainedTier is what is used together.
+type ExplainedTier struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 is used first, a later one when those before it have no healthy endpoint.
+	Priority      uint32               `protobuf:"varint,1,opt,name=priority,proto3" json:"priority,omitempty"`
+	Region        string               `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Localities    []*ExplainedLocality `protobuf:"bytes,3,rep,name=localities,proto3" json:"localities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedTier) Reset() {
+	*x = ExplainedTier{}
+	mi := &file_supercluster_v1_registry_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedTier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedTier) ProtoMessage() {}
+
+func (x *ExplainedTier) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_registry_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedTier.ProtoReflect.Descriptor instead.
+func (*ExplainedTier) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ExplainedTier) GetPriority() uint32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *ExplainedTier) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *ExplainedTier) GetLocalities() []*ExplainedLocality {
+	if x != nil {
+		return x.Localities
+	}
+	return nil
+}
+
+type ExplainedLocality struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Zone      string                 `protobuf:"bytes,1,opt,name=zone,proto3" json:"zone,omitempty"`
+	Weight    uint64                 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	Endpoints uint32                 `protobuf:"varint,3,opt,name=endpoints,proto3" json:"endpoints,omitempty"`
+	// Its part of the requests of the tier, 0 to 1.
+	Share         float64 `protobuf:"fixed64,4,opt,name=share,proto3" json:"share,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedLocality) Reset() {
+	*x = ExplainedLocality{}
+	mi := &file_supercluster_v1_registry_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedLocality) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedLocality) ProtoMessage() {}
+
+func (x *ExplainedLocality) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_registry_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedLocality.ProtoReflect.Descriptor instead.
+func (*ExplainedLocality) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ExplainedLocality) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *ExplainedLocality) GetWeight() uint64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *ExplainedLocality) GetEndpoints() uint32 {
+	if x != nil {
+		return x.Endpoints
+	}
+	return 0
+}
+
+func (x *ExplainedLocality) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+// ExplainedEndpoint is an instance and the records that it is made of.
+type ExplainedEndpoint struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Endpoint *Endpoint              `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// Its part of the requests of its tier, 0 to 1.
+	Share float64 `protobuf:"fixed64,2,opt,name=share,proto3" json:"share,omitempty"`
+	// Why it gets no traffic; empty when it is in a tier.
+	Excluded      string             `protobuf:"bytes,3,opt,name=excluded,proto3" json:"excluded,omitempty"`
+	Records       []*ExplainedRecord `protobuf:"bytes,4,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedEndpoint) Reset() {
+	*x = ExplainedEndpoint{}
+	mi := &file_supercluster_v1_registry_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedEndpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedEndpoint) ProtoMessage() {}
+
+func (x *ExplainedEndpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_registry_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedEndpoint.ProtoReflect.Descriptor instead.
+func (*ExplainedEndpoint) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ExplainedEndpoint) GetEndpoint() *Endpoint {
+	if x != nil {
+		return x.Endpoint
+	}
+	return nil
+}
+
+func (x *ExplainedEndpoint) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *ExplainedEndpoint) GetExcluded() string {
+	if x != nil {
+		return x.Excluded
+	}
+	return ""
+}
+
+func (x *ExplainedEndpoint) GetRecords() []*ExplainedRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+// ExplainedRecord is a record that a plan is made of.
+type ExplainedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What kind it is: instance, check, check-status, service or route.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Its name within the namespace.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The region that wrote it, the revision of that region at which it last changed, and how old this copy is.
+	Source *Source `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	// What it says, for people.
+	Says          string `protobuf:"bytes,4,opt,name=says,proto3" json:"says,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedRecord) Reset() {
+	*x = ExplainedRecord{}
+	mi := &file_supercluster_v1_registry_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedRecord) ProtoMessage() {}
+
+func (x *ExplainedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_registry_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedRecord.ProtoReflect.Descriptor instead.
+func (*ExplainedRecord) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ExplainedRecord) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ExplainedRecord) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExplainedRecord) GetSource() *Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *ExplainedRecord) GetSays() string {
+	if x != nil {
+		return x.Says
+	}
+	return ""
+}
+
+// ExplainedRoute is a route that leads to the service.
+type ExplainedRoute struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Hosts  []string               `protobuf:"bytes,2,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	Prefix string                 `protobuf:"bytes,3,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// The named port of the service; empty is the default port.
+	Port string `protobuf:"bytes,4,opt,name=port,proto3" json:"port,omitempty"`
+	// The cluster that proxies know it by.
+	Cluster string `protobuf:"bytes,5,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// The hosts for which another route with the same prefix comes first, with that route's name: `HOST: ROUTE`.
+	Hidden        []string         `protobuf:"bytes,6,rep,name=hidden,proto3" json:"hidden,omitempty"`
+	Record        *ExplainedRecord `protobuf:"bytes,7,opt,name=record,proto3" json:"record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedRoute) Reset() {
+	*x = ExplainedRoute{}
+	mi := &file_supercluster_v1_registry_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedRoute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedRoute) ProtoMessage() {}
+
+func (x *ExplainedRoute) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_registry_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedRoute.ProtoReflect.Descriptor instead.
+func (*ExplainedRoute) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ExplainedRoute) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExplainedRoute) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *ExplainedRoute) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *ExplainedRoute) GetPort() string {
+	if x != nil {
+		return x.Port
+	}
+	return ""
+}
+
+func (x *ExplainedRoute) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ExplainedRoute) GetHidden() []string {
+	if x != nil {
+		return x.Hidden
+	}
+	return nil
+}
+
+func (x *ExplainedRoute) GetRecord() *ExplainedRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
 }
 
 var File_supercluster_v1_registry_proto protoreflect.FileDescriptor
@@ -2990,23 +3776,96 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x04zone\x18\b \x01(\tR\x04zone\x12\x1a\n" +
 	"\bpriority\x18\t \x01(\rR\bpriority\x12/\n" +
 	"\x06source\x18\n" +
-	" \x01(\v2\x17.supercluster.v1.SourceR\x06source\"\x88\x02\n" +
+	" \x01(\v2\x17.supercluster.v1.SourceR\x06source\"\xa7\x02\n" +
 	"\x0eLookupResponse\x123\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.supercluster.v1.ReadHeaderR\x06header\x127\n" +
 	"\tendpoints\x18\x02 \x03(\v2\x19.supercluster.v1.EndpointR\tendpoints\x12=\n" +
 	"\bexcluded\x18\x03 \x03(\v2!.supercluster.v1.ExcludedEndpointR\bexcluded\x12\x12\n" +
 	"\x04rule\x18\x04 \x01(\tR\x04rule\x125\n" +
-	"\bprotocol\x18\x05 \x01(\x0e2\x19.supercluster.v1.ProtocolR\bprotocol\"a\n" +
+	"\bprotocol\x18\x05 \x01(\x0e2\x19.supercluster.v1.ProtocolR\bprotocol\x12\x1d\n" +
+	"\n" +
+	"last_known\x18\x06 \x01(\bR\tlastKnown\"a\n" +
 	"\x10ExcludedEndpoint\x125\n" +
 	"\bendpoint\x18\x01 \x01(\v2\x19.supercluster.v1.EndpointR\bendpoint\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason2\xc5\x06\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xec\x02\n" +
+	"\x0eExplainRequest\x12\x1f\n" +
+	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
+	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12#\n" +
+	"\aservice\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\aservice\x12\x1b\n" +
+	"\x04port\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18?R\x04port\x12\x19\n" +
+	"\x03tag\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18?R\x03tag\x12\x1b\n" +
+	"\x04zone\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18?R\x04zone\x120\n" +
+	"\x04read\x18\a \x01(\v2\x1c.supercluster.v1.ReadOptionsR\x04read\x12\x1f\n" +
+	"\x06region\x18\b \x01(\tB\a\xbaH\x04r\x02\x18?R\x06region\x12\x1f\n" +
+	"\vall_regions\x18\t \x01(\bR\n" +
+	"allRegions\x12$\n" +
+	"\binstance\x18\n" +
+	" \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\binstance\"\xa5\x04\n" +
+	"\x0fExplainResponse\x123\n" +
+	"\x06header\x18\x01 \x01(\v2\x1b.supercluster.v1.ReadHeaderR\x06header\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x125\n" +
+	"\bprotocol\x18\x03 \x01(\x0e2\x19.supercluster.v1.ProtocolR\bprotocol\x12\x1d\n" +
+	"\n" +
+	"last_known\x18\x04 \x01(\bR\tlastKnown\x12\x16\n" +
+	"\x06island\x18\x05 \x01(\bR\x06island\x12:\n" +
+	"\aregions\x18\x06 \x03(\v2 .supercluster.v1.ExplainedRegionR\aregions\x124\n" +
+	"\x05tiers\x18\a \x03(\v2\x1e.supercluster.v1.ExplainedTierR\x05tiers\x12@\n" +
+	"\tendpoints\x18\b \x03(\v2\".supercluster.v1.ExplainedEndpointR\tendpoints\x12,\n" +
+	"\x12endpoints_left_out\x18\t \x01(\rR\x10endpointsLeftOut\x127\n" +
+	"\x06routes\x18\n" +
+	" \x03(\v2\x1f.supercluster.v1.ExplainedRouteR\x06routes\x12@\n" +
+	"\n" +
+	"definition\x18\v \x01(\v2 .supercluster.v1.ExplainedRecordR\n" +
+	"definition\"\x83\x02\n" +
+	"\x0fExplainedRegion\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x122\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1c.supercluster.v1.RegionStateR\x05state\x12-\n" +
+	"\x04cost\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04cost\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x12\x1c\n" +
+	"\tinstances\x18\x05 \x01(\rR\tinstances\x12\x18\n" +
+	"\aserving\x18\x06 \x01(\rR\aserving\x12+\n" +
+	"\x03age\x18\a \x01(\v2\x19.google.protobuf.DurationR\x03age\"\x87\x01\n" +
+	"\rExplainedTier\x12\x1a\n" +
+	"\bpriority\x18\x01 \x01(\rR\bpriority\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12B\n" +
+	"\n" +
+	"localities\x18\x03 \x03(\v2\".supercluster.v1.ExplainedLocalityR\n" +
+	"localities\"s\n" +
+	"\x11ExplainedLocality\x12\x12\n" +
+	"\x04zone\x18\x01 \x01(\tR\x04zone\x12\x16\n" +
+	"\x06weight\x18\x02 \x01(\x04R\x06weight\x12\x1c\n" +
+	"\tendpoints\x18\x03 \x01(\rR\tendpoints\x12\x14\n" +
+	"\x05share\x18\x04 \x01(\x01R\x05share\"\xb8\x01\n" +
+	"\x11ExplainedEndpoint\x125\n" +
+	"\bendpoint\x18\x01 \x01(\v2\x19.supercluster.v1.EndpointR\bendpoint\x12\x14\n" +
+	"\x05share\x18\x02 \x01(\x01R\x05share\x12\x1a\n" +
+	"\bexcluded\x18\x03 \x01(\tR\bexcluded\x12:\n" +
+	"\arecords\x18\x04 \x03(\v2 .supercluster.v1.ExplainedRecordR\arecords\"~\n" +
+	"\x0fExplainedRecord\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12/\n" +
+	"\x06source\x18\x03 \x01(\v2\x17.supercluster.v1.SourceR\x06source\x12\x12\n" +
+	"\x04says\x18\x04 \x01(\tR\x04says\"\xd2\x01\n" +
+	"\x0eExplainedRoute\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05hosts\x18\x02 \x03(\tR\x05hosts\x12\x16\n" +
+	"\x06prefix\x18\x03 \x01(\tR\x06prefix\x12\x12\n" +
+	"\x04port\x18\x04 \x01(\tR\x04port\x12\x18\n" +
+	"\acluster\x18\x05 \x01(\tR\acluster\x12\x16\n" +
+	"\x06hidden\x18\x06 \x03(\tR\x06hidden\x128\n" +
+	"\x06record\x18\a \x01(\v2 .supercluster.v1.ExplainedRecordR\x06record*q\n" +
+	"\vRegionState\x12\x1c\n" +
+	"\x18REGION_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fREGION_STATE_UP\x10\x01\x12\x18\n" +
+	"\x14REGION_STATE_SUSPECT\x10\x02\x12\x15\n" +
+	"\x11REGION_STATE_AWAY\x10\x032\xc5\x06\n" +
 	"\rTenantService\x12w\n" +
 	"\fCreateTenant\x12$.supercluster.v1.CreateTenantRequest\x1a%.supercluster.v1.CreateTenantResponse\"\x1a\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/tenants\x12q\n" +
 	"\vListTenants\x12#.supercluster.v1.ListTenantsRequest\x1a$.supercluster.v1.ListTenantsResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/tenants\x12{\n" +
 	"\fDeleteTenant\x12$.supercluster.v1.DeleteTenantRequest\x1a%.supercluster.v1.DeleteTenantResponse\"\x1e\x82\xd3\xe4\x93\x02\x18*\x16/api/v1/tenants/{name}\x12\x9e\x01\n" +
 	"\x0fCreateNamespace\x12'.supercluster.v1.CreateNamespaceRequest\x1a(.supercluster.v1.CreateNamespaceResponse\"8\x82\xd3\xe4\x93\x022:\x01*\"-/api/v1/tenants/{namespace.tenant}/namespaces\x12\x8e\x01\n" +
 	"\x0eListNamespaces\x12&.supercluster.v1.ListNamespacesRequest\x1a'.supercluster.v1.ListNamespacesResponse\"+\x82\xd3\xe4\x93\x02%\x12#/api/v1/tenants/{tenant}/namespaces\x12\x98\x01\n" +
-	"\x0fDeleteNamespace\x12'.supercluster.v1.DeleteNamespaceRequest\x1a(.supercluster.v1.DeleteNamespaceResponse\"2\x82\xd3\xe4\x93\x02,**/api/v1/tenants/{tenant}/namespaces/{name}2\xef\f\n" +
+	"\x0fDeleteNamespace\x12'.supercluster.v1.DeleteNamespaceRequest\x1a(.supercluster.v1.DeleteNamespaceResponse\"2\x82\xd3\xe4\x93\x02,**/api/v1/tenants/{tenant}/namespaces/{name}2\xe0\r\n" +
 	"\x0fRegistryService\x12\x85\x01\n" +
 	"\x10RegisterInstance\x12(.supercluster.v1.RegisterInstanceRequest\x1a).supercluster.v1.RegisterInstanceResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/api/v1/instances\x12\xa0\x01\n" +
 	"\x12DeregisterInstance\x12*.supercluster.v1.DeregisterInstanceRequest\x1a+.supercluster.v1.DeregisterInstanceResponse\"1\x82\xd3\xe4\x93\x02+*)/api/v1/services/{service}/instances/{id}\x12p\n" +
@@ -3023,7 +3882,8 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\n" +
 	"ListRoutes\x12\".supercluster.v1.ListRoutesRequest\x1a#.supercluster.v1.ListRoutesResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/routes\x12w\n" +
 	"\vDeleteRoute\x12#.supercluster.v1.DeleteRouteRequest\x1a$.supercluster.v1.DeleteRouteResponse\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/api/v1/routes/{name}\x12k\n" +
-	"\x06Lookup\x12\x1e.supercluster.v1.LookupRequest\x1a\x1f.supercluster.v1.LookupResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/lookup/{service}B\xb6\x01\n" +
+	"\x06Lookup\x12\x1e.supercluster.v1.LookupRequest\x1a\x1f.supercluster.v1.LookupResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/lookup/{service}\x12o\n" +
+	"\aExplain\x12\x1f.supercluster.v1.ExplainRequest\x1a .supercluster.v1.ExplainResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/explain/{service}B\xb6\x01\n" +
 	"\x13com.supercluster.v1B\rRegistryProtoP\x01Z3supercluster/api/gen/supercluster/v1;superclusterv1\xa2\x02\x03SXX\xaa\x02\x0fSupercluster.V1\xca\x02\x0fSupercluster\\V1\xe2\x02\x1bSupercluster\\V1\\GPBMetadata\xea\x02\x10Supercluster::V1b\x06proto3"
 
 var (
@@ -3038,173 +3898,201 @@ func file_supercluster_v1_registry_proto_rawDescGZIP() []byte {
 	return file_supercluster_v1_registry_proto_rawDescData
 }
 
-var file_supercluster_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_supercluster_v1_registry_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_supercluster_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_supercluster_v1_registry_proto_goTypes = []any{
-	(*CreateTenantRequest)(nil),        // 0: supercluster.v1.CreateTenantRequest
-	(*CreateTenantResponse)(nil),       // 1: supercluster.v1.CreateTenantResponse
-	(*ListTenantsRequest)(nil),         // 2: supercluster.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),        // 3: supercluster.v1.ListTenantsResponse
-	(*DeleteTenantRequest)(nil),        // 4: supercluster.v1.DeleteTenantRequest
-	(*DeleteTenantResponse)(nil),       // 5: supercluster.v1.DeleteTenantResponse
-	(*CreateNamespaceRequest)(nil),     // 6: supercluster.v1.CreateNamespaceRequest
-	(*CreateNamespaceResponse)(nil),    // 7: supercluster.v1.CreateNamespaceResponse
-	(*ListNamespacesRequest)(nil),      // 8: supercluster.v1.ListNamespacesRequest
-	(*ListNamespacesResponse)(nil),     // 9: supercluster.v1.ListNamespacesResponse
-	(*DeleteNamespaceRequest)(nil),     // 10: supercluster.v1.DeleteNamespaceRequest
-	(*DeleteNamespaceResponse)(nil),    // 11: supercluster.v1.DeleteNamespaceResponse
-	(*RegisterInstanceRequest)(nil),    // 12: supercluster.v1.RegisterInstanceRequest
-	(*RegisterInstanceResponse)(nil),   // 13: supercluster.v1.RegisterInstanceResponse
-	(*DeregisterInstanceRequest)(nil),  // 14: supercluster.v1.DeregisterInstanceRequest
-	(*DeregisterInstanceResponse)(nil), // 15: supercluster.v1.DeregisterInstanceResponse
-	(*HeartbeatTarget)(nil),            // 16: supercluster.v1.HeartbeatTarget
-	(*HeartbeatRequest)(nil),           // 17: supercluster.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),          // 18: supercluster.v1.HeartbeatResponse
-	(*PutServiceRequest)(nil),          // 19: supercluster.v1.PutServiceRequest
-	(*PutServiceResponse)(nil),         // 20: supercluster.v1.PutServiceResponse
-	(*GetServiceRequest)(nil),          // 21: supercluster.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),         // 22: supercluster.v1.GetServiceResponse
-	(*ListServicesRequest)(nil),        // 23: supercluster.v1.ListServicesRequest
-	(*ServiceSummary)(nil),             // 24: supercluster.v1.ServiceSummary
-	(*ListServicesResponse)(nil),       // 25: supercluster.v1.ListServicesResponse
-	(*DeleteServiceRequest)(nil),       // 26: supercluster.v1.DeleteServiceRequest
-	(*DeleteServiceResponse)(nil),      // 27: supercluster.v1.DeleteServiceResponse
-	(*ListInstancesRequest)(nil),       // 28: supercluster.v1.ListInstancesRequest
-	(*ListInstancesResponse)(nil),      // 29: supercluster.v1.ListInstancesResponse
-	(*PutRouteRequest)(nil),            // 30: supercluster.v1.PutRouteRequest
-	(*PutRouteResponse)(nil),           // 31: supercluster.v1.PutRouteResponse
-	(*GetRouteRequest)(nil),            // 32: supercluster.v1.GetRouteRequest
-	(*GetRouteResponse)(nil),           // 33: supercluster.v1.GetRouteResponse
-	(*ListRoutesRequest)(nil),          // 34: supercluster.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),         // 35: supercluster.v1.ListRoutesResponse
-	(*DeleteRouteRequest)(nil),         // 36: supercluster.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),        // 37: supercluster.v1.DeleteRouteResponse
-	(*LookupRequest)(nil),              // 38: supercluster.v1.LookupRequest
-	(*Endpoint)(nil),                   // 39: supercluster.v1.Endpoint
-	(*LookupResponse)(nil),             // 40: supercluster.v1.LookupResponse
-	(*ExcludedEndpoint)(nil),           // 41: supercluster.v1.ExcludedEndpoint
-	(*Tenant)(nil),                     // 42: supercluster.v1.Tenant
-	(*WriteOptions)(nil),               // 43: supercluster.v1.WriteOptions
-	(*WriteHeader)(nil),                // 44: supercluster.v1.WriteHeader
-	(*ReadOptions)(nil),                // 45: supercluster.v1.ReadOptions
-	(*ReadHeader)(nil),                 // 46: supercluster.v1.ReadHeader
-	(*Namespace)(nil),                  // 47: supercluster.v1.Namespace
-	(*Instance)(nil),                   // 48: supercluster.v1.Instance
-	(*durationpb.Duration)(nil),        // 49: google.protobuf.Duration
-	(Health)(0),                        // 50: supercluster.v1.Health
-	(*Service)(nil),                    // 51: supercluster.v1.Service
-	(Protocol)(0),                      // 52: supercluster.v1.Protocol
-	(*Route)(nil),                      // 53: supercluster.v1.Route
-	(*Source)(nil),                     // 54: supercluster.v1.Source
+	(RegionState)(0),                   // 0: supercluster.v1.RegionState
+	(*CreateTenantRequest)(nil),        // 1: supercluster.v1.CreateTenantRequest
+	(*CreateTenantResponse)(nil),       // 2: supercluster.v1.CreateTenantResponse
+	(*ListTenantsRequest)(nil),         // 3: supercluster.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),        // 4: supercluster.v1.ListTenantsResponse
+	(*DeleteTenantRequest)(nil),        // 5: supercluster.v1.DeleteTenantRequest
+	(*DeleteTenantResponse)(nil),       // 6: supercluster.v1.DeleteTenantResponse
+	(*CreateNamespaceRequest)(nil),     // 7: supercluster.v1.CreateNamespaceRequest
+	(*CreateNamespaceResponse)(nil),    // 8: supercluster.v1.CreateNamespaceResponse
+	(*ListNamespacesRequest)(nil),      // 9: supercluster.v1.ListNamespacesRequest
+	(*ListNamespacesResponse)(nil),     // 10: supercluster.v1.ListNamespacesResponse
+	(*DeleteNamespaceRequest)(nil),     // 11: supercluster.v1.DeleteNamespaceRequest
+	(*DeleteNamespaceResponse)(nil),    // 12: supercluster.v1.DeleteNamespaceResponse
+	(*RegisterInstanceRequest)(nil),    // 13: supercluster.v1.RegisterInstanceRequest
+	(*RegisterInstanceResponse)(nil),   // 14: supercluster.v1.RegisterInstanceResponse
+	(*DeregisterInstanceRequest)(nil),  // 15: supercluster.v1.DeregisterInstanceRequest
+	(*DeregisterInstanceResponse)(nil), // 16: supercluster.v1.DeregisterInstanceResponse
+	(*HeartbeatTarget)(nil),            // 17: supercluster.v1.HeartbeatTarget
+	(*HeartbeatRequest)(nil),           // 18: supercluster.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),          // 19: supercluster.v1.HeartbeatResponse
+	(*PutServiceRequest)(nil),          // 20: supercluster.v1.PutServiceRequest
+	(*PutServiceResponse)(nil),         // 21: supercluster.v1.PutServiceResponse
+	(*GetServiceRequest)(nil),          // 22: supercluster.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),         // 23: supercluster.v1.GetServiceResponse
+	(*ListServicesRequest)(nil),        // 24: supercluster.v1.ListServicesRequest
+	(*ServiceSummary)(nil),             // 25: supercluster.v1.ServiceSummary
+	(*ListServicesResponse)(nil),       // 26: supercluster.v1.ListServicesResponse
+	(*DeleteServiceRequest)(nil),       // 27: supercluster.v1.DeleteServiceRequest
+	(*DeleteServiceResponse)(nil),      // 28: supercluster.v1.DeleteServiceResponse
+	(*ListInstancesRequest)(nil),       // 29: supercluster.v1.ListInstancesRequest
+	(*ListInstancesResponse)(nil),      // 30: supercluster.v1.ListInstancesResponse
+	(*PutRouteRequest)(nil),            // 31: supercluster.v1.PutRouteRequest
+	(*PutRouteResponse)(nil),           // 32: supercluster.v1.PutRouteResponse
+	(*GetRouteRequest)(nil),            // 33: supercluster.v1.GetRouteRequest
+	(*GetRouteResponse)(nil),           // 34: supercluster.v1.GetRouteResponse
+	(*ListRoutesRequest)(nil),          // 35: supercluster.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 36: supercluster.v1.ListRoutesResponse
+	(*DeleteRouteRequest)(nil),         // 37: supercluster.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),        // 38: supercluster.v1.DeleteRouteResponse
+	(*LookupRequest)(nil),              // 39: supercluster.v1.LookupRequest
+	(*Endpoint)(nil),                   // 40: supercluster.v1.Endpoint
+	(*LookupResponse)(nil),             // 41: supercluster.v1.LookupResponse
+	(*ExcludedEndpoint)(nil),           // 42: supercluster.v1.ExcludedEndpoint
+	(*ExplainRequest)(nil),             // 43: supercluster.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 44: supercluster.v1.ExplainResponse
+	(*ExplainedRegion)(nil),            // 45: supercluster.v1.ExplainedRegion
+	(*ExplainedTier)(nil),              // 46: supercluster.v1.ExplainedTier
+	(*ExplainedLocality)(nil),          // 47: supercluster.v1.ExplainedLocality
+	(*ExplainedEndpoint)(nil),          // 48: supercluster.v1.ExplainedEndpoint
+	(*ExplainedRecord)(nil),            // 49: supercluster.v1.ExplainedRecord
+	(*ExplainedRoute)(nil),             // 50: supercluster.v1.ExplainedRoute
+	(*Tenant)(nil),                     // 51: supercluster.v1.Tenant
+	(*WriteOptions)(nil),               // 52: supercluster.v1.WriteOptions
+	(*WriteHeader)(nil),                // 53: supercluster.v1.WriteHeader
+	(*ReadOptions)(nil),                // 54: supercluster.v1.ReadOptions
+	(*ReadHeader)(nil),                 // 55: supercluster.v1.ReadHeader
+	(*Namespace)(nil),                  // 56: supercluster.v1.Namespace
+	(*Instance)(nil),                   // 57: supercluster.v1.Instance
+	(*durationpb.Duration)(nil),        // 58: google.protobuf.Duration
+	(Health)(0),                        // 59: supercluster.v1.Health
+	(*Service)(nil),                    // 60: supercluster.v1.Service
+	(Protocol)(0),                      // 61: supercluster.v1.Protocol
+	(*Route)(nil),                      // 62: supercluster.v1.Route
+	(*Source)(nil),                     // 63: supercluster.v1.Source
 }
 var file_supercluster_v1_registry_proto_depIdxs = []int32{
-	42, // 0: supercluster.v1.CreateTenantRequest.tenant:type_name -> supercluster.v1.Tenant
-	43, // 1: supercluster.v1.CreateTenantRequest.options:type_name -> supercluster.v1.WriteOptions
-	44, // 2: supercluster.v1.CreateTenantResponse.header:type_name -> supercluster.v1.WriteHeader
-	42, // 3: supercluster.v1.CreateTenantResponse.tenant:type_name -> supercluster.v1.Tenant
-	45, // 4: supercluster.v1.ListTenantsRequest.read:type_name -> supercluster.v1.ReadOptions
-	46, // 5: supercluster.v1.ListTenantsResponse.header:type_name -> supercluster.v1.ReadHeader
-	42, // 6: supercluster.v1.ListTenantsResponse.tenants:type_name -> supercluster.v1.Tenant
-	43, // 7: supercluster.v1.DeleteTenantRequest.options:type_name -> supercluster.v1.WriteOptions
-	44, // 8: supercluster.v1.DeleteTenantResponse.header:type_name -> supercluster.v1.WriteHeader
-	47, // 9: supercluster.v1.CreateNamespaceRequest.namespace:type_name -> supercluster.v1.Namespace
-	43, // 10: supercluster.v1.CreateNamespaceRequest.options:type_name -> supercluster.v1.WriteOptions
-	44, // 11: supercluster.v1.CreateNamespaceResponse.header:type_name -> supercluster.v1.WriteHeader
-	47, // 12: supercluster.v1.CreateNamespaceResponse.namespace:type_name -> supercluster.v1.Namespace
-	45, // 13: supercluster.v1.ListNamespacesRequest.read:type_name -> supercluster.v1.ReadOptions
-	46, // 14: supercluster.v1.ListNamespacesResponse.header:type_name -> supercluster.v1.ReadHeader
-	47, // 15: supercluster.v1.ListNamespacesResponse.namespaces:type_name -> supercluster.v1.Namespace
-	43, // 16: supercluster.v1.DeleteNamespaceRequest.options:type_name -> supercluster.v1.WriteOptions
-	44, // 17: supercluster.v1.DeleteNamespaceResponse.header:type_name -> supercluster.v1.WriteHeader
-	48, // 18: supercluster.v1.RegisterInstanceRequest.instance:type_name -> supercluster.v1.Instance
-	43, // 19: supercluster.v1.RegisterInstanceRequest.options:type_name -> supercluster.v1.WriteOptions
-	44, // 20: supercluster.v1.RegisterInstanceResponse.header:type_name -> supercluster.v1.WriteHeader
-	48, // 21: supercluster.v1.RegisterInstanceResponse.instance:type_name -> supercluster.v1.Instance
-	49, // 22: supercluster.v1.DeregisterInstanceRequest.drain:type_name -> google.protobuf.Duration
-	43, // 23: supercluster.v1.DeregisterInstanceRequest.options:type_name -> supercluster.v1.WriteOptions
-	44, // 24: supercluster.v1.DeregisterInstanceResponse.header:type_name -> supercluster.v1.WriteHeader
-	50, // 25: supercluster.v1.HeartbeatTarget.health:type_name -> supercluster.v1.Health
-	16, // 26: supercluster.v1.HeartbeatRequest.targets:type_name -> supercluster.v1.HeartbeatTarget
-	51, // 27: supercluster.v1.PutServiceRequest.service:type_name -> supercluster.v1.Service
-	43, // 28: supercluster.v1.PutServiceRequest.options:type_name -> supercluster.v1.WriteOptions
-	44, // 29: supercluster.v1.PutServiceResponse.header:type_name -> supercluster.v1.WriteHeader
-	51, // 30: supercluster.v1.PutServiceResponse.service:type_name -> supercluster.v1.Service
-	45, // 31: supercluster.v1.GetServiceRequest.read:type_name -> supercluster.v1.ReadOptions
-	46, // 32: supercluster.v1.GetServiceResponse.header:type_name -> supercluster.v1.ReadHeader
-	51, // 33: supercluster.v1.GetServiceResponse.service:type_name -> supercluster.v1.Service
-	48, // 34: supercluster.v1.GetServiceResponse.instances:type_name -> supercluster.v1.Instance
-	45, // 35: supercluster.v1.ListServicesRequest.read:type_name -> supercluster.v1.ReadOptions
-	52, // 36: supercluster.v1.ServiceSummary.protocol:type_name -> supercluster.v1.Protocol
-	46, // 37: supercluster.v1.ListServicesResponse.header:type_name -> supercluster.v1.ReadHeader
-	24, // 38: supercluster.v1.ListServicesResponse.services:type_name -> supercluster.v1.ServiceSummary
-	43, // 39: supercluster.v1.DeleteServiceRequest.options:type_name -> supercluster.v1.WriteOptions
-	44, // 40: supercluster.v1.DeleteServiceResponse.header:type_name -> supercluster.v1.WriteHeader
-	50, // 41: supercluster.v1.ListInstancesRequest.health:type_name -> supercluster.v1.Health
-	45, // 42: supercluster.v1.ListInstancesRequest.read:type_name -> supercluster.v1.ReadOptions
-	46, // 43: supercluster.v1.ListInstancesResponse.header:type_name -> supercluster.v1.ReadHeader
-	48, // 44: supercluster.v1.ListInstancesResponse.instances:type_name -> supercluster.v1.Instance
-	53, // 45: supercluster.v1.PutRouteRequest.route:type_name -> supercluster.v1.Route
-	43, // 46: supercluster.v1.PutRouteRequest.options:type_name -> supercluster.v1.WriteOptions
-	44, // 47: supercluster.v1.PutRouteResponse.header:type_name -> supercluster.v1.WriteHeader
-	53, // 48: supercluster.v1.PutRouteResponse.route:type_name -> supercluster.v1.Route
-	45, // 49: supercluster.v1.GetRouteRequest.read:type_name -> supercluster.v1.ReadOptions
-	46, // 50: supercluster.v1.GetRouteResponse.header:type_name -> supercluster.v1.ReadHeader
-	53, // 51: supercluster.v1.GetRouteResponse.route:type_name -> supercluster.v1.Route
-	45, // 52: supercluster.v1.ListRoutesRequest.read:type_name -> supercluster.v1.ReadOptions
-	46, // 53: supercluster.v1.ListRoutesResponse.header:type_name -> supercluster.v1.ReadHeader
-	53, // 54: supercluster.v1.ListRoutesResponse.routes:type_name -> supercluster.v1.Route
-	43, // 55: supercluster.v1.DeleteRouteRequest.options:type_name -> supercluster.v1.WriteOptions
-	44, // 56: supercluster.v1.DeleteRouteResponse.header:type_name -> supercluster.v1.WriteHeader
-	45, // 57: supercluster.v1.LookupRequest.read:type_name -> supercluster.v1.ReadOptions
-	50, // 58: supercluster.v1.Endpoint.health:type_name -> supercluster.v1.Health
-	54, // 59: supercluster.v1.Endpoint.source:type_name -> supercluster.v1.Source
-	46, // 60: supercluster.v1.LookupResponse.header:type_name -> supercluster.v1.ReadHeader
-	39, // 61: supercluster.v1.LookupResponse.endpoints:type_name -> supercluster.v1.Endpoint
-	41, // 62: supercluster.v1.LookupResponse.excluded:type_name -> supercluster.v1.ExcludedEndpoint
-	52, // 63: supercluster.v1.LookupResponse.protocol:type_name -> supercluster.v1.Protocol
-	39, // 64: supercluster.v1.ExcludedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
-	0,  // 65: supercluster.v1.TenantService.CreateTenant:input_type -> supercluster.v1.CreateTenantRequest
-	2,  // 66: supercluster.v1.TenantService.ListTenants:input_type -> supercluster.v1.ListTenantsRequest
-	4,  // 67: supercluster.v1.TenantService.DeleteTenant:input_type -> supercluster.v1.DeleteTenantRequest
-	6,  // 68: supercluster.v1.TenantService.CreateNamespace:input_type -> supercluster.v1.CreateNamespaceRequest
-	8,  // 69: supercluster.v1.TenantService.ListNamespaces:input_type -> supercluster.v1.ListNamespacesRequest
-	10, // 70: supercluster.v1.TenantService.DeleteNamespace:input_type -> supercluster.v1.DeleteNamespaceRequest
-	12, // 71: supercluster.v1.RegistryService.RegisterInstance:input_type -> supercluster.v1.RegisterInstanceRequest
-	14, // 72: supercluster.v1.RegistryService.DeregisterInstance:input_type -> supercluster.v1.DeregisterInstanceRequest
-	17, // 73: supercluster.v1.RegistryService.Heartbeat:input_type -> supercluster.v1.HeartbeatRequest
-	19, // 74: supercluster.v1.RegistryService.PutService:input_type -> supercluster.v1.PutServiceRequest
-	21, // 75: supercluster.v1.RegistryService.GetService:input_type -> supercluster.v1.GetServiceRequest
-	23, // 76: supercluster.v1.RegistryService.ListServices:input_type -> supercluster.v1.ListServicesRequest
-	26, // 77: supercluster.v1.RegistryService.DeleteService:input_type -> supercluster.v1.DeleteServiceRequest
-	28, // 78: supercluster.v1.RegistryService.ListInstances:input_type -> supercluster.v1.ListInstancesRequest
-	30, // 79: supercluster.v1.RegistryService.PutRoute:input_type -> supercluster.v1.PutRouteRequest
-	32, // 80: supercluster.v1.RegistryService.GetRoute:input_type -> supercluster.v1.GetRouteRequest
-	34, // 81: supercluster.v1.RegistryService.ListRoutes:input_type -> supercluster.v1.ListRoutesRequest
-	36, // 82: supercluster.v1.RegistryService.DeleteRoute:input_type -> supercluster.v1.DeleteRouteRequest
-	38, // 83: supercluster.v1.RegistryService.Lookup:input_type -> supercluster.v1.LookupRequest
-	1,  // 84: supercluster.v1.TenantService.CreateTenant:output_type -> supercluster.v1.CreateTenantResponse
-	3,  // 85: supercluster.v1.TenantService.ListTenants:output_type -> supercluster.v1.ListTenantsResponse
-	5,  // 86: supercluster.v1.TenantService.DeleteTenant:output_type -> supercluster.v1.DeleteTenantResponse
-	7,  // 87: supercluster.v1.TenantService.CreateNamespace:output_type -> supercluster.v1.CreateNamespaceResponse
-	9,  // 88: supercluster.v1.TenantService.ListNamespaces:output_type -> supercluster.v1.ListNamespacesResponse
-	11, // 89: supercluster.v1.TenantService.DeleteNamespace:output_type -> supercluster.v1.DeleteNamespaceResponse
-	13, // 90: supercluster.v1.RegistryService.RegisterInstance:output_type -> supercluster.v1.RegisterInstanceResponse
-	15, // 91: supercluster.v1.RegistryService.DeregisterInstance:output_type -> supercluster.v1.DeregisterInstanceResponse
-	18, // 92: supercluster.v1.RegistryService.Heartbeat:output_type -> supercluster.v1.HeartbeatResponse
-	20, // 93: supercluster.v1.RegistryService.PutService:output_type -> supercluster.v1.PutServiceResponse
-	22, // 94: supercluster.v1.RegistryService.GetService:output_type -> supercluster.v1.GetServiceResponse
-	25, // 95: supercluster.v1.RegistryService.ListServices:output_type -> supercluster.v1.ListServicesResponse
-	27, // 96: supercluster.v1.RegistryService.DeleteService:output_type -> supercluster.v1.DeleteServiceResponse
-	29, // 97: supercluster.v1.RegistryService.ListInstances:output_type -> supercluster.v1.ListInstancesResponse
-	31, // 98: supercluster.v1.RegistryService.PutRoute:output_type -> supercluster.v1.PutRouteResponse
-	33, // 99: supercluster.v1.RegistryService.GetRoute:output_type -> supercluster.v1.GetRouteResponse
-	35, // 100: supercluster.v1.RegistryService.ListRoutes:output_type -> supercluster.v1.ListRoutesResponse
-	37, // 101: supercluster.v1.RegistryService.DeleteRoute:output_type -> supercluster.v1.DeleteRouteResponse
-	40, // 102: supercluster.v1.RegistryService.Lookup:output_type -> supercluster.v1.LookupResponse
-	84, // [84:103] is the sub-list for method output_type
-	65, // [65:84] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	51,  // 0: supercluster.v1.CreateTenantRequest.tenant:type_name -> supercluster.v1.Tenant
+	52,  // 1: supercluster.v1.CreateTenantRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 2: supercluster.v1.CreateTenantResponse.header:type_name -> supercluster.v1.WriteHeader
+	51,  // 3: supercluster.v1.CreateTenantResponse.tenant:type_name -> supercluster.v1.Tenant
+	54,  // 4: supercluster.v1.ListTenantsRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 5: supercluster.v1.ListTenantsResponse.header:type_name -> supercluster.v1.ReadHeader
+	51,  // 6: supercluster.v1.ListTenantsResponse.tenants:type_name -> supercluster.v1.Tenant
+	52,  // 7: supercluster.v1.DeleteTenantRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 8: supercluster.v1.DeleteTenantResponse.header:type_name -> supercluster.v1.WriteHeader
+	56,  // 9: supercluster.v1.CreateNamespaceRequest.namespace:type_name -> supercluster.v1.Namespace
+	52,  // 10: supercluster.v1.CreateNamespaceRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 11: supercluster.v1.CreateNamespaceResponse.header:type_name -> supercluster.v1.WriteHeader
+	56,  // 12: supercluster.v1.CreateNamespaceResponse.namespace:type_name -> supercluster.v1.Namespace
+	54,  // 13: supercluster.v1.ListNamespacesRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 14: supercluster.v1.ListNamespacesResponse.header:type_name -> supercluster.v1.ReadHeader
+	56,  // 15: supercluster.v1.ListNamespacesResponse.namespaces:type_name -> supercluster.v1.Namespace
+	52,  // 16: supercluster.v1.DeleteNamespaceRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 17: supercluster.v1.DeleteNamespaceResponse.header:type_name -> supercluster.v1.WriteHeader
+	57,  // 18: supercluster.v1.RegisterInstanceRequest.instance:type_name -> supercluster.v1.Instance
+	52,  // 19: supercluster.v1.RegisterInstanceRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 20: supercluster.v1.RegisterInstanceResponse.header:type_name -> supercluster.v1.WriteHeader
+	57,  // 21: supercluster.v1.RegisterInstanceResponse.instance:type_name -> supercluster.v1.Instance
+	58,  // 22: supercluster.v1.DeregisterInstanceRequest.drain:type_name -> google.protobuf.Duration
+	52,  // 23: supercluster.v1.DeregisterInstanceRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 24: supercluster.v1.DeregisterInstanceResponse.header:type_name -> supercluster.v1.WriteHeader
+	59,  // 25: supercluster.v1.HeartbeatTarget.health:type_name -> supercluster.v1.Health
+	17,  // 26: supercluster.v1.HeartbeatRequest.targets:type_name -> supercluster.v1.HeartbeatTarget
+	60,  // 27: supercluster.v1.PutServiceRequest.service:type_name -> supercluster.v1.Service
+	52,  // 28: supercluster.v1.PutServiceRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 29: supercluster.v1.PutServiceResponse.header:type_name -> supercluster.v1.WriteHeader
+	60,  // 30: supercluster.v1.PutServiceResponse.service:type_name -> supercluster.v1.Service
+	54,  // 31: supercluster.v1.GetServiceRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 32: supercluster.v1.GetServiceResponse.header:type_name -> supercluster.v1.ReadHeader
+	60,  // 33: supercluster.v1.GetServiceResponse.service:type_name -> supercluster.v1.Service
+	57,  // 34: supercluster.v1.GetServiceResponse.instances:type_name -> supercluster.v1.Instance
+	54,  // 35: supercluster.v1.ListServicesRequest.read:type_name -> supercluster.v1.ReadOptions
+	61,  // 36: supercluster.v1.ServiceSummary.protocol:type_name -> supercluster.v1.Protocol
+	55,  // 37: supercluster.v1.ListServicesResponse.header:type_name -> supercluster.v1.ReadHeader
+	25,  // 38: supercluster.v1.ListServicesResponse.services:type_name -> supercluster.v1.ServiceSummary
+	52,  // 39: supercluster.v1.DeleteServiceRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 40: supercluster.v1.DeleteServiceResponse.header:type_name -> supercluster.v1.WriteHeader
+	59,  // 41: supercluster.v1.ListInstancesRequest.health:type_name -> supercluster.v1.Health
+	54,  // 42: supercluster.v1.ListInstancesRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 43: supercluster.v1.ListInstancesResponse.header:type_name -> supercluster.v1.ReadHeader
+	57,  // 44: supercluster.v1.ListInstancesResponse.instances:type_name -> supercluster.v1.Instance
+	62,  // 45: supercluster.v1.PutRouteRequest.route:type_name -> supercluster.v1.Route
+	52,  // 46: supercluster.v1.PutRouteRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 47: supercluster.v1.PutRouteResponse.header:type_name -> supercluster.v1.WriteHeader
+	62,  // 48: supercluster.v1.PutRouteResponse.route:type_name -> supercluster.v1.Route
+	54,  // 49: supercluster.v1.GetRouteRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 50: supercluster.v1.GetRouteResponse.header:type_name -> supercluster.v1.ReadHeader
+	62,  // 51: supercluster.v1.GetRouteResponse.route:type_name -> supercluster.v1.Route
+	54,  // 52: supercluster.v1.ListRoutesRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 53: supercluster.v1.ListRoutesResponse.header:type_name -> supercluster.v1.ReadHeader
+	62,  // 54: supercluster.v1.ListRoutesResponse.routes:type_name -> supercluster.v1.Route
+	52,  // 55: supercluster.v1.DeleteRouteRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 56: supercluster.v1.DeleteRouteResponse.header:type_name -> supercluster.v1.WriteHeader
+	54,  // 57: supercluster.v1.LookupRequest.read:type_name -> supercluster.v1.ReadOptions
+	59,  // 58: supercluster.v1.Endpoint.health:type_name -> supercluster.v1.Health
+	63,  // 59: supercluster.v1.Endpoint.source:type_name -> supercluster.v1.Source
+	55,  // 60: supercluster.v1.LookupResponse.header:type_name -> supercluster.v1.ReadHeader
+	40,  // 61: supercluster.v1.LookupResponse.endpoints:type_name -> supercluster.v1.Endpoint
+	42,  // 62: supercluster.v1.LookupResponse.excluded:type_name -> supercluster.v1.ExcludedEndpoint
+	61,  // 63: supercluster.v1.LookupResponse.protocol:type_name -> supercluster.v1.Protocol
+	40,  // 64: supercluster.v1.ExcludedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
+	54,  // 65: supercluster.v1.ExplainRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 66: supercluster.v1.ExplainResponse.header:type_name -> supercluster.v1.ReadHeader
+	61,  // 67: supercluster.v1.ExplainResponse.protocol:type_name -> supercluster.v1.Protocol
+	45,  // 68: supercluster.v1.ExplainResponse.regions:type_name -> supercluster.v1.ExplainedRegion
+	46,  // 69: supercluster.v1.ExplainResponse.tiers:type_name -> supercluster.v1.ExplainedTier
+	48,  // 70: supercluster.v1.ExplainResponse.endpoints:type_name -> supercluster.v1.ExplainedEndpoint
+	50,  // 71: supercluster.v1.ExplainResponse.routes:type_name -> supercluster.v1.ExplainedRoute
+	49,  // 72: supercluster.v1.ExplainResponse.definition:type_name -> supercluster.v1.ExplainedRecord
+	0,   // 73: supercluster.v1.ExplainedRegion.state:type_name -> supercluster.v1.RegionState
+	58,  // 74: supercluster.v1.ExplainedRegion.cost:type_name -> google.protobuf.Duration
+	58,  // 75: supercluster.v1.ExplainedRegion.age:type_name -> google.protobuf.Duration
+	47,  // 76: supercluster.v1.ExplainedTier.localities:type_name -> supercluster.v1.ExplainedLocality
+	40,  // 77: supercluster.v1.ExplainedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
+	49,  // 78: supercluster.v1.ExplainedEndpoint.records:type_name -> supercluster.v1.ExplainedRecord
+	63,  // 79: supercluster.v1.ExplainedRecord.source:type_name -> supercluster.v1.Source
+	49,  // 80: supercluster.v1.ExplainedRoute.record:type_name -> supercluster.v1.ExplainedRecord
+	1,   // 81: supercluster.v1.TenantService.CreateTenant:input_type -> supercluster.v1.CreateTenantRequest
+	3,   // 82: supercluster.v1.TenantService.ListTenants:input_type -> supercluster.v1.ListTenantsRequest
+	5,   // 83: supercluster.v1.TenantService.DeleteTenant:input_type -> supercluster.v1.DeleteTenantRequest
+	7,   // 84: supercluster.v1.TenantService.CreateNamespace:input_type -> supercluster.v1.CreateNamespaceRequest
+	9,   // 85: supercluster.v1.TenantService.ListNamespaces:input_type -> supercluster.v1.ListNamespacesRequest
+	11,  // 86: supercluster.v1.TenantService.DeleteNamespace:input_type -> supercluster.v1.DeleteNamespaceRequest
+	13,  // 87: supercluster.v1.RegistryService.RegisterInstance:input_type -> supercluster.v1.RegisterInstanceRequest
+	15,  // 88: supercluster.v1.RegistryService.DeregisterInstance:input_type -> supercluster.v1.DeregisterInstanceRequest
+	18,  // 89: supercluster.v1.RegistryService.Heartbeat:input_type -> supercluster.v1.HeartbeatRequest
+	20,  // 90: supercluster.v1.RegistryService.PutService:input_type -> supercluster.v1.PutServiceRequest
+	22,  // 91: supercluster.v1.RegistryService.GetService:input_type -> supercluster.v1.GetServiceRequest
+	24,  // 92: supercluster.v1.RegistryService.ListServices:input_type -> supercluster.v1.ListServicesRequest
+	27,  // 93: supercluster.v1.RegistryService.DeleteService:input_type -> supercluster.v1.DeleteServiceRequest
+	29,  // 94: supercluster.v1.RegistryService.ListInstances:input_type -> supercluster.v1.ListInstancesRequest
+	31,  // 95: supercluster.v1.RegistryService.PutRoute:input_type -> supercluster.v1.PutRouteRequest
+	33,  // 96: supercluster.v1.RegistryService.GetRoute:input_type -> supercluster.v1.GetRouteRequest
+	35,  // 97: supercluster.v1.RegistryService.ListRoutes:input_type -> supercluster.v1.ListRoutesRequest
+	37,  // 98: supercluster.v1.RegistryService.DeleteRoute:input_type -> supercluster.v1.DeleteRouteRequest
+	39,  // 99: supercluster.v1.RegistryService.Lookup:input_type -> supercluster.v1.LookupRequest
+	43,  // 100: supercluster.v1.RegistryService.Explain:input_type -> supercluster.v1.ExplainRequest
+	2,   // 101: supercluster.v1.TenantService.CreateTenant:output_type -> supercluster.v1.CreateTenantResponse
+	4,   // 102: supercluster.v1.TenantService.ListTenants:output_type -> supercluster.v1.ListTenantsResponse
+	6,   // 103: supercluster.v1.TenantService.DeleteTenant:output_type -> supercluster.v1.DeleteTenantResponse
+	8,   // 104: supercluster.v1.TenantService.CreateNamespace:output_type -> supercluster.v1.CreateNamespaceResponse
+	10,  // 105: supercluster.v1.TenantService.ListNamespaces:output_type -> supercluster.v1.ListNamespacesResponse
+	12,  // 106: supercluster.v1.TenantService.DeleteNamespace:output_type -> supercluster.v1.DeleteNamespaceResponse
+	14,  // 107: supercluster.v1.RegistryService.RegisterInstance:output_type -> supercluster.v1.RegisterInstanceResponse
+	16,  // 108: supercluster.v1.RegistryService.DeregisterInstance:output_type -> supercluster.v1.DeregisterInstanceResponse
+	19,  // 109: supercluster.v1.RegistryService.Heartbeat:output_type -> supercluster.v1.HeartbeatResponse
+	21,  // 110: supercluster.v1.RegistryService.PutService:output_type -> supercluster.v1.PutServiceResponse
+	23,  // 111: supercluster.v1.RegistryService.GetService:output_type -> supercluster.v1.GetServiceResponse
+	26,  // 112: supercluster.v1.RegistryService.ListServices:output_type -> supercluster.v1.ListServicesResponse
+	28,  // 113: supercluster.v1.RegistryService.DeleteService:output_type -> supercluster.v1.DeleteServiceResponse
+	30,  // 114: supercluster.v1.RegistryService.ListInstances:output_type -> supercluster.v1.ListInstancesResponse
+	32,  // 115: supercluster.v1.RegistryService.PutRoute:output_type -> supercluster.v1.PutRouteResponse
+	34,  // 116: supercluster.v1.RegistryService.GetRoute:output_type -> supercluster.v1.GetRouteResponse
+	36,  // 117: supercluster.v1.RegistryService.ListRoutes:output_type -> supercluster.v1.ListRoutesResponse
+	38,  // 118: supercluster.v1.RegistryService.DeleteRoute:output_type -> supercluster.v1.DeleteRouteResponse
+	41,  // 119: supercluster.v1.RegistryService.Lookup:output_type -> supercluster.v1.LookupResponse
+	44,  // 120: supercluster.v1.RegistryService.Explain:output_type -> supercluster.v1.ExplainResponse
+	101, // [101:121] is the sub-list for method output_type
+	81,  // [81:101] is the sub-list for method input_type
+	81,  // [81:81] is the sub-list for extension type_name
+	81,  // [81:81] is the sub-list for extension extendee
+	0,   // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_registry_proto_init() }
@@ -3219,13 +4107,14 @@ func file_supercluster_v1_registry_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_registry_proto_rawDesc), len(file_supercluster_v1_registry_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   42,
+			NumEnums:      1,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
 		GoTypes:           file_supercluster_v1_registry_proto_goTypes,
 		DependencyIndexes: file_supercluster_v1_registry_proto_depIdxs,
+		EnumInfos:         file_supercluster_v1_registry_proto_enumTypes,
 		MessageInfos:      file_supercluster_v1_registry_proto_msgTypes,
 	}.Build()
 	File_supercluster_v1_registry_proto = out.File

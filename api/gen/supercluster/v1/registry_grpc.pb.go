@@ -334,6 +334,7 @@ const (
 	RegistryService_ListRoutes_FullMethodName         = "/supercluster.v1.RegistryService/ListRoutes"
 	RegistryService_DeleteRoute_FullMethodName        = "/supercluster.v1.RegistryService/DeleteRoute"
 	RegistryService_Lookup_FullMethodName             = "/supercluster.v1.RegistryService/Lookup"
+	RegistryService_Explain_FullMethodName            = "/supercluster.v1.RegistryService/Explain"
 )
 
 // RegistryServiceClient is the client API for RegistryService service.
@@ -363,6 +364,9 @@ type RegistryServiceClient interface {
 	DeleteRoute(ctx context.Context, in *DeleteRouteRequest, opts ...grpc.CallOption) (*DeleteRouteResponse, error)
 	// Lookup answers what a client of this place would get for a service, and why.
 	Lookup(ctx context.Context, in *LookupRequest, opts ...grpc.CallOption) (*LookupResponse, error)
+	// Explain answers the same as Lookup, with what led to it: the order of the regions, tiers and shares, and for each
+	// endpoint, used or not, the records that it is made of, where they were written, and how old this copy of them is.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 }
 
 type registryServiceClient struct {
@@ -503,6 +507,16 @@ func (c *registryServiceClient) Lookup(ctx context.Context, in *LookupRequest, o
 	return out, nil
 }
 
+func (c *registryServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, RegistryService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RegistryServiceServer is the server API for RegistryService service.
 // All implementations must embed UnimplementedRegistryServiceServer
 // for forward compatibility.
@@ -530,6 +544,9 @@ type RegistryServiceServer interface {
 	DeleteRoute(context.Context, *DeleteRouteRequest) (*DeleteRouteResponse, error)
 	// Lookup answers what a client of this place would get for a service, and why.
 	Lookup(context.Context, *LookupRequest) (*LookupResponse, error)
+	// Explain answers the same as Lookup, with what led to it: the order of the regions, tiers and shares, and for each
+	// endpoint, used or not, the records that it is made of, where they were written, and how old this copy of them is.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	mustEmbedUnimplementedRegistryServiceServer()
 }
 
@@ -578,6 +595,9 @@ func (UnimplementedRegistryServiceServer) DeleteRoute(context.Context, *DeleteRo
 }
 func (UnimplementedRegistryServiceServer) Lookup(context.Context, *LookupRequest) (*LookupResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Lookup not implemented")
+}
+func (UnimplementedRegistryServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
 }
 func (UnimplementedRegistryServiceServer) mustEmbedUnimplementedRegistryServiceServer() {}
 func (UnimplementedRegistryServiceServer) testEmbeddedByValue()                         {}
@@ -834,6 +854,24 @@ func _RegistryService_Lookup_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RegistryService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegistryService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RegistryService_ServiceDesc is the grpc.ServiceDesc for RegistryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -892,6 +930,10 @@ var RegistryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Lookup",
 			Handler:    _RegistryService_Lookup_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _RegistryService_Explain_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -624,7 +624,10 @@ type Service struct {
 	// Named ports beside the default one.
 	Ports    []*Port           `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`
 	Metadata map[string]string `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Meta     *Meta             `protobuf:"bytes,15,opt,name=meta,proto3" json:"meta,omitempty"`
+	// What clients get when no instance is healthy, in no region: none when it is set, otherwise those that were last
+	// known, marked so. Instances that were never checked, or that drain, are never among them.
+	FailClosed bool  `protobuf:"varint,7,opt,name=fail_closed,json=failClosed,proto3" json:"fail_closed,omitempty"`
+	Meta       *Meta `protobuf:"bytes,15,opt,name=meta,proto3" json:"meta,omitempty"`
 	// Where it was written and how old this copy is. Answers only.
 	Source        *Source `protobuf:"bytes,16,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -701,6 +704,13 @@ func (x *Service) GetMetadata() map[string]string {
 		return x.Metadata
 	}
 	return nil
+}
+
+func (x *Service) GetFailClosed() bool {
+	if x != nil {
+		return x.FailClosed
+	}
+	return false
 }
 
 func (x *Service) GetMeta() *Meta {
@@ -1674,14 +1684,16 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x04Port\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\xbaH'r%\x10\x01\x18?2\x1f^[a-z0-9]([-a-z0-9]*[a-z0-9])?$R\x04name\x12\x1d\n" +
 	"\x04port\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x18\xff\xff\x03R\x04port\x12?\n" +
-	"\bprotocol\x18\x03 \x01(\x0e2\x19.supercluster.v1.ProtocolB\b\xbaH\x05\x82\x01\x02\x10\x01R\bprotocol\"\xf0\x03\n" +
+	"\bprotocol\x18\x03 \x01(\x0e2\x19.supercluster.v1.ProtocolB\b\xbaH\x05\x82\x01\x02\x10\x01R\bprotocol\"\x91\x04\n" +
 	"\aService\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12>\n" +
 	"\x04name\x18\x03 \x01(\tB*\xbaH'r%\x10\x01\x18?2\x1f^[a-z0-9]([-a-z0-9]*[a-z0-9])?$R\x04name\x12?\n" +
 	"\bprotocol\x18\x04 \x01(\x0e2\x19.supercluster.v1.ProtocolB\b\xbaH\x05\x82\x01\x02\x10\x01R\bprotocol\x125\n" +
 	"\x05ports\x18\x05 \x03(\v2\x15.supercluster.v1.PortB\b\xbaH\x05\x92\x01\x02\x10 R\x05ports\x12L\n" +
-	"\bmetadata\x18\x06 \x03(\v2&.supercluster.v1.Service.MetadataEntryB\b\xbaH\x05\x9a\x01\x02\x10@R\bmetadata\x12)\n" +
+	"\bmetadata\x18\x06 \x03(\v2&.supercluster.v1.Service.MetadataEntryB\b\xbaH\x05\x9a\x01\x02\x10@R\bmetadata\x12\x1f\n" +
+	"\vfail_closed\x18\a \x01(\bR\n" +
+	"failClosed\x12)\n" +
 	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\x12/\n" +
 	"\x06source\x18\x10 \x01(\v2\x17.supercluster.v1.SourceR\x06source\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
