@@ -95,6 +95,20 @@ func (a *ages) region(id [16]byte) (time.Duration, bool) {
 	return oldest, ok
 }
 
+// newest gives when, by this node's stamps, the freshest channel of a region was known not to be behind; false: nothing was
+// heard of it.
+func (a *ages) newest(id [16]byte) (time.Duration, bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	var newest time.Time
+	for name, at := range a.fresh {
+		if name.region == id && at.After(newest) {
+			newest = at
+		}
+	}
+	return newest.Sub(a.began), !newest.IsZero()
+}
+
 // cover takes in a head that the channel is at.
 func (a *ages) cover(name channelName, h coveredHead) {
 	a.mu.Lock()

@@ -258,9 +258,7 @@ func (f *Federation) describeSelf(ctx context.Context) error {
 	want := f.book.ownDocument()
 	id := f.cfg.Identity
 	want.FeedKey, want.CaCertificates, want.TrustDomain = id.FeedKey, id.Roots, id.TrustDomain
-	if addresses := f.cfg.Addresses(); len(addresses) > 0 {
-		want.Addresses = addresses
-	}
+	f.address(want)
 	have := f.book.ownDocument()
 	want.Updated, have.Updated = nil, nil
 	if proto.Equal(want, have) && have.GetFeedKey() != nil {

@@ -23,6 +23,7 @@ const (
 	callForward uint8 = 3 // a write to what the peer is the home of
 	callJoin    uint8 = 4 // the first contact, with an invitation
 	callClock   uint8 = 5 // the time of the node that answers, as it counts it
+	callReach   uint8 = 6 // which regions the peer reaches
 )
 
 const (
@@ -256,6 +257,8 @@ func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, p
 		return f.offers(peer.Region, payload)
 	case callClock:
 		return binary.AppendVarint(nil, f.ages.stamp()), nil
+	case callReach:
+		return f.answerReach()
 	case callTenants:
 		return f.tenants()
 	case callForward:

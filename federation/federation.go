@@ -65,6 +65,10 @@ type Config struct {
 	Node     string
 	// Addresses are the host:port of the federation listeners of this region.
 	Addresses func() []string
+	// ProbeAddresses are the host:port of the probe listeners of this region, and Probe asks one of another region and gives
+	// the round trip. Without Probe, only feeds and links say which regions are there.
+	ProbeAddresses func() []string
+	Probe          func(ctx context.Context, address string) (roundTrip time.Duration, err error)
 	// View gives the registry view, for summaries; nil writes none.
 	View   func() *registry.View
 	Link   link.Config // without Self, Accept, Log and Meter
@@ -124,6 +128,7 @@ type Federation struct {
 	seen     *seen
 	lanes    *lanes
 	tails    *tails
+	reach    *reach
 	metrics  *metrics
 
 	mu      sync.Mutex
@@ -148,7 +153,7 @@ func New(cfg Config) (*Federation, error) {
 		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), lanes: newLanes(), seen: newSeen(), uplinks: map[[16]byte]*uplink{},
 		verifying: make(chan struct{}, 1), server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
 	}
-	f.book, f.tails = newBook(cfg.Identity), newTails(f)
+	f.book, f.tails, f.reach = newBook(cfg.Identity), newTails(f), newReach(f)
 	f.guard = feed.Guard{Self: cfg.Identity.RegionID, Keys: f.book.verify, Started: time.Now().UnixNano()}
 	l := cfg.Link
 	l.Self = link.PeerID{Region: cfg.Identity.RegionID, Server: cfg.Node}
@@ -172,6 +177,7 @@ func (f *Federation) Run(ctx context.Context) error {
 	g.Go(func() error { return f.keepBook(ctx) })
 	g.Go(func() error { return f.lead(ctx) })
 	g.Go(func() error { return f.spreadAges(ctx) })
+	g.Go(func() error { return f.reach.spread(ctx) })
 	g.Go(func() error { return f.keepSeen(ctx) })
 	g.Go(func() error { return f.tails.run(ctx) })
 	return g.Wait()

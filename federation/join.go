@@ -163,10 +163,18 @@ func (f *Federation) welcome(ctx context.Context, c *link.Conn, payload []byte) 
 func (f *Federation) fullDocument() *pb.Region {
 	doc, id := f.book.ownDocument(), f.cfg.Identity
 	doc.FeedKey, doc.CaCertificates, doc.TrustDomain = id.FeedKey, id.Roots, id.TrustDomain
+	f.address(doc)
+	return doc
+}
+
+// address says in a document of this region where it is reached.
+func (f *Federation) address(doc *pb.Region) {
 	if a := f.cfg.Addresses(); len(a) > 0 {
 		doc.Addresses = a
 	}
-	return doc
+	if f.cfg.ProbeAddresses != nil {
+		doc.ProbeAddresses = f.cfg.ProbeAddresses()
+	}
 }
 
 // fits judges the document of a region that is to be a peer.

@@ -56,6 +56,7 @@ func (f *Federation) reign(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ended(ctx, f.keepUplinks(ctx)) })
 	g.Go(func() error { return ended(ctx, f.duties(ctx)) })
+	g.Go(func() error { return ended(ctx, f.reach.lead(ctx)) })
 	return g.Wait()
 }
 

@@ -15,8 +15,8 @@ import (
 
 // metrics are the figures of the exchange.
 type metrics struct {
-	out, in, batches, pulls, fences metric.Int64Counter
-	gauges                          metric.Registration
+	out, in, batches, pulls, fences, turns metric.Int64Counter
+	gauges, reach                          metric.Registration
 }
 
 func newMetrics(m metric.Meter, f *Federation) (*metrics, error) {
@@ -33,6 +33,7 @@ func newMetrics(m metric.Meter, f *Federation) (*metrics, error) {
 		{&x.batches, "supercluster.federation.imports", "Log entries by which records were taken over."},
 		{&x.pulls, "supercluster.federation.repulls", "Times a channel had to be pulled anew, by reason."},
 		{&x.fences, "supercluster.federation.fences", "Times this region fenced itself, by kind."},
+		{&x.turns, "supercluster.federation.region.turns", "Times a region became up, suspect or away, by region and state."},
 	} {
 		var err error
 		if *c.to, err = m.Int64Counter(c.name, metric.WithDescription(c.help)); err != nil {
@@ -57,6 +58,10 @@ func newMetrics(m metric.Meter, f *Federation) (*metrics, error) {
 	x.gauges, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		return f.observe(o, age, fence, quarantined)
 	}, age, fence, quarantined)
+	if err != nil {
+		return nil, err
+	}
+	x.reach, err = reachGauges(m, f)
 	return &x, err
 }
 
@@ -91,6 +96,7 @@ func (f *Federation) observe(o metric.Observer, age metric.Float64Observable, fe
 func (x *metrics) stop() {
 	// The meter may be gone already at shutdown; there is nobody to tell then.
 	_ = x.gauges.Unregister()
+	_ = x.reach.Unregister()
 }
 
 func (x *metrics) sent(m *feed.Message) {

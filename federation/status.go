@@ -25,6 +25,7 @@ func (f *Federation) Status(context.Context) (*pb.GetFederationResponse, error) 
 	f.mu.Lock()
 	out.Healing = f.healing
 	f.mu.Unlock()
+	out.Reachability = f.reach.message()
 	err = f.pinned(func(r state.Reader) error {
 		row, found, err := state.ReadFederation(r)
 		if err != nil {

@@ -217,6 +217,8 @@ func (r replica) Call(ctx context.Context, node string, method uint8, payload []
 		return nil, fault.New(fault.Unavailable, "node %s is gone", node)
 	case method == MethodAges:
 		return f.HandleAges(ctx, r.name, payload)
+	case method == MethodReach:
+		return f.HandleReach(ctx, r.name, payload)
 	case method == MethodForward:
 		return f.HandleForward(ctx, r.name, payload)
 	}

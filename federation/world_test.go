@@ -40,16 +40,18 @@ type world struct {
 	limits link.Limits
 	wrap   func(own string, c net.PacketConn) net.PacketConn // of simulated sockets
 
-	mu      sync.Mutex
-	cuts    map[[2]string]bool // by address; packets from the first to the second are lost
-	router  simnet.PerfectRouter
-	regions []*site
-	open    []*server
+	mu   sync.Mutex
+	cuts map[[2]string]bool // by address; packets from the first to the second are lost
+	// probesLost are the probes that are lost, although packets are not.
+	probesLost map[[2]string]bool
+	router     simnet.PerfectRouter
+	regions    []*site
+	open       []*server
 }
 
 // newWorld makes a simulated one. It is to be closed in its bubble.
 func newWorld(t testing.TB, rtt time.Duration) *world {
-	return &world{t: t, rtt: rtt, cuts: map[[2]string]bool{}, tuning: Tuning{OfferEvery: 500 * time.Millisecond, RelayAfter: 2 * time.Second}}
+	return &world{t: t, rtt: rtt, cuts: map[[2]string]bool{}, probesLost: map[[2]string]bool{}, tuning: Tuning{OfferEvery: 500 * time.Millisecond, RelayAfter: 2 * time.Second}}
 }
 
 // newUDP makes one of real sockets in real time.
@@ -196,7 +198,7 @@ func (me *server) run() {
 	}
 	fed, err := New(Config{
 		Store: replica{s.store, me.node}, Node: me.node, Socket: socket, Tuning: w.tuning, Log: log,
-		Addresses: s.addresses,
+		Addresses: s.addresses, ProbeAddresses: s.addresses, Probe: me.probe,
 		Identity: Identity{
 			RegionID: s.id, Name: s.name, TrustDomain: s.name + ".test", FeedKey: s.feed.Public().(ed25519.PublicKey),
 			Roots: [][]byte{s.ca.cert.Raw}, Fingerprint: fingerprint(s.ca.cert.Raw),
@@ -237,6 +239,55 @@ func (me *server) run() {
 			}
 			closeLink()
 		})
+	}
+}
+
+// probe asks the probe listener at an address: one lives as long as its node, and is lost as packets are.
+func (me *server) probe(ctx context.Context, address string) (time.Duration, error) {
+	w := me.w
+	w.mu.Lock()
+	own := me.address
+	var target *server
+	for _, s := range w.regions {
+		for _, x := range s.servers {
+			if x.address == address {
+				target = x
+			}
+		}
+	}
+	w.mu.Unlock()
+	wait := time.After(w.rtt)
+	if target == nil || w.lost(own, address) || w.lost(address, own) || w.deaf(own, address) {
+		wait = nil
+	}
+	select {
+	case <-wait:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	target.site.store.mu.Lock()
+	defer target.site.store.mu.Unlock()
+	if target.site.store.nodes[target.node] == nil {
+		return 0, errors.New("connection refused")
+	}
+	return w.rtt, nil
+}
+
+// deaf reports whether the probe listener at an address is closed to another.
+func (w *world) deaf(from, to string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.probesLost[[2]string{from, to}]
+}
+
+// closeProbes closes, or opens, the probe listeners of b to a.
+func (w *world) closeProbes(a, b *site, closed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range a.servers {
+		for _, y := range b.servers {
+			w.probesLost[[2]string{x.address, y.address}] = closed
+		}
 	}
 }
 

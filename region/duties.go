@@ -97,7 +97,7 @@ func (r *Region) proposeIdentity(ctx context.Context, p *parts) error {
 func (r *Region) writeNode(ctx context.Context, p *parts) error {
 	want := &pb.Node{
 		Name: r.cfg.Node, Replica: p.folder.Replica(), RaftAddress: r.cfg.Members[r.cfg.Node],
-		GrpcAddress: r.cfg.GRPC, HttpAddress: r.cfg.HTTP, FederationAddress: r.cfg.Federation,
+		GrpcAddress: r.cfg.GRPC, HttpAddress: r.cfg.HTTP, FederationAddress: r.cfg.Federation, ProbeAddress: r.cfg.Probe,
 	}
 	if have, ok := p.nodeRecord(r.cfg.Node); ok && proto.Equal(have, want) {
 		return nil

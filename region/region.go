@@ -46,6 +46,8 @@ type Config struct {
 	HTTP string
 	// Federation is the address that other regions reach; empty when this node does not exchange with any.
 	Federation string
+	// Probe is the address at which other regions probe this node; empty as well.
+	Probe string
 	// ServerTLS and ClientTLS are used together, or both nil for plain TCP.
 	ServerTLS *tls.Config
 	ClientTLS *tls.Config

@@ -67,6 +67,8 @@ type Federation interface {
 	RemovePeer(ctx context.Context, name string, w record.Writer) error
 	Rename(ctx context.Context, name string) (*pb.Region, error)
 	Unfence(ctx context.Context) (incarnation uint64, err error)
+	// SetCost says what it costs to reach a region; nil: the round trip as measured.
+	SetCost(ctx context.Context, name string, cost *time.Duration) ([]*pb.RegionCost, error)
 
 	// RegionID finds a region by name, former name or id; this one too.
 	RegionID(name string) ([16]byte, error)

@@ -206,6 +206,23 @@ func (f federationService) RenameRegion(ctx context.Context, req *pb.RenameRegio
 	return &pb.RenameRegionResponse{Region: r}, nil
 }
 
+func (f federationService) SetRegionCost(ctx context.Context, req *pb.SetRegionCostRequest) (*pb.SetRegionCostResponse, error) {
+	_, fed, err := f.begin(ctx, access.Request{Verb: access.VerbAdmin, Kind: access.KindRegion, Name: req.GetRegion()})
+	if err != nil {
+		return nil, err
+	}
+	var cost *time.Duration
+	if req.GetCost() != nil {
+		d := req.GetCost().AsDuration()
+		cost = &d
+	}
+	costs, err := fed.SetCost(ctx, req.GetRegion(), cost)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.SetRegionCostResponse{Costs: costs}, nil
+}
+
 func (f federationService) Unfence(ctx context.Context, _ *pb.UnfenceRequest) (*pb.UnfenceResponse, error) {
 	_, fed, err := f.begin(ctx, access.Request{Verb: access.VerbAdmin, Kind: access.KindRegion, Name: "unfence"})
 	if err != nil {

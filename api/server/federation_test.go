@@ -94,6 +94,15 @@ func (f *fakeFederation) Rename(_ context.Context, name string) (*pb.Region, err
 }
 func (f *fakeFederation) Unfence(context.Context) (uint64, error) { return 3, nil }
 
+func (f *fakeFederation) SetCost(_ context.Context, name string, cost *time.Duration) ([]*pb.RegionCost, error) {
+	if cost == nil {
+		f.note("cost of %s as measured", name)
+		return nil, nil
+	}
+	f.note("cost of %s %v", name, *cost)
+	return []*pb.RegionCost{{Region: name, Cost: durationpb.New(*cost)}}, nil
+}
+
 func (f *fakeFederation) RegionID(name string) ([16]byte, error) {
 	switch {
 	case name == "dc1":

@@ -98,6 +98,7 @@ var methodTable = []row{
 	{v1 + "FederationService/AcceptInvitation", access.VerbCreate, access.KindRegion, classWrite, medium, slog.LevelInfo, false},
 	{v1 + "FederationService/ListPeers", access.VerbList, access.KindRegion, classRead, small, slog.LevelDebug, false},
 	{v1 + "FederationService/RemovePeer", access.VerbDelete, access.KindRegion, classWrite, small, slog.LevelInfo, false},
+	{v1 + "FederationService/SetRegionCost", access.VerbAdmin, access.KindRegion, classWrite, small, slog.LevelInfo, false},
 	{v1 + "FederationService/RenameRegion", access.VerbAdmin, access.KindRegion, classWrite, small, slog.LevelInfo, false},
 	{v1 + "FederationService/Unfence", access.VerbAdmin, access.KindRegion, classWrite, small, slog.LevelInfo, false},
 	{v1 + "FederationService/LinkTenant", access.VerbAdmin, access.KindTenant, classWrite, small, slog.LevelInfo, false},

@@ -126,7 +126,7 @@ func (d *devRegions) start(ctx, life context.Context, r *devRegion, fail context
 	go func() {
 		defer close(ended)
 		err := serve(run, start{
-			config: r.config, dev: true, version: version, logs: d.logs, noAdmin: true, shape: d.shapeOf(r.number),
+			config: r.config, dev: true, version: version, logs: d.logs, noAdmin: true, shape: d.shapeOf(r.number), probing: d.probingOf(r.number),
 			made:  func(p *process) { r.set(p) },
 			ready: func() { close(ready) },
 		})
@@ -192,6 +192,30 @@ func (d *devRegions) shapeOf(n int) func(peer net.Addr) (bool, time.Duration) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		return d.cut[pair(n, k)], d.delay
+	}
+}
+
+// probingOf decides the fate of what region n probes: a cut loses it, and it takes as long as a packet there and back.
+func (d *devRegions) probingOf(n int) func(ctx context.Context, address string) error {
+	ports := map[int]int{}
+	for k, r := range d.all {
+		ports[portOf(r.config.Listen.Probe)] = k
+	}
+	return func(ctx context.Context, address string) error {
+		d.mu.Lock()
+		k, known := ports[portOf(address)]
+		lost := known && d.cut[pair(n, k)]
+		wait := time.After(2 * d.delay)
+		d.mu.Unlock()
+		if lost {
+			wait = nil
+		}
+		select {
+		case <-wait:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

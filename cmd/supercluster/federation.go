@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/api/server"
 	"supercluster/federation"
 	"supercluster/federation/link"
@@ -43,6 +45,7 @@ func (p *process) makeFederation() (err error) {
 			Server: p.trust.ServerTLS(p.issuer), Identify: peerOf, JoinTLS: p.joinTLS(), ResetKey: p.resetKey(),
 			Client: func(region [16]byte) (*tls.Config, error) { return p.trust.ClientTLS(p.issuer, region), nil },
 		},
+		ProbeAddresses: p.probeAddresses, Probe: p.askProbe(),
 		View: p.live.View, Forward: p.answerForward,
 		Log: log, Meter: t.Meter("federation"),
 	})
@@ -50,6 +53,7 @@ func (p *process) makeFederation() (err error) {
 		return err
 	}
 	p.region.Handle(federation.MethodAges, p.federation.HandleAges)
+	p.region.Handle(federation.MethodReach, p.federation.HandleReach)
 	p.region.Handle(federation.MethodForward, p.federation.HandleForward)
 	return nil
 }
@@ -118,14 +122,43 @@ func (p *process) federationAddress() string {
 // federationAddresses lists where the servers of this region are reached by others: those whose records are here, and
 // this one.
 func (p *process) federationAddresses() []string {
-	addresses := []string{p.federationAddress()}
+	return p.addressesOf(p.federationAddress(), (*pb.Node).GetFederationAddress)
+}
+
+// probeAddress is where other regions probe this server; empty without an identity.
+func (p *process) probeAddress() string {
+	if p.identity == nil {
+		return ""
+	}
+	return advertised(p.config.Advertise.Probe, p.config.Listen.Probe)
+}
+
+// probeAddresses lists where the servers of this region are probed by others.
+func (p *process) probeAddresses() []string {
+	return p.addressesOf(p.probeAddress(), (*pb.Node).GetProbeAddress)
+}
+
+func (p *process) addressesOf(own string, of func(*pb.Node) string) []string {
+	addresses := []string{own}
 	for _, n := range p.live.View().Nodes() {
-		if a := n.GetFederationAddress(); a != "" && !slices.Contains(addresses, a) {
+		if a := of(n); a != "" && !slices.Contains(addresses, a) {
 			addresses = append(addresses, a)
 		}
 	}
 	slices.Sort(addresses)
 	return addresses
+}
+
+// askProbe asks a probe listener of another region.
+func (p *process) askProbe() func(ctx context.Context, address string) (time.Duration, error) {
+	return func(ctx context.Context, address string) (time.Duration, error) {
+		if p.probing != nil {
+			if err := p.probing(ctx, address); err != nil {
+				return 0, err
+			}
+		}
+		return askProbe(ctx, address)
+	}
 }
 
 func (p *process) setRoots(region [16]byte, der [][]byte) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"supercluster/internal/config"
+	"supercluster/internal/fault"
 )
 
 // listeners are the TCP ports of a process, opened before anything runs, so that one in use is found at once.
@@ -110,6 +111,30 @@ func serveProbe(ctx context.Context, l net.Listener) error {
 			_, _ = io.WriteString(conn, probeAnswer)
 		})
 	}
+}
+
+// askProbe connects to a probe listener and wants its line. The round trip is what connecting takes.
+func askProbe(ctx context.Context, address string) (time.Duration, error) {
+	began := time.Now()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	roundTrip := time.Since(began)
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetReadDeadline(deadline)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	answer := make([]byte, len(probeAnswer))
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return 0, fault.Wrap(fault.Unavailable, err, "%s does not answer as a probe listener does", address)
+	}
+	if string(answer) != probeAnswer {
+		return 0, fault.New(fault.Unavailable, "what listens at %s is no probe listener", address)
+	}
+	return roundTrip, nil
 }
 
 // serveAdmin serves this process's admin listener, if it is its own.

@@ -46,6 +46,8 @@ type start struct {
 	noAdmin bool
 	// shape decides the fate of datagrams between regions; only dev has one.
 	shape link.Shape
+	// probing delays or refuses a probe of another region; only dev has one.
+	probing func(ctx context.Context, address string) error
 }
 
 // process is the parts of one server, made and wired, not running.
@@ -162,8 +164,8 @@ func (p *process) makeParts() error {
 	p.region, err = region.New(region.Config{
 		Region: c.Region, ID: p.regionID(), Node: c.Node, Members: c.Members, DataDir: c.DataDir, Listener: p.listeners.raft,
 		GRPC: advertised(c.Advertise.GRPC, c.Listen.GRPC), HTTP: advertised(c.Advertise.HTTP, c.Listen.HTTP),
-		Federation: p.federationAddress(),
-		ServerTLS:  p.serverTLS(), ClientTLS: p.clientTLS(), Bootstrap: p.bootstrap, Dev: p.dev,
+		Federation: p.federationAddress(), Probe: p.probeAddress(),
+		ServerTLS: p.serverTLS(), ClientTLS: p.clientTLS(), Bootstrap: p.bootstrap, Dev: p.dev,
 		Log: t.Log().With("part", "region"), Meter: t.Meter("region"),
 	})
 	if err != nil {

@@ -100,7 +100,7 @@ func (c *checker) addresses() {
 	for _, a := range []struct {
 		key, listen string
 		value       *string
-	}{{"advertise.http", s.Listen.HTTP, &s.Advertise.HTTP}, {"advertise.grpc", s.Listen.GRPC, &s.Advertise.GRPC}, {"advertise.federation", s.Listen.Federation, &s.Advertise.Federation}} {
+	}{{"advertise.http", s.Listen.HTTP, &s.Advertise.HTTP}, {"advertise.grpc", s.Listen.GRPC, &s.Advertise.GRPC}, {"advertise.federation", s.Listen.Federation, &s.Advertise.Federation}, {"advertise.probe", s.Listen.Probe, &s.Advertise.Probe}} {
 		if *a.value == "" {
 			*a.value = a.listen
 		}

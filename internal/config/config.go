@@ -30,7 +30,7 @@ type Listen struct {
 }
 
 // Advertise holds the addresses under which other programs reach the server, when they differ from Listen.
-type Advertise struct{ HTTP, GRPC, Federation string }
+type Advertise struct{ HTTP, GRPC, Federation, Probe string }
 
 // Identity names the files of the region's identity: a folder that holds all four, or each of them.
 type Identity struct{ Dir, Region, FeedKey, CAKey, CACert string }

@@ -53,6 +53,7 @@ func federationTable(t *table, s *pb.GetFederationResponse) {
 	for _, p := range s.GetPeers() {
 		t.add("peer "+p.GetRegion().GetName(), fmt.Sprintf("link %s, age %s", first(p.GetLink(), "unknown"), ageText(p.GetAge())))
 	}
+	reachTable(t, s.GetReachability())
 	t.add("not shown", utoa(s.GetQuarantined())+" records in quarantine")
 	if h := s.GetHealing(); h != nil {
 		t.add("healed", fmt.Sprintf("%s: %d records restored, %d kept as they were here", timeText(h.GetAt()), h.GetRestored(), h.GetKept()))

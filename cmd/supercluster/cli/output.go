@@ -200,9 +200,9 @@ func paint(cell string, color bool) string {
 	switch cell {
 	case "passing", "alive", "ACK", "up", "equal":
 		return "\x1b[32m" + cell + "\x1b[0m"
-	case "warning", "draining", "pending", "connecting":
+	case "warning", "draining", "pending", "connecting", "suspect":
 		return "\x1b[33m" + cell + "\x1b[0m"
-	case "critical", "dead", "NACK", "stalled", "refused", "differs":
+	case "critical", "dead", "NACK", "stalled", "refused", "differs", "away":
 		return "\x1b[31m" + cell + "\x1b[0m"
 	}
 	return cell

@@ -15,7 +15,7 @@ import (
 func (a *App) regionCommand() *cobra.Command {
 	return group("region", "The identity of a region, and the regions that it is joined with",
 		"  supercluster region init --out ./identity --name dc1\n  supercluster region peer ls",
-		a.regionInitCommand(), a.peerCommand(), a.regionRenameCommand(), a.regionUnfenceCommand())
+		a.regionInitCommand(), a.peerCommand(), a.costCommand(), a.regionRenameCommand(), a.regionUnfenceCommand())
 }
 
 func (a *App) regionInitCommand() *cobra.Command {

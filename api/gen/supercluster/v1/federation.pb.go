@@ -83,6 +83,61 @@ func (Fence) EnumDescriptor() ([]byte, []int) {
 	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{0}
 }
 
+// ReachState is what is thought of a region.
+type ReachState int32
+
+const (
+	ReachState_REACH_STATE_UNSPECIFIED ReachState = 0
+	ReachState_REACH_STATE_UP          ReachState = 1
+	// Without a sign for 2 s.
+	ReachState_REACH_STATE_SUSPECT ReachState = 2
+	// Without a sign for 5 s: behind all regions that are not.
+	ReachState_REACH_STATE_AWAY ReachState = 3
+)
+
+// Enum value maps for ReachState.
+var (
+	ReachState_name = map[int32]string{
+		0: "REACH_STATE_UNSPECIFIED",
+		1: "REACH_STATE_UP",
+		2: "REACH_STATE_SUSPECT",
+		3: "REACH_STATE_AWAY",
+	}
+	ReachState_value = map[string]int32{
+		"REACH_STATE_UNSPECIFIED": 0,
+		"REACH_STATE_UP":          1,
+		"REACH_STATE_SUSPECT":     2,
+		"REACH_STATE_AWAY":        3,
+	}
+)
+
+func (x ReachState) Enum() *ReachState {
+	p := new(ReachState)
+	*p = x
+	return p
+}
+
+func (x ReachState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReachState) Descriptor() protoreflect.EnumDescriptor {
+	return file_supercluster_v1_federation_proto_enumTypes[1].Descriptor()
+}
+
+func (ReachState) Type() protoreflect.EnumType {
+	return &file_supercluster_v1_federation_proto_enumTypes[1]
+}
+
+func (x ReachState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReachState.Descriptor instead.
+func (ReachState) EnumDescriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{1}
+}
+
 type GetFederationRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -135,7 +190,9 @@ type GetFederationResponse struct {
 	// Namespaces whose home other regions see elsewhere, and other contradictions.
 	Disagreements []*Disagreement `protobuf:"bytes,9,rep,name=disagreements,proto3" json:"disagreements,omitempty"`
 	// What the last healing brought back; absent if there was none since this node leads.
-	Healing       *Healing `protobuf:"bytes,10,opt,name=healing,proto3" json:"healing,omitempty"`
+	Healing *Healing `protobuf:"bytes,10,opt,name=healing,proto3" json:"healing,omitempty"`
+	// Which regions this one reaches, and which of them each other one says that it reaches.
+	Reachability  *Reachability `protobuf:"bytes,11,opt,name=reachability,proto3" json:"reachability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -240,6 +297,407 @@ func (x *GetFederationResponse) GetHealing() *Healing {
 	return nil
 }
 
+func (x *GetFederationResponse) GetReachability() *Reachability {
+	if x != nil {
+		return x.Reachability
+	}
+	return nil
+}
+
+// Reachability is what this region knows of how regions can be reached. It orders them: one that is away comes last, and
+// nothing of it is removed.
+type Reachability struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// This region reaches nobody: what it holds of others is as it was, and nobody is away because of it.
+	Island bool `protobuf:"varint,1,opt,name=island,proto3" json:"island,omitempty"`
+	// How long that has been so.
+	For     *durationpb.Duration `protobuf:"bytes,2,opt,name=for,proto3" json:"for,omitempty"`
+	Regions []*RegionReach       `protobuf:"bytes,3,rep,name=regions,proto3" json:"regions,omitempty"`
+	// What each other region said last, and how long ago.
+	Rows          []*ReachRow `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reachability) Reset() {
+	*x = Reachability{}
+	mi := &file_supercluster_v1_federation_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reachability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reachability) ProtoMessage() {}
+
+func (x *Reachability) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_federation_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reachability.ProtoReflect.Descriptor instead.
+func (*Reachability) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Reachability) GetIsland() bool {
+	if x != nil {
+		return x.Island
+	}
+	return false
+}
+
+func (x *Reachability) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
+func (x *Reachability) GetRegions() []*RegionReach {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+func (x *Reachability) GetRows() []*ReachRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+// RegionReach is how this region can reach another.
+type RegionReach struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Region   string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	RegionId string                 `protobuf:"bytes,2,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
+	State    ReachState             `protobuf:"varint,3,opt,name=state,proto3,enum=supercluster.v1.ReachState" json:"state,omitempty"`
+	// How long it has had the state.
+	For *durationpb.Duration `protobuf:"bytes,4,opt,name=for,proto3" json:"for,omitempty"`
+	Why string               `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	// What regions are ordered by; absent: not known.
+	Cost *durationpb.Duration `protobuf:"bytes,6,opt,name=cost,proto3" json:"cost,omitempty"`
+	// The cost was set by an operator.
+	CostSet bool `protobuf:"varint,7,opt,name=cost_set,json=costSet,proto3" json:"cost_set,omitempty"`
+	// As measured; absent: not yet.
+	RoundTrip *durationpb.Duration `protobuf:"bytes,8,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
+	// How long ago its probe listener answered, it answered on the own link, and what is here of it was the newest; absent:
+	// never.
+	Probed *durationpb.Duration `protobuf:"bytes,9,opt,name=probed,proto3" json:"probed,omitempty"`
+	Heard  *durationpb.Duration `protobuf:"bytes,10,opt,name=heard,proto3" json:"heard,omitempty"`
+	Feed   *durationpb.Duration `protobuf:"bytes,11,opt,name=feed,proto3" json:"feed,omitempty"`
+	// How often it went away lately; a region that did must answer the longer before it is up again.
+	Falls uint32 `protobuf:"varint,12,opt,name=falls,proto3" json:"falls,omitempty"`
+	// That it is away was said by another region too.
+	Confirmed bool `protobuf:"varint,13,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	// How long it has been known, how long ago it went away last, and how long it has answered again; between nodes.
+	Known  *durationpb.Duration `protobuf:"bytes,14,opt,name=known,proto3" json:"known,omitempty"`
+	Fell   *durationpb.Duration `protobuf:"bytes,15,opt,name=fell,proto3" json:"fell,omitempty"`
+	Steady *durationpb.Duration `protobuf:"bytes,16,opt,name=steady,proto3" json:"steady,omitempty"`
+	// Why the last probe failed; empty when it did not.
+	ProbeError    string `protobuf:"bytes,17,opt,name=probe_error,json=probeError,proto3" json:"probe_error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionReach) Reset() {
+	*x = RegionReach{}
+	mi := &file_supercluster_v1_federation_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionReach) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionReach) ProtoMessage() {}
+
+func (x *RegionReach) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_federation_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionReach.ProtoReflect.Descriptor instead.
+func (*RegionReach) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RegionReach) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *RegionReach) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
+	}
+	return ""
+}
+
+func (x *RegionReach) GetState() ReachState {
+	if x != nil {
+		return x.State
+	}
+	return ReachState_REACH_STATE_UNSPECIFIED
+}
+
+func (x *RegionReach) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
+func (x *RegionReach) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *RegionReach) GetCost() *durationpb.Duration {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+func (x *RegionReach) GetCostSet() bool {
+	if x != nil {
+		return x.CostSet
+	}
+	return false
+}
+
+func (x *RegionReach) GetRoundTrip() *durationpb.Duration {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return nil
+}
+
+func (x *RegionReach) GetProbed() *durationpb.Duration {
+	if x != nil {
+		return x.Probed
+	}
+	return nil
+}
+
+func (x *RegionReach) GetHeard() *durationpb.Duration {
+	if x != nil {
+		return x.Heard
+	}
+	return nil
+}
+
+func (x *RegionReach) GetFeed() *durationpb.Duration {
+	if x != nil {
+		return x.Feed
+	}
+	return nil
+}
+
+func (x *RegionReach) GetFalls() uint32 {
+	if x != nil {
+		return x.Falls
+	}
+	return 0
+}
+
+func (x *RegionReach) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
+func (x *RegionReach) GetKnown() *durationpb.Duration {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
+func (x *RegionReach) GetFell() *durationpb.Duration {
+	if x != nil {
+		return x.Fell
+	}
+	return nil
+}
+
+func (x *RegionReach) GetSteady() *durationpb.Duration {
+	if x != nil {
+		return x.Steady
+	}
+	return nil
+}
+
+func (x *RegionReach) GetProbeError() string {
+	if x != nil {
+		return x.ProbeError
+	}
+	return ""
+}
+
+// ReachRow is what one region says that it reaches.
+type ReachRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent where the region is the one that answers.
+	Region        string               `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	RegionId      string               `protobuf:"bytes,2,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
+	Age           *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
+	Seen          []*ReachSeen         `protobuf:"bytes,4,rep,name=seen,proto3" json:"seen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReachRow) Reset() {
+	*x = ReachRow{}
+	mi := &file_supercluster_v1_federation_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReachRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReachRow) ProtoMessage() {}
+
+func (x *ReachRow) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_federation_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReachRow.ProtoReflect.Descriptor instead.
+func (*ReachRow) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ReachRow) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *ReachRow) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
+	}
+	return ""
+}
+
+func (x *ReachRow) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
+func (x *ReachRow) GetSeen() []*ReachSeen {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
+type ReachSeen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	RegionId      string                 `protobuf:"bytes,2,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
+	Reached       bool                   `protobuf:"varint,3,opt,name=reached,proto3" json:"reached,omitempty"`
+	RoundTrip     *durationpb.Duration   `protobuf:"bytes,4,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReachSeen) Reset() {
+	*x = ReachSeen{}
+	mi := &file_supercluster_v1_federation_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReachSeen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReachSeen) ProtoMessage() {}
+
+func (x *ReachSeen) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_federation_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReachSeen.ProtoReflect.Descriptor instead.
+func (*ReachSeen) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ReachSeen) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *ReachSeen) GetRegionId() string {
+	if x != nil {
+		return x.RegionId
+	}
+	return ""
+}
+
+func (x *ReachSeen) GetReached() bool {
+	if x != nil {
+		return x.Reached
+	}
+	return false
+}
+
+func (x *ReachSeen) GetRoundTrip() *durationpb.Duration {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return nil
+}
+
 // Healing is what a region brought back from its peers after it was found on old data.
 type Healing struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -256,7 +714,7 @@ type Healing struct {
 
 func (x *Healing) Reset() {
 	*x = Healing{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[2]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -268,7 +726,7 @@ func (x *Healing) String() string {
 func (*Healing) ProtoMessage() {}
 
 func (x *Healing) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[2]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -281,7 +739,7 @@ func (x *Healing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Healing.ProtoReflect.Descriptor instead.
 func (*Healing) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{2}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Healing) GetAt() *timestamppb.Timestamp {
@@ -330,7 +788,7 @@ type Disagreement struct {
 
 func (x *Disagreement) Reset() {
 	*x = Disagreement{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[3]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -342,7 +800,7 @@ func (x *Disagreement) String() string {
 func (*Disagreement) ProtoMessage() {}
 
 func (x *Disagreement) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[3]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -355,7 +813,7 @@ func (x *Disagreement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disagreement.ProtoReflect.Descriptor instead.
 func (*Disagreement) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{3}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Disagreement) GetRegion() string {
@@ -397,7 +855,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[4]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +867,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[4]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +880,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{4}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Peer) GetRegion() *Region {
@@ -475,7 +933,7 @@ type ListLinksRequest struct {
 
 func (x *ListLinksRequest) Reset() {
 	*x = ListLinksRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[5]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +945,7 @@ func (x *ListLinksRequest) String() string {
 func (*ListLinksRequest) ProtoMessage() {}
 
 func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[5]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +958,7 @@ func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksRequest.ProtoReflect.Descriptor instead.
 func (*ListLinksRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{5}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{9}
 }
 
 type Link struct {
@@ -527,7 +985,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[6]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +997,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[6]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +1010,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{6}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Link) GetRegion() string {
@@ -671,7 +1129,7 @@ type ListLinksResponse struct {
 
 func (x *ListLinksResponse) Reset() {
 	*x = ListLinksResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[7]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +1141,7 @@ func (x *ListLinksResponse) String() string {
 func (*ListLinksResponse) ProtoMessage() {}
 
 func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[7]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +1154,7 @@ func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksResponse.ProtoReflect.Descriptor instead.
 func (*ListLinksResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{7}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListLinksResponse) GetLinks() []*Link {
@@ -728,7 +1186,7 @@ type Term struct {
 
 func (x *Term) Reset() {
 	*x = Term{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[8]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +1198,7 @@ func (x *Term) String() string {
 func (*Term) ProtoMessage() {}
 
 func (x *Term) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[8]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +1211,7 @@ func (x *Term) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Term.ProtoReflect.Descriptor instead.
 func (*Term) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{8}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Term) GetNamespace() string {
@@ -802,7 +1260,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[9]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +1272,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[9]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +1285,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{9}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Channel) GetId() uint32 {
@@ -910,7 +1368,7 @@ type ChannelStatus struct {
 
 func (x *ChannelStatus) Reset() {
 	*x = ChannelStatus{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[10]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1380,7 @@ func (x *ChannelStatus) String() string {
 func (*ChannelStatus) ProtoMessage() {}
 
 func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[10]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1393,7 @@ func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelStatus.ProtoReflect.Descriptor instead.
 func (*ChannelStatus) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{10}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ChannelStatus) GetRegion() string {
@@ -1072,7 +1530,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[11]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1542,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[11]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1555,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{11}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{15}
 }
 
 type ListChannelsResponse struct {
@@ -1109,7 +1567,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[12]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1579,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[12]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1592,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{12}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*ChannelStatus {
@@ -1153,7 +1611,7 @@ type PutChannelRequest struct {
 
 func (x *PutChannelRequest) Reset() {
 	*x = PutChannelRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[13]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1623,7 @@ func (x *PutChannelRequest) String() string {
 func (*PutChannelRequest) ProtoMessage() {}
 
 func (x *PutChannelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[13]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1636,7 @@ func (x *PutChannelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutChannelRequest.ProtoReflect.Descriptor instead.
 func (*PutChannelRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{13}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PutChannelRequest) GetChannel() *Channel {
@@ -1197,7 +1655,7 @@ type PutChannelResponse struct {
 
 func (x *PutChannelResponse) Reset() {
 	*x = PutChannelResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[14]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1667,7 @@ func (x *PutChannelResponse) String() string {
 func (*PutChannelResponse) ProtoMessage() {}
 
 func (x *PutChannelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[14]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1680,7 @@ func (x *PutChannelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutChannelResponse.ProtoReflect.Descriptor instead.
 func (*PutChannelResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{14}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PutChannelResponse) GetChannel() *Channel {
@@ -1242,7 +1700,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[15]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1712,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[15]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1725,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{15}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *VerifyRequest) GetTimeout() *durationpb.Duration {
@@ -1293,7 +1751,7 @@ type VerifyResult struct {
 
 func (x *VerifyResult) Reset() {
 	*x = VerifyResult{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[16]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1763,7 @@ func (x *VerifyResult) String() string {
 func (*VerifyResult) ProtoMessage() {}
 
 func (x *VerifyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[16]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1776,7 @@ func (x *VerifyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResult.ProtoReflect.Descriptor instead.
 func (*VerifyResult) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{16}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *VerifyResult) GetRegion() string {
@@ -1387,7 +1845,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[17]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +1857,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[17]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1412,7 +1870,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{17}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *VerifyResponse) GetResults() []*VerifyResult {
@@ -1440,7 +1898,7 @@ type PutImportRequest struct {
 
 func (x *PutImportRequest) Reset() {
 	*x = PutImportRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[18]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1910,7 @@ func (x *PutImportRequest) String() string {
 func (*PutImportRequest) ProtoMessage() {}
 
 func (x *PutImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[18]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1923,7 @@ func (x *PutImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutImportRequest.ProtoReflect.Descriptor instead.
 func (*PutImportRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{18}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PutImportRequest) GetRegion() string {
@@ -1490,7 +1948,7 @@ type PutImportResponse struct {
 
 func (x *PutImportResponse) Reset() {
 	*x = PutImportResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[19]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1960,7 @@ func (x *PutImportResponse) String() string {
 func (*PutImportResponse) ProtoMessage() {}
 
 func (x *PutImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[19]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1973,7 @@ func (x *PutImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutImportResponse.ProtoReflect.Descriptor instead.
 func (*PutImportResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{19}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{23}
 }
 
 type ListQuarantineRequest struct {
@@ -1527,7 +1985,7 @@ type ListQuarantineRequest struct {
 
 func (x *ListQuarantineRequest) Reset() {
 	*x = ListQuarantineRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[20]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +1997,7 @@ func (x *ListQuarantineRequest) String() string {
 func (*ListQuarantineRequest) ProtoMessage() {}
 
 func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[20]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +2010,7 @@ func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*ListQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{20}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListQuarantineRequest) GetLimit() int32 {
@@ -1578,7 +2036,7 @@ type QuarantinedRecord struct {
 
 func (x *QuarantinedRecord) Reset() {
 	*x = QuarantinedRecord{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[21]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +2048,7 @@ func (x *QuarantinedRecord) String() string {
 func (*QuarantinedRecord) ProtoMessage() {}
 
 func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[21]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +2061,7 @@ func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantinedRecord.ProtoReflect.Descriptor instead.
 func (*QuarantinedRecord) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{21}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *QuarantinedRecord) GetRegion() string {
@@ -1665,7 +2123,7 @@ type ListQuarantineResponse struct {
 
 func (x *ListQuarantineResponse) Reset() {
 	*x = ListQuarantineResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[22]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +2135,7 @@ func (x *ListQuarantineResponse) String() string {
 func (*ListQuarantineResponse) ProtoMessage() {}
 
 func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[22]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +2148,7 @@ func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineResponse.ProtoReflect.Descriptor instead.
 func (*ListQuarantineResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{22}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListQuarantineResponse) GetRecords() []*QuarantinedRecord {
@@ -1717,7 +2175,7 @@ type CreateInvitationRequest struct {
 
 func (x *CreateInvitationRequest) Reset() {
 	*x = CreateInvitationRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[23]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +2187,7 @@ func (x *CreateInvitationRequest) String() string {
 func (*CreateInvitationRequest) ProtoMessage() {}
 
 func (x *CreateInvitationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[23]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +2200,7 @@ func (x *CreateInvitationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateInvitationRequest.ProtoReflect.Descriptor instead.
 func (*CreateInvitationRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{23}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateInvitationRequest) GetLifetime() *durationpb.Duration {
@@ -1769,7 +2227,7 @@ type Invitation struct {
 
 func (x *Invitation) Reset() {
 	*x = Invitation{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[24]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +2239,7 @@ func (x *Invitation) String() string {
 func (*Invitation) ProtoMessage() {}
 
 func (x *Invitation) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[24]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2252,7 @@ func (x *Invitation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Invitation.ProtoReflect.Descriptor instead.
 func (*Invitation) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{24}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Invitation) GetRegionId() string {
@@ -1855,7 +2313,7 @@ type CreateInvitationResponse struct {
 
 func (x *CreateInvitationResponse) Reset() {
 	*x = CreateInvitationResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[25]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +2325,7 @@ func (x *CreateInvitationResponse) String() string {
 func (*CreateInvitationResponse) ProtoMessage() {}
 
 func (x *CreateInvitationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[25]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +2338,7 @@ func (x *CreateInvitationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateInvitationResponse.ProtoReflect.Descriptor instead.
 func (*CreateInvitationResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{25}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateInvitationResponse) GetInvitation() *Invitation {
@@ -1899,7 +2357,7 @@ type AcceptInvitationRequest struct {
 
 func (x *AcceptInvitationRequest) Reset() {
 	*x = AcceptInvitationRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[26]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2369,7 @@ func (x *AcceptInvitationRequest) String() string {
 func (*AcceptInvitationRequest) ProtoMessage() {}
 
 func (x *AcceptInvitationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[26]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2382,7 @@ func (x *AcceptInvitationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptInvitationRequest.ProtoReflect.Descriptor instead.
 func (*AcceptInvitationRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{26}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AcceptInvitationRequest) GetInvitation() *Invitation {
@@ -1943,7 +2401,7 @@ type AcceptInvitationResponse struct {
 
 func (x *AcceptInvitationResponse) Reset() {
 	*x = AcceptInvitationResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[27]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2413,7 @@ func (x *AcceptInvitationResponse) String() string {
 func (*AcceptInvitationResponse) ProtoMessage() {}
 
 func (x *AcceptInvitationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[27]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2426,7 @@ func (x *AcceptInvitationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptInvitationResponse.ProtoReflect.Descriptor instead.
 func (*AcceptInvitationResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{27}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AcceptInvitationResponse) GetPeer() *Peer {
@@ -1986,7 +2444,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[28]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2456,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[28]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2469,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{28}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{32}
 }
 
 type ListPeersResponse struct {
@@ -2023,7 +2481,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[29]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2035,7 +2493,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[29]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2048,7 +2506,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{29}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListPeersResponse) GetPeers() []*Peer {
@@ -2067,7 +2525,7 @@ type RemovePeerRequest struct {
 
 func (x *RemovePeerRequest) Reset() {
 	*x = RemovePeerRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[30]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2537,7 @@ func (x *RemovePeerRequest) String() string {
 func (*RemovePeerRequest) ProtoMessage() {}
 
 func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[30]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2550,7 @@ func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerRequest.ProtoReflect.Descriptor instead.
 func (*RemovePeerRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{30}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RemovePeerRequest) GetRegion() string {
@@ -2110,7 +2568,7 @@ type RemovePeerResponse struct {
 
 func (x *RemovePeerResponse) Reset() {
 	*x = RemovePeerResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[31]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2122,7 +2580,7 @@ func (x *RemovePeerResponse) String() string {
 func (*RemovePeerResponse) ProtoMessage() {}
 
 func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[31]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2135,7 +2593,106 @@ func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerResponse.ProtoReflect.Descriptor instead.
 func (*RemovePeerResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{31}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{35}
+}
+
+type SetRegionCostRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name or id of a peer.
+	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// From 0 to 10 s; absent: as measured.
+	Cost          *durationpb.Duration `protobuf:"bytes,2,opt,name=cost,proto3" json:"cost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRegionCostRequest) Reset() {
+	*x = SetRegionCostRequest{}
+	mi := &file_supercluster_v1_federation_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRegionCostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRegionCostRequest) ProtoMessage() {}
+
+func (x *SetRegionCostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_federation_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRegionCostRequest.ProtoReflect.Descriptor instead.
+func (*SetRegionCostRequest) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *SetRegionCostRequest) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *SetRegionCostRequest) GetCost() *durationpb.Duration {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+type SetRegionCostResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Every cost that is set, by region.
+	Costs         []*RegionCost `protobuf:"bytes,1,rep,name=costs,proto3" json:"costs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRegionCostResponse) Reset() {
+	*x = SetRegionCostResponse{}
+	mi := &file_supercluster_v1_federation_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRegionCostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRegionCostResponse) ProtoMessage() {}
+
+func (x *SetRegionCostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_federation_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRegionCostResponse.ProtoReflect.Descriptor instead.
+func (*SetRegionCostResponse) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *SetRegionCostResponse) GetCosts() []*RegionCost {
+	if x != nil {
+		return x.Costs
+	}
+	return nil
 }
 
 type RenameRegionRequest struct {
@@ -2147,7 +2704,7 @@ type RenameRegionRequest struct {
 
 func (x *RenameRegionRequest) Reset() {
 	*x = RenameRegionRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[32]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2716,7 @@ func (x *RenameRegionRequest) String() string {
 func (*RenameRegionRequest) ProtoMessage() {}
 
 func (x *RenameRegionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[32]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2729,7 @@ func (x *RenameRegionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameRegionRequest.ProtoReflect.Descriptor instead.
 func (*RenameRegionRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{32}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RenameRegionRequest) GetName() string {
@@ -2191,7 +2748,7 @@ type RenameRegionResponse struct {
 
 func (x *RenameRegionResponse) Reset() {
 	*x = RenameRegionResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[33]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2760,7 @@ func (x *RenameRegionResponse) String() string {
 func (*RenameRegionResponse) ProtoMessage() {}
 
 func (x *RenameRegionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[33]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2773,7 @@ func (x *RenameRegionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameRegionResponse.ProtoReflect.Descriptor instead.
 func (*RenameRegionResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{33}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RenameRegionResponse) GetRegion() *Region {
@@ -2234,7 +2791,7 @@ type UnfenceRequest struct {
 
 func (x *UnfenceRequest) Reset() {
 	*x = UnfenceRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[34]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2803,7 @@ func (x *UnfenceRequest) String() string {
 func (*UnfenceRequest) ProtoMessage() {}
 
 func (x *UnfenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[34]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2816,7 @@ func (x *UnfenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfenceRequest.ProtoReflect.Descriptor instead.
 func (*UnfenceRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{34}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{40}
 }
 
 type UnfenceResponse struct {
@@ -2271,7 +2828,7 @@ type UnfenceResponse struct {
 
 func (x *UnfenceResponse) Reset() {
 	*x = UnfenceResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[35]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2840,7 @@ func (x *UnfenceResponse) String() string {
 func (*UnfenceResponse) ProtoMessage() {}
 
 func (x *UnfenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[35]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2853,7 @@ func (x *UnfenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfenceResponse.ProtoReflect.Descriptor instead.
 func (*UnfenceResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{35}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *UnfenceResponse) GetIncarnation() uint64 {
@@ -2319,7 +2876,7 @@ type LinkTenantRequest struct {
 
 func (x *LinkTenantRequest) Reset() {
 	*x = LinkTenantRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[36]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2888,7 @@ func (x *LinkTenantRequest) String() string {
 func (*LinkTenantRequest) ProtoMessage() {}
 
 func (x *LinkTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[36]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2901,7 @@ func (x *LinkTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkTenantRequest.ProtoReflect.Descriptor instead.
 func (*LinkTenantRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{36}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LinkTenantRequest) GetTenant() string {
@@ -2383,7 +2940,7 @@ type LinkTenantResponse struct {
 
 func (x *LinkTenantResponse) Reset() {
 	*x = LinkTenantResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[37]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2395,7 +2952,7 @@ func (x *LinkTenantResponse) String() string {
 func (*LinkTenantResponse) ProtoMessage() {}
 
 func (x *LinkTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[37]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2408,7 +2965,7 @@ func (x *LinkTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkTenantResponse.ProtoReflect.Descriptor instead.
 func (*LinkTenantResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{37}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{43}
 }
 
 type Placement struct {
@@ -2425,7 +2982,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[38]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +2994,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[38]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +3007,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{38}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Placement) GetTenant() string {
@@ -2497,7 +3054,7 @@ type PutPlacementRequest struct {
 
 func (x *PutPlacementRequest) Reset() {
 	*x = PutPlacementRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[39]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2509,7 +3066,7 @@ func (x *PutPlacementRequest) String() string {
 func (*PutPlacementRequest) ProtoMessage() {}
 
 func (x *PutPlacementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[39]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2522,7 +3079,7 @@ func (x *PutPlacementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPlacementRequest.ProtoReflect.Descriptor instead.
 func (*PutPlacementRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{39}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PutPlacementRequest) GetPlacement() *Placement {
@@ -2541,7 +3098,7 @@ type PutPlacementResponse struct {
 
 func (x *PutPlacementResponse) Reset() {
 	*x = PutPlacementResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[40]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +3110,7 @@ func (x *PutPlacementResponse) String() string {
 func (*PutPlacementResponse) ProtoMessage() {}
 
 func (x *PutPlacementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[40]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +3123,7 @@ func (x *PutPlacementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPlacementResponse.ProtoReflect.Descriptor instead.
 func (*PutPlacementResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{40}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PutPlacementResponse) GetPlacement() *Placement {
@@ -2587,7 +3144,7 @@ type DeletePlacementRequest struct {
 
 func (x *DeletePlacementRequest) Reset() {
 	*x = DeletePlacementRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[41]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2599,7 +3156,7 @@ func (x *DeletePlacementRequest) String() string {
 func (*DeletePlacementRequest) ProtoMessage() {}
 
 func (x *DeletePlacementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[41]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2612,7 +3169,7 @@ func (x *DeletePlacementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePlacementRequest.ProtoReflect.Descriptor instead.
 func (*DeletePlacementRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{41}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DeletePlacementRequest) GetTenant() string {
@@ -2644,7 +3201,7 @@ type DeletePlacementResponse struct {
 
 func (x *DeletePlacementResponse) Reset() {
 	*x = DeletePlacementResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[42]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +3213,7 @@ func (x *DeletePlacementResponse) String() string {
 func (*DeletePlacementResponse) ProtoMessage() {}
 
 func (x *DeletePlacementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[42]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +3226,7 @@ func (x *DeletePlacementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePlacementResponse.ProtoReflect.Descriptor instead.
 func (*DeletePlacementResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{42}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{48}
 }
 
 type ListPlacementsRequest struct {
@@ -2681,7 +3238,7 @@ type ListPlacementsRequest struct {
 
 func (x *ListPlacementsRequest) Reset() {
 	*x = ListPlacementsRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[43]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +3250,7 @@ func (x *ListPlacementsRequest) String() string {
 func (*ListPlacementsRequest) ProtoMessage() {}
 
 func (x *ListPlacementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[43]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +3263,7 @@ func (x *ListPlacementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlacementsRequest.ProtoReflect.Descriptor instead.
 func (*ListPlacementsRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{43}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListPlacementsRequest) GetTenant() string {
@@ -2725,7 +3282,7 @@ type ListPlacementsResponse struct {
 
 func (x *ListPlacementsResponse) Reset() {
 	*x = ListPlacementsResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[44]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +3294,7 @@ func (x *ListPlacementsResponse) String() string {
 func (*ListPlacementsResponse) ProtoMessage() {}
 
 func (x *ListPlacementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[44]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +3307,7 @@ func (x *ListPlacementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlacementsResponse.ProtoReflect.Descriptor instead.
 func (*ListPlacementsResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{44}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListPlacementsResponse) GetPlacements() []*Placement {
@@ -2783,7 +3340,7 @@ type ForwardedCall struct {
 
 func (x *ForwardedCall) Reset() {
 	*x = ForwardedCall{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[45]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2795,7 +3352,7 @@ func (x *ForwardedCall) String() string {
 func (*ForwardedCall) ProtoMessage() {}
 
 func (x *ForwardedCall) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[45]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +3365,7 @@ func (x *ForwardedCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardedCall.ProtoReflect.Descriptor instead.
 func (*ForwardedCall) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{45}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ForwardedCall) GetPrincipal() string {
@@ -2885,7 +3442,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[46]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +3454,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[46]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +3467,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{46}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *JoinRequest) GetSecret() []byte {
@@ -2936,7 +3493,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[47]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3505,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[47]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3518,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{47}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *JoinResponse) GetRegion() *Region {
@@ -2983,7 +3540,7 @@ type CapacitySummary struct {
 
 func (x *CapacitySummary) Reset() {
 	*x = CapacitySummary{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[48]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2995,7 +3552,7 @@ func (x *CapacitySummary) String() string {
 func (*CapacitySummary) ProtoMessage() {}
 
 func (x *CapacitySummary) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[48]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3008,7 +3565,7 @@ func (x *CapacitySummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapacitySummary.ProtoReflect.Descriptor instead.
 func (*CapacitySummary) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{48}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CapacitySummary) GetService() string {
@@ -3039,7 +3596,7 @@ type ZoneCapacity struct {
 
 func (x *ZoneCapacity) Reset() {
 	*x = ZoneCapacity{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[49]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3051,7 +3608,7 @@ func (x *ZoneCapacity) String() string {
 func (*ZoneCapacity) ProtoMessage() {}
 
 func (x *ZoneCapacity) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[49]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3064,7 +3621,7 @@ func (x *ZoneCapacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ZoneCapacity.ProtoReflect.Descriptor instead.
 func (*ZoneCapacity) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{49}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ZoneCapacity) GetZone() string {
@@ -3100,7 +3657,7 @@ var File_supercluster_v1_federation_proto protoreflect.FileDescriptor
 const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\n" +
 	" supercluster/v1/federation.proto\x12\x0fsupercluster.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1esupercluster/v1/resource.proto\"\x16\n" +
-	"\x14GetFederationRequest\"\xde\x03\n" +
+	"\x14GetFederationRequest\"\xa1\x04\n" +
 	"\x15GetFederationResponse\x12/\n" +
 	"\x06region\x18\x01 \x01(\v2\x17.supercluster.v1.RegionR\x06region\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12 \n" +
@@ -3112,7 +3669,45 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\vquarantined\x18\b \x01(\x04R\vquarantined\x12C\n" +
 	"\rdisagreements\x18\t \x03(\v2\x1d.supercluster.v1.DisagreementR\rdisagreements\x122\n" +
 	"\ahealing\x18\n" +
-	" \x01(\v2\x18.supercluster.v1.HealingR\ahealing\"\xa6\x01\n" +
+	" \x01(\v2\x18.supercluster.v1.HealingR\ahealing\x12A\n" +
+	"\freachability\x18\v \x01(\v2\x1d.supercluster.v1.ReachabilityR\freachability\"\xba\x01\n" +
+	"\fReachability\x12\x16\n" +
+	"\x06island\x18\x01 \x01(\bR\x06island\x12+\n" +
+	"\x03for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03for\x126\n" +
+	"\aregions\x18\x03 \x03(\v2\x1c.supercluster.v1.RegionReachR\aregions\x12-\n" +
+	"\x04rows\x18\x04 \x03(\v2\x19.supercluster.v1.ReachRowR\x04rows\"\xb3\x05\n" +
+	"\vRegionReach\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
+	"\tregion_id\x18\x02 \x01(\tR\bregionId\x121\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1b.supercluster.v1.ReachStateR\x05state\x12+\n" +
+	"\x03for\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x10\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\x12-\n" +
+	"\x04cost\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04cost\x12\x19\n" +
+	"\bcost_set\x18\a \x01(\bR\acostSet\x128\n" +
+	"\n" +
+	"round_trip\x18\b \x01(\v2\x19.google.protobuf.DurationR\troundTrip\x121\n" +
+	"\x06probed\x18\t \x01(\v2\x19.google.protobuf.DurationR\x06probed\x12/\n" +
+	"\x05heard\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\x05heard\x12-\n" +
+	"\x04feed\x18\v \x01(\v2\x19.google.protobuf.DurationR\x04feed\x12\x14\n" +
+	"\x05falls\x18\f \x01(\rR\x05falls\x12\x1c\n" +
+	"\tconfirmed\x18\r \x01(\bR\tconfirmed\x12/\n" +
+	"\x05known\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\x05known\x12-\n" +
+	"\x04fell\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x04fell\x121\n" +
+	"\x06steady\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\x06steady\x12\x1f\n" +
+	"\vprobe_error\x18\x11 \x01(\tR\n" +
+	"probeError\"\x9c\x01\n" +
+	"\bReachRow\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
+	"\tregion_id\x18\x02 \x01(\tR\bregionId\x12+\n" +
+	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12.\n" +
+	"\x04seen\x18\x04 \x03(\v2\x1a.supercluster.v1.ReachSeenR\x04seen\"\x94\x01\n" +
+	"\tReachSeen\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
+	"\tregion_id\x18\x02 \x01(\tR\bregionId\x12\x18\n" +
+	"\areached\x18\x03 \x01(\bR\areached\x128\n" +
+	"\n" +
+	"round_trip\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\troundTrip\"\xa6\x01\n" +
 	"\aHealing\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1a\n" +
 	"\brestored\x18\x02 \x01(\x04R\brestored\x12\x12\n" +
@@ -3256,7 +3851,13 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\x05peers\x18\x01 \x03(\v2\x15.supercluster.v1.PeerR\x05peers\"4\n" +
 	"\x11RemovePeerRequest\x12\x1f\n" +
 	"\x06region\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06region\"\x14\n" +
-	"\x12RemovePeerResponse\"U\n" +
+	"\x12RemovePeerResponse\"v\n" +
+	"\x14SetRegionCostRequest\x12!\n" +
+	"\x06region\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x06region\x12;\n" +
+	"\x04cost\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\n" +
+	"2\x00R\x04cost\"J\n" +
+	"\x15SetRegionCostResponse\x121\n" +
+	"\x05costs\x18\x01 \x03(\v2\x1b.supercluster.v1.RegionCostR\x05costs\"U\n" +
 	"\x13RenameRegionRequest\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\xbaH'r%\x10\x01\x18?2\x1f^[a-z0-9]([-a-z0-9]*[a-z0-9])?$R\x04name\"G\n" +
 	"\x14RenameRegionResponse\x12/\n" +
@@ -3320,7 +3921,13 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\n" +
 	"FENCE_NONE\x10\x01\x12\x11\n" +
 	"\rFENCE_HEALING\x10\x02\x12\x0f\n" +
-	"\vFENCE_CLONE\x10\x032\xcd\x11\n" +
+	"\vFENCE_CLONE\x10\x03*l\n" +
+	"\n" +
+	"ReachState\x12\x1b\n" +
+	"\x17REACH_STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eREACH_STATE_UP\x10\x01\x12\x17\n" +
+	"\x13REACH_STATE_SUSPECT\x10\x02\x12\x14\n" +
+	"\x10REACH_STATE_AWAY\x10\x032\xd3\x12\n" +
 	"\x11FederationService\x12z\n" +
 	"\rGetFederation\x12%.supercluster.v1.GetFederationRequest\x1a&.supercluster.v1.GetFederationResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/federation\x12t\n" +
 	"\tListLinks\x12!.supercluster.v1.ListLinksRequest\x1a\".supercluster.v1.ListLinksResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/federation/links\x12\x80\x01\n" +
@@ -3334,7 +3941,8 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\x10AcceptInvitation\x12(.supercluster.v1.AcceptInvitationRequest\x1a).supercluster.v1.AcceptInvitationResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/api/v1/federation/invitations:accept\x12t\n" +
 	"\tListPeers\x12!.supercluster.v1.ListPeersRequest\x1a\".supercluster.v1.ListPeersResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/federation/peers\x12\x80\x01\n" +
 	"\n" +
-	"RemovePeer\x12\".supercluster.v1.RemovePeerRequest\x1a#.supercluster.v1.RemovePeerResponse\")\x82\xd3\xe4\x93\x02#*!/api/v1/federation/peers/{region}\x12\x7f\n" +
+	"RemovePeer\x12\".supercluster.v1.RemovePeerRequest\x1a#.supercluster.v1.RemovePeerResponse\")\x82\xd3\xe4\x93\x02#*!/api/v1/federation/peers/{region}\x12\x83\x01\n" +
+	"\rSetRegionCost\x12%.supercluster.v1.SetRegionCostRequest\x1a&.supercluster.v1.SetRegionCostResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/federation/costs\x12\x7f\n" +
 	"\fRenameRegion\x12$.supercluster.v1.RenameRegionRequest\x1a%.supercluster.v1.RenameRegionResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/api/v1/federation/name\x12s\n" +
 	"\aUnfence\x12\x1f.supercluster.v1.UnfenceRequest\x1a .supercluster.v1.UnfenceResponse\"%\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/api/v1/federation/unfence\x12\x81\x01\n" +
 	"\n" +
@@ -3356,140 +3964,169 @@ func file_supercluster_v1_federation_proto_rawDescGZIP() []byte {
 	return file_supercluster_v1_federation_proto_rawDescData
 }
 
-var file_supercluster_v1_federation_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_supercluster_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_supercluster_v1_federation_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_supercluster_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_supercluster_v1_federation_proto_goTypes = []any{
 	(Fence)(0),                       // 0: supercluster.v1.Fence
-	(*GetFederationRequest)(nil),     // 1: supercluster.v1.GetFederationRequest
-	(*GetFederationResponse)(nil),    // 2: supercluster.v1.GetFederationResponse
-	(*Healing)(nil),                  // 3: supercluster.v1.Healing
-	(*Disagreement)(nil),             // 4: supercluster.v1.Disagreement
-	(*Peer)(nil),                     // 5: supercluster.v1.Peer
-	(*ListLinksRequest)(nil),         // 6: supercluster.v1.ListLinksRequest
-	(*Link)(nil),                     // 7: supercluster.v1.Link
-	(*ListLinksResponse)(nil),        // 8: supercluster.v1.ListLinksResponse
-	(*Term)(nil),                     // 9: supercluster.v1.Term
-	(*Channel)(nil),                  // 10: supercluster.v1.Channel
-	(*ChannelStatus)(nil),            // 11: supercluster.v1.ChannelStatus
-	(*ListChannelsRequest)(nil),      // 12: supercluster.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),     // 13: supercluster.v1.ListChannelsResponse
-	(*PutChannelRequest)(nil),        // 14: supercluster.v1.PutChannelRequest
-	(*PutChannelResponse)(nil),       // 15: supercluster.v1.PutChannelResponse
-	(*VerifyRequest)(nil),            // 16: supercluster.v1.VerifyRequest
-	(*VerifyResult)(nil),             // 17: supercluster.v1.VerifyResult
-	(*VerifyResponse)(nil),           // 18: supercluster.v1.VerifyResponse
-	(*PutImportRequest)(nil),         // 19: supercluster.v1.PutImportRequest
-	(*PutImportResponse)(nil),        // 20: supercluster.v1.PutImportResponse
-	(*ListQuarantineRequest)(nil),    // 21: supercluster.v1.ListQuarantineRequest
-	(*QuarantinedRecord)(nil),        // 22: supercluster.v1.QuarantinedRecord
-	(*ListQuarantineResponse)(nil),   // 23: supercluster.v1.ListQuarantineResponse
-	(*CreateInvitationRequest)(nil),  // 24: supercluster.v1.CreateInvitationRequest
-	(*Invitation)(nil),               // 25: supercluster.v1.Invitation
-	(*CreateInvitationResponse)(nil), // 26: supercluster.v1.CreateInvitationResponse
-	(*AcceptInvitationRequest)(nil),  // 27: supercluster.v1.AcceptInvitationRequest
-	(*AcceptInvitationResponse)(nil), // 28: supercluster.v1.AcceptInvitationResponse
-	(*ListPeersRequest)(nil),         // 29: supercluster.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),        // 30: supercluster.v1.ListPeersResponse
-	(*RemovePeerRequest)(nil),        // 31: supercluster.v1.RemovePeerRequest
-	(*RemovePeerResponse)(nil),       // 32: supercluster.v1.RemovePeerResponse
-	(*RenameRegionRequest)(nil),      // 33: supercluster.v1.RenameRegionRequest
-	(*RenameRegionResponse)(nil),     // 34: supercluster.v1.RenameRegionResponse
-	(*UnfenceRequest)(nil),           // 35: supercluster.v1.UnfenceRequest
-	(*UnfenceResponse)(nil),          // 36: supercluster.v1.UnfenceResponse
-	(*LinkTenantRequest)(nil),        // 37: supercluster.v1.LinkTenantRequest
-	(*LinkTenantResponse)(nil),       // 38: supercluster.v1.LinkTenantResponse
-	(*Placement)(nil),                // 39: supercluster.v1.Placement
-	(*PutPlacementRequest)(nil),      // 40: supercluster.v1.PutPlacementRequest
-	(*PutPlacementResponse)(nil),     // 41: supercluster.v1.PutPlacementResponse
-	(*DeletePlacementRequest)(nil),   // 42: supercluster.v1.DeletePlacementRequest
-	(*DeletePlacementResponse)(nil),  // 43: supercluster.v1.DeletePlacementResponse
-	(*ListPlacementsRequest)(nil),    // 44: supercluster.v1.ListPlacementsRequest
-	(*ListPlacementsResponse)(nil),   // 45: supercluster.v1.ListPlacementsResponse
-	(*ForwardedCall)(nil),            // 46: supercluster.v1.ForwardedCall
-	(*JoinRequest)(nil),              // 47: supercluster.v1.JoinRequest
-	(*JoinResponse)(nil),             // 48: supercluster.v1.JoinResponse
-	(*CapacitySummary)(nil),          // 49: supercluster.v1.CapacitySummary
-	(*ZoneCapacity)(nil),             // 50: supercluster.v1.ZoneCapacity
-	(*Region)(nil),                   // 51: supercluster.v1.Region
-	(*timestamppb.Timestamp)(nil),    // 52: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 53: google.protobuf.Duration
+	(ReachState)(0),                  // 1: supercluster.v1.ReachState
+	(*GetFederationRequest)(nil),     // 2: supercluster.v1.GetFederationRequest
+	(*GetFederationResponse)(nil),    // 3: supercluster.v1.GetFederationResponse
+	(*Reachability)(nil),             // 4: supercluster.v1.Reachability
+	(*RegionReach)(nil),              // 5: supercluster.v1.RegionReach
+	(*ReachRow)(nil),                 // 6: supercluster.v1.ReachRow
+	(*ReachSeen)(nil),                // 7: supercluster.v1.ReachSeen
+	(*Healing)(nil),                  // 8: supercluster.v1.Healing
+	(*Disagreement)(nil),             // 9: supercluster.v1.Disagreement
+	(*Peer)(nil),                     // 10: supercluster.v1.Peer
+	(*ListLinksRequest)(nil),         // 11: supercluster.v1.ListLinksRequest
+	(*Link)(nil),                     // 12: supercluster.v1.Link
+	(*ListLinksResponse)(nil),        // 13: supercluster.v1.ListLinksResponse
+	(*Term)(nil),                     // 14: supercluster.v1.Term
+	(*Channel)(nil),                  // 15: supercluster.v1.Channel
+	(*ChannelStatus)(nil),            // 16: supercluster.v1.ChannelStatus
+	(*ListChannelsRequest)(nil),      // 17: supercluster.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),     // 18: supercluster.v1.ListChannelsResponse
+	(*PutChannelRequest)(nil),        // 19: supercluster.v1.PutChannelRequest
+	(*PutChannelResponse)(nil),       // 20: supercluster.v1.PutChannelResponse
+	(*VerifyRequest)(nil),            // 21: supercluster.v1.VerifyRequest
+	(*VerifyResult)(nil),             // 22: supercluster.v1.VerifyResult
+	(*VerifyResponse)(nil),           // 23: supercluster.v1.VerifyResponse
+	(*PutImportRequest)(nil),         // 24: supercluster.v1.PutImportRequest
+	(*PutImportResponse)(nil),        // 25: supercluster.v1.PutImportResponse
+	(*ListQuarantineRequest)(nil),    // 26: supercluster.v1.ListQuarantineRequest
+	(*QuarantinedRecord)(nil),        // 27: supercluster.v1.QuarantinedRecord
+	(*ListQuarantineResponse)(nil),   // 28: supercluster.v1.ListQuarantineResponse
+	(*CreateInvitationRequest)(nil),  // 29: supercluster.v1.CreateInvitationRequest
+	(*Invitation)(nil),               // 30: supercluster.v1.Invitation
+	(*CreateInvitationResponse)(nil), // 31: supercluster.v1.CreateInvitationResponse
+	(*AcceptInvitationRequest)(nil),  // 32: supercluster.v1.AcceptInvitationRequest
+	(*AcceptInvitationResponse)(nil), // 33: supercluster.v1.AcceptInvitationResponse
+	(*ListPeersRequest)(nil),         // 34: supercluster.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),        // 35: supercluster.v1.ListPeersResponse
+	(*RemovePeerRequest)(nil),        // 36: supercluster.v1.RemovePeerRequest
+	(*RemovePeerResponse)(nil),       // 37: supercluster.v1.RemovePeerResponse
+	(*SetRegionCostRequest)(nil),     // 38: supercluster.v1.SetRegionCostRequest
+	(*SetRegionCostResponse)(nil),    // 39: supercluster.v1.SetRegionCostResponse
+	(*RenameRegionRequest)(nil),      // 40: supercluster.v1.RenameRegionRequest
+	(*RenameRegionResponse)(nil),     // 41: supercluster.v1.RenameRegionResponse
+	(*UnfenceRequest)(nil),           // 42: supercluster.v1.UnfenceRequest
+	(*UnfenceResponse)(nil),          // 43: supercluster.v1.UnfenceResponse
+	(*LinkTenantRequest)(nil),        // 44: supercluster.v1.LinkTenantRequest
+	(*LinkTenantResponse)(nil),       // 45: supercluster.v1.LinkTenantResponse
+	(*Placement)(nil),                // 46: supercluster.v1.Placement
+	(*PutPlacementRequest)(nil),      // 47: supercluster.v1.PutPlacementRequest
+	(*PutPlacementResponse)(nil),     // 48: supercluster.v1.PutPlacementResponse
+	(*DeletePlacementRequest)(nil),   // 49: supercluster.v1.DeletePlacementRequest
+	(*DeletePlacementResponse)(nil),  // 50: supercluster.v1.DeletePlacementResponse
+	(*ListPlacementsRequest)(nil),    // 51: supercluster.v1.ListPlacementsRequest
+	(*ListPlacementsResponse)(nil),   // 52: supercluster.v1.ListPlacementsResponse
+	(*ForwardedCall)(nil),            // 53: supercluster.v1.ForwardedCall
+	(*JoinRequest)(nil),              // 54: supercluster.v1.JoinRequest
+	(*JoinResponse)(nil),             // 55: supercluster.v1.JoinResponse
+	(*CapacitySummary)(nil),          // 56: supercluster.v1.CapacitySummary
+	(*ZoneCapacity)(nil),             // 57: supercluster.v1.ZoneCapacity
+	(*Region)(nil),                   // 58: supercluster.v1.Region
+	(*timestamppb.Timestamp)(nil),    // 59: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 60: google.protobuf.Duration
+	(*RegionCost)(nil),               // 61: supercluster.v1.RegionCost
 }
 var file_supercluster_v1_federation_proto_depIdxs = []int32{
-	51, // 0: supercluster.v1.GetFederationResponse.region:type_name -> supercluster.v1.Region
+	58, // 0: supercluster.v1.GetFederationResponse.region:type_name -> supercluster.v1.Region
 	0,  // 1: supercluster.v1.GetFederationResponse.fence:type_name -> supercluster.v1.Fence
-	52, // 2: supercluster.v1.GetFederationResponse.fenced_at:type_name -> google.protobuf.Timestamp
-	5,  // 3: supercluster.v1.GetFederationResponse.peers:type_name -> supercluster.v1.Peer
-	4,  // 4: supercluster.v1.GetFederationResponse.disagreements:type_name -> supercluster.v1.Disagreement
-	3,  // 5: supercluster.v1.GetFederationResponse.healing:type_name -> supercluster.v1.Healing
-	52, // 6: supercluster.v1.Healing.at:type_name -> google.protobuf.Timestamp
-	51, // 7: supercluster.v1.Peer.region:type_name -> supercluster.v1.Region
-	53, // 8: supercluster.v1.Peer.age:type_name -> google.protobuf.Duration
-	52, // 9: supercluster.v1.Link.since:type_name -> google.protobuf.Timestamp
-	53, // 10: supercluster.v1.Link.round_trip:type_name -> google.protobuf.Duration
-	7,  // 11: supercluster.v1.ListLinksResponse.links:type_name -> supercluster.v1.Link
-	9,  // 12: supercluster.v1.Channel.selector:type_name -> supercluster.v1.Term
-	10, // 13: supercluster.v1.ChannelStatus.channel:type_name -> supercluster.v1.Channel
-	53, // 14: supercluster.v1.ChannelStatus.age:type_name -> google.protobuf.Duration
-	11, // 15: supercluster.v1.ListChannelsResponse.channels:type_name -> supercluster.v1.ChannelStatus
-	10, // 16: supercluster.v1.PutChannelRequest.channel:type_name -> supercluster.v1.Channel
-	10, // 17: supercluster.v1.PutChannelResponse.channel:type_name -> supercluster.v1.Channel
-	53, // 18: supercluster.v1.VerifyRequest.timeout:type_name -> google.protobuf.Duration
-	17, // 19: supercluster.v1.VerifyResponse.results:type_name -> supercluster.v1.VerifyResult
-	9,  // 20: supercluster.v1.PutImportRequest.selector:type_name -> supercluster.v1.Term
-	22, // 21: supercluster.v1.ListQuarantineResponse.records:type_name -> supercluster.v1.QuarantinedRecord
-	53, // 22: supercluster.v1.CreateInvitationRequest.lifetime:type_name -> google.protobuf.Duration
-	52, // 23: supercluster.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
-	25, // 24: supercluster.v1.CreateInvitationResponse.invitation:type_name -> supercluster.v1.Invitation
-	25, // 25: supercluster.v1.AcceptInvitationRequest.invitation:type_name -> supercluster.v1.Invitation
-	5,  // 26: supercluster.v1.AcceptInvitationResponse.peer:type_name -> supercluster.v1.Peer
-	5,  // 27: supercluster.v1.ListPeersResponse.peers:type_name -> supercluster.v1.Peer
-	51, // 28: supercluster.v1.RenameRegionResponse.region:type_name -> supercluster.v1.Region
-	39, // 29: supercluster.v1.PutPlacementRequest.placement:type_name -> supercluster.v1.Placement
-	39, // 30: supercluster.v1.PutPlacementResponse.placement:type_name -> supercluster.v1.Placement
-	39, // 31: supercluster.v1.ListPlacementsResponse.placements:type_name -> supercluster.v1.Placement
-	53, // 32: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
-	51, // 33: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.Region
-	51, // 34: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.Region
-	50, // 35: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
-	1,  // 36: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
-	6,  // 37: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
-	12, // 38: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
-	14, // 39: supercluster.v1.FederationService.PutChannel:input_type -> supercluster.v1.PutChannelRequest
-	16, // 40: supercluster.v1.FederationService.Verify:input_type -> supercluster.v1.VerifyRequest
-	19, // 41: supercluster.v1.FederationService.PutImport:input_type -> supercluster.v1.PutImportRequest
-	21, // 42: supercluster.v1.FederationService.ListQuarantine:input_type -> supercluster.v1.ListQuarantineRequest
-	24, // 43: supercluster.v1.FederationService.CreateInvitation:input_type -> supercluster.v1.CreateInvitationRequest
-	27, // 44: supercluster.v1.FederationService.AcceptInvitation:input_type -> supercluster.v1.AcceptInvitationRequest
-	29, // 45: supercluster.v1.FederationService.ListPeers:input_type -> supercluster.v1.ListPeersRequest
-	31, // 46: supercluster.v1.FederationService.RemovePeer:input_type -> supercluster.v1.RemovePeerRequest
-	33, // 47: supercluster.v1.FederationService.RenameRegion:input_type -> supercluster.v1.RenameRegionRequest
-	35, // 48: supercluster.v1.FederationService.Unfence:input_type -> supercluster.v1.UnfenceRequest
-	37, // 49: supercluster.v1.FederationService.LinkTenant:input_type -> supercluster.v1.LinkTenantRequest
-	40, // 50: supercluster.v1.FederationService.PutPlacement:input_type -> supercluster.v1.PutPlacementRequest
-	42, // 51: supercluster.v1.FederationService.DeletePlacement:input_type -> supercluster.v1.DeletePlacementRequest
-	44, // 52: supercluster.v1.FederationService.ListPlacements:input_type -> supercluster.v1.ListPlacementsRequest
-	2,  // 53: supercluster.v1.FederationService.GetFederation:output_type -> supercluster.v1.GetFederationResponse
-	8,  // 54: supercluster.v1.FederationService.ListLinks:output_type -> supercluster.v1.ListLinksResponse
-	13, // 55: supercluster.v1.FederationService.ListChannels:output_type -> supercluster.v1.ListChannelsResponse
-	15, // 56: supercluster.v1.FederationService.PutChannel:output_type -> supercluster.v1.PutChannelResponse
-	18, // 57: supercluster.v1.FederationService.Verify:output_type -> supercluster.v1.VerifyResponse
-	20, // 58: supercluster.v1.FederationService.PutImport:output_type -> supercluster.v1.PutImportResponse
-	23, // 59: supercluster.v1.FederationService.ListQuarantine:output_type -> supercluster.v1.ListQuarantineResponse
-	26, // 60: supercluster.v1.FederationService.CreateInvitation:output_type -> supercluster.v1.CreateInvitationResponse
-	28, // 61: supercluster.v1.FederationService.AcceptInvitation:output_type -> supercluster.v1.AcceptInvitationResponse
-	30, // 62: supercluster.v1.FederationService.ListPeers:output_type -> supercluster.v1.ListPeersResponse
-	32, // 63: supercluster.v1.FederationService.RemovePeer:output_type -> supercluster.v1.RemovePeerResponse
-	34, // 64: supercluster.v1.FederationService.RenameRegion:output_type -> supercluster.v1.RenameRegionResponse
-	36, // 65: supercluster.v1.FederationService.Unfence:output_type -> supercluster.v1.UnfenceResponse
-	38, // 66: supercluster.v1.FederationService.LinkTenant:output_type -> supercluster.v1.LinkTenantResponse
-	41, // 67: supercluster.v1.FederationService.PutPlacement:output_type -> supercluster.v1.PutPlacementResponse
-	43, // 68: supercluster.v1.FederationService.DeletePlacement:output_type -> supercluster.v1.DeletePlacementResponse
-	45, // 69: supercluster.v1.FederationService.ListPlacements:output_type -> supercluster.v1.ListPlacementsResponse
-	53, // [53:70] is the sub-list for method output_type
-	36, // [36:53] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	59, // 2: supercluster.v1.GetFederationResponse.fenced_at:type_name -> google.protobuf.Timestamp
+	10, // 3: supercluster.v1.GetFederationResponse.peers:type_name -> supercluster.v1.Peer
+	9,  // 4: supercluster.v1.GetFederationResponse.disagreements:type_name -> supercluster.v1.Disagreement
+	8,  // 5: supercluster.v1.GetFederationResponse.healing:type_name -> supercluster.v1.Healing
+	4,  // 6: supercluster.v1.GetFederationResponse.reachability:type_name -> supercluster.v1.Reachability
+	60, // 7: supercluster.v1.Reachability.for:type_name -> google.protobuf.Duration
+	5,  // 8: supercluster.v1.Reachability.regions:type_name -> supercluster.v1.RegionReach
+	6,  // 9: supercluster.v1.Reachability.rows:type_name -> supercluster.v1.ReachRow
+	1,  // 10: supercluster.v1.RegionReach.state:type_name -> supercluster.v1.ReachState
+	60, // 11: supercluster.v1.RegionReach.for:type_name -> google.protobuf.Duration
+	60, // 12: supercluster.v1.RegionReach.cost:type_name -> google.protobuf.Duration
+	60, // 13: supercluster.v1.RegionReach.round_trip:type_name -> google.protobuf.Duration
+	60, // 14: supercluster.v1.RegionReach.probed:type_name -> google.protobuf.Duration
+	60, // 15: supercluster.v1.RegionReach.heard:type_name -> google.protobuf.Duration
+	60, // 16: supercluster.v1.RegionReach.feed:type_name -> google.protobuf.Duration
+	60, // 17: supercluster.v1.RegionReach.known:type_name -> google.protobuf.Duration
+	60, // 18: supercluster.v1.RegionReach.fell:type_name -> google.protobuf.Duration
+	60, // 19: supercluster.v1.RegionReach.steady:type_name -> google.protobuf.Duration
+	60, // 20: supercluster.v1.ReachRow.age:type_name -> google.protobuf.Duration
+	7,  // 21: supercluster.v1.ReachRow.seen:type_name -> supercluster.v1.ReachSeen
+	60, // 22: supercluster.v1.ReachSeen.round_trip:type_name -> google.protobuf.Duration
+	59, // 23: supercluster.v1.Healing.at:type_name -> google.protobuf.Timestamp
+	58, // 24: supercluster.v1.Peer.region:type_name -> supercluster.v1.Region
+	60, // 25: supercluster.v1.Peer.age:type_name -> google.protobuf.Duration
+	59, // 26: supercluster.v1.Link.since:type_name -> google.protobuf.Timestamp
+	60, // 27: supercluster.v1.Link.round_trip:type_name -> google.protobuf.Duration
+	12, // 28: supercluster.v1.ListLinksResponse.links:type_name -> supercluster.v1.Link
+	14, // 29: supercluster.v1.Channel.selector:type_name -> supercluster.v1.Term
+	15, // 30: supercluster.v1.ChannelStatus.channel:type_name -> supercluster.v1.Channel
+	60, // 31: supercluster.v1.ChannelStatus.age:type_name -> google.protobuf.Duration
+	16, // 32: supercluster.v1.ListChannelsResponse.channels:type_name -> supercluster.v1.ChannelStatus
+	15, // 33: supercluster.v1.PutChannelRequest.channel:type_name -> supercluster.v1.Channel
+	15, // 34: supercluster.v1.PutChannelResponse.channel:type_name -> supercluster.v1.Channel
+	60, // 35: supercluster.v1.VerifyRequest.timeout:type_name -> google.protobuf.Duration
+	22, // 36: supercluster.v1.VerifyResponse.results:type_name -> supercluster.v1.VerifyResult
+	14, // 37: supercluster.v1.PutImportRequest.selector:type_name -> supercluster.v1.Term
+	27, // 38: supercluster.v1.ListQuarantineResponse.records:type_name -> supercluster.v1.QuarantinedRecord
+	60, // 39: supercluster.v1.CreateInvitationRequest.lifetime:type_name -> google.protobuf.Duration
+	59, // 40: supercluster.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
+	30, // 41: supercluster.v1.CreateInvitationResponse.invitation:type_name -> supercluster.v1.Invitation
+	30, // 42: supercluster.v1.AcceptInvitationRequest.invitation:type_name -> supercluster.v1.Invitation
+	10, // 43: supercluster.v1.AcceptInvitationResponse.peer:type_name -> supercluster.v1.Peer
+	10, // 44: supercluster.v1.ListPeersResponse.peers:type_name -> supercluster.v1.Peer
+	60, // 45: supercluster.v1.SetRegionCostRequest.cost:type_name -> google.protobuf.Duration
+	61, // 46: supercluster.v1.SetRegionCostResponse.costs:type_name -> supercluster.v1.RegionCost
+	58, // 47: supercluster.v1.RenameRegionResponse.region:type_name -> supercluster.v1.Region
+	46, // 48: supercluster.v1.PutPlacementRequest.placement:type_name -> supercluster.v1.Placement
+	46, // 49: supercluster.v1.PutPlacementResponse.placement:type_name -> supercluster.v1.Placement
+	46, // 50: supercluster.v1.ListPlacementsResponse.placements:type_name -> supercluster.v1.Placement
+	60, // 51: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
+	58, // 52: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.Region
+	58, // 53: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.Region
+	57, // 54: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
+	2,  // 55: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
+	11, // 56: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
+	17, // 57: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
+	19, // 58: supercluster.v1.FederationService.PutChannel:input_type -> supercluster.v1.PutChannelRequest
+	21, // 59: supercluster.v1.FederationService.Verify:input_type -> supercluster.v1.VerifyRequest
+	24, // 60: supercluster.v1.FederationService.PutImport:input_type -> supercluster.v1.PutImportRequest
+	26, // 61: supercluster.v1.FederationService.ListQuarantine:input_type -> supercluster.v1.ListQuarantineRequest
+	29, // 62: supercluster.v1.FederationService.CreateInvitation:input_type -> supercluster.v1.CreateInvitationRequest
+	32, // 63: supercluster.v1.FederationService.AcceptInvitation:input_type -> supercluster.v1.AcceptInvitationRequest
+	34, // 64: supercluster.v1.FederationService.ListPeers:input_type -> supercluster.v1.ListPeersRequest
+	36, // 65: supercluster.v1.FederationService.RemovePeer:input_type -> supercluster.v1.RemovePeerRequest
+	38, // 66: supercluster.v1.FederationService.SetRegionCost:input_type -> supercluster.v1.SetRegionCostRequest
+	40, // 67: supercluster.v1.FederationService.RenameRegion:input_type -> supercluster.v1.RenameRegionRequest
+	42, // 68: supercluster.v1.FederationService.Unfence:input_type -> supercluster.v1.UnfenceRequest
+	44, // 69: supercluster.v1.FederationService.LinkTenant:input_type -> supercluster.v1.LinkTenantRequest
+	47, // 70: supercluster.v1.FederationService.PutPlacement:input_type -> supercluster.v1.PutPlacementRequest
+	49, // 71: supercluster.v1.FederationService.DeletePlacement:input_type -> supercluster.v1.DeletePlacementRequest
+	51, // 72: supercluster.v1.FederationService.ListPlacements:input_type -> supercluster.v1.ListPlacementsRequest
+	3,  // 73: supercluster.v1.FederationService.GetFederation:output_type -> supercluster.v1.GetFederationResponse
+	13, // 74: supercluster.v1.FederationService.ListLinks:output_type -> supercluster.v1.ListLinksResponse
+	18, // 75: supercluster.v1.FederationService.ListChannels:output_type -> supercluster.v1.ListChannelsResponse
+	20, // 76: supercluster.v1.FederationService.PutChannel:output_type -> supercluster.v1.PutChannelResponse
+	23, // 77: supercluster.v1.FederationService.Verify:output_type -> supercluster.v1.VerifyResponse
+	25, // 78: supercluster.v1.FederationService.PutImport:output_type -> supercluster.v1.PutImportResponse
+	28, // 79: supercluster.v1.FederationService.ListQuarantine:output_type -> supercluster.v1.ListQuarantineResponse
+	31, // 80: supercluster.v1.FederationService.CreateInvitation:output_type -> supercluster.v1.CreateInvitationResponse
+	33, // 81: supercluster.v1.FederationService.AcceptInvitation:output_type -> supercluster.v1.AcceptInvitationResponse
+	35, // 82: supercluster.v1.FederationService.ListPeers:output_type -> supercluster.v1.ListPeersResponse
+	37, // 83: supercluster.v1.FederationService.RemovePeer:output_type -> supercluster.v1.RemovePeerResponse
+	39, // 84: supercluster.v1.FederationService.SetRegionCost:output_type -> supercluster.v1.SetRegionCostResponse
+	41, // 85: supercluster.v1.FederationService.RenameRegion:output_type -> supercluster.v1.RenameRegionResponse
+	43, // 86: supercluster.v1.FederationService.Unfence:output_type -> supercluster.v1.UnfenceResponse
+	45, // 87: supercluster.v1.FederationService.LinkTenant:output_type -> supercluster.v1.LinkTenantResponse
+	48, // 88: supercluster.v1.FederationService.PutPlacement:output_type -> supercluster.v1.PutPlacementResponse
+	50, // 89: supercluster.v1.FederationService.DeletePlacement:output_type -> supercluster.v1.DeletePlacementResponse
+	52, // 90: supercluster.v1.FederationService.ListPlacements:output_type -> supercluster.v1.ListPlacementsResponse
+	73, // [73:91] is the sub-list for method output_type
+	55, // [55:73] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_federation_proto_init() }
@@ -3503,8 +4140,8 @@ func file_supercluster_v1_federation_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_federation_proto_rawDesc), len(file_supercluster_v1_federation_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   50,
+			NumEnums:      2,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

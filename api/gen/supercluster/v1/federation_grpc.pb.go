@@ -32,6 +32,7 @@ const (
 	FederationService_AcceptInvitation_FullMethodName = "/supercluster.v1.FederationService/AcceptInvitation"
 	FederationService_ListPeers_FullMethodName        = "/supercluster.v1.FederationService/ListPeers"
 	FederationService_RemovePeer_FullMethodName       = "/supercluster.v1.FederationService/RemovePeer"
+	FederationService_SetRegionCost_FullMethodName    = "/supercluster.v1.FederationService/SetRegionCost"
 	FederationService_RenameRegion_FullMethodName     = "/supercluster.v1.FederationService/RenameRegion"
 	FederationService_Unfence_FullMethodName          = "/supercluster.v1.FederationService/Unfence"
 	FederationService_LinkTenant_FullMethodName       = "/supercluster.v1.FederationService/LinkTenant"
@@ -66,6 +67,9 @@ type FederationServiceClient interface {
 	ListPeers(ctx context.Context, in *ListPeersRequest, opts ...grpc.CallOption) (*ListPeersResponse, error)
 	// RemovePeer ends the exchange with a region; what was imported from it is no longer shown.
 	RemovePeer(ctx context.Context, in *RemovePeerRequest, opts ...grpc.CallOption) (*RemovePeerResponse, error)
+	// SetRegionCost says what it costs this region to reach another, instead of the round trip as measured; without a cost,
+	// the round trip counts again.
+	SetRegionCost(ctx context.Context, in *SetRegionCostRequest, opts ...grpc.CallOption) (*SetRegionCostResponse, error)
 	// RenameRegion gives this region another name; the old one stays an alias.
 	RenameRegion(ctx context.Context, in *RenameRegionRequest, opts ...grpc.CallOption) (*RenameRegionResponse, error)
 	// Unfence ends the fence of a region that found another living copy of itself.
@@ -197,6 +201,16 @@ func (c *federationServiceClient) RemovePeer(ctx context.Context, in *RemovePeer
 	return out, nil
 }
 
+func (c *federationServiceClient) SetRegionCost(ctx context.Context, in *SetRegionCostRequest, opts ...grpc.CallOption) (*SetRegionCostResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetRegionCostResponse)
+	err := c.cc.Invoke(ctx, FederationService_SetRegionCost_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *federationServiceClient) RenameRegion(ctx context.Context, in *RenameRegionRequest, opts ...grpc.CallOption) (*RenameRegionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RenameRegionResponse)
@@ -283,6 +297,9 @@ type FederationServiceServer interface {
 	ListPeers(context.Context, *ListPeersRequest) (*ListPeersResponse, error)
 	// RemovePeer ends the exchange with a region; what was imported from it is no longer shown.
 	RemovePeer(context.Context, *RemovePeerRequest) (*RemovePeerResponse, error)
+	// SetRegionCost says what it costs this region to reach another, instead of the round trip as measured; without a cost,
+	// the round trip counts again.
+	SetRegionCost(context.Context, *SetRegionCostRequest) (*SetRegionCostResponse, error)
 	// RenameRegion gives this region another name; the old one stays an alias.
 	RenameRegion(context.Context, *RenameRegionRequest) (*RenameRegionResponse, error)
 	// Unfence ends the fence of a region that found another living copy of itself.
@@ -336,6 +353,9 @@ func (UnimplementedFederationServiceServer) ListPeers(context.Context, *ListPeer
 }
 func (UnimplementedFederationServiceServer) RemovePeer(context.Context, *RemovePeerRequest) (*RemovePeerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemovePeer not implemented")
+}
+func (UnimplementedFederationServiceServer) SetRegionCost(context.Context, *SetRegionCostRequest) (*SetRegionCostResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetRegionCost not implemented")
 }
 func (UnimplementedFederationServiceServer) RenameRegion(context.Context, *RenameRegionRequest) (*RenameRegionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RenameRegion not implemented")
@@ -574,6 +594,24 @@ func _FederationService_RemovePeer_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FederationService_SetRegionCost_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetRegionCostRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FederationServiceServer).SetRegionCost(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FederationService_SetRegionCost_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FederationServiceServer).SetRegionCost(ctx, req.(*SetRegionCostRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _FederationService_RenameRegion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RenameRegionRequest)
 	if err := dec(in); err != nil {
@@ -732,6 +770,10 @@ var FederationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemovePeer",
 			Handler:    _FederationService_RemovePeer_Handler,
+		},
+		{
+			MethodName: "SetRegionCost",
+			Handler:    _FederationService_SetRegionCost_Handler,
 		},
 		{
 			MethodName: "RenameRegion",

@@ -1389,8 +1389,10 @@ type Node struct {
 	RaftAddress string `protobuf:"bytes,5,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
 	// Where other regions reach it, over UDP; empty when it has no identity.
 	FederationAddress string `protobuf:"bytes,6,opt,name=federation_address,json=federationAddress,proto3" json:"federation_address,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Where other regions probe it, over TCP; empty when it has no identity.
+	ProbeAddress  string `protobuf:"bytes,7,opt,name=probe_address,json=probeAddress,proto3" json:"probe_address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -1465,6 +1467,13 @@ func (x *Node) GetFederationAddress() string {
 	return ""
 }
 
+func (x *Node) GetProbeAddress() string {
+	if x != nil {
+		return x.ProbeAddress
+	}
+	return ""
+}
+
 // Region is a region as another one knows it: this region itself, or a peer.
 type Region struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1483,7 +1492,11 @@ type Region struct {
 	// The trust domain of its SPIFFE ids.
 	TrustDomain string `protobuf:"bytes,7,opt,name=trust_domain,json=trustDomain,proto3" json:"trust_domain,omitempty"`
 	// When this last changed, by the clock of the node that wrote it. For display only.
-	Updated       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated,proto3" json:"updated,omitempty"`
+	Updated *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated,proto3" json:"updated,omitempty"`
+	// Where its probe listeners are: host:port. What they answer is what other regions measure.
+	ProbeAddresses []string `protobuf:"bytes,9,rep,name=probe_addresses,json=probeAddresses,proto3" json:"probe_addresses,omitempty"`
+	// What an operator set as the cost from this region to others, instead of the round trip as measured.
+	Costs         []*RegionCost `protobuf:"bytes,10,rep,name=costs,proto3" json:"costs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1570,6 +1583,74 @@ func (x *Region) GetTrustDomain() string {
 func (x *Region) GetUpdated() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Updated
+	}
+	return nil
+}
+
+func (x *Region) GetProbeAddresses() []string {
+	if x != nil {
+		return x.ProbeAddresses
+	}
+	return nil
+}
+
+func (x *Region) GetCosts() []*RegionCost {
+	if x != nil {
+		return x.Costs
+	}
+	return nil
+}
+
+// RegionCost is the cost to a region. Regions are preferred by it, the least first.
+type RegionCost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the region in hex.
+	Region        string               `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	Cost          *durationpb.Duration `protobuf:"bytes,2,opt,name=cost,proto3" json:"cost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionCost) Reset() {
+	*x = RegionCost{}
+	mi := &file_supercluster_v1_resource_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionCost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionCost) ProtoMessage() {}
+
+func (x *RegionCost) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_resource_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionCost.ProtoReflect.Descriptor instead.
+func (*RegionCost) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RegionCost) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *RegionCost) GetCost() *durationpb.Duration {
+	if x != nil {
+		return x.Cost
 	}
 	return nil
 }
@@ -1692,14 +1773,15 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x04time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\amessage\x18\t \x01(\tR\amessage\x12)\n" +
 	"\x04meta\x18\x0f \x01(\v2\x15.supercluster.v1.MetaR\x04meta\x12/\n" +
-	"\x06source\x18\x10 \x01(\v2\x17.supercluster.v1.SourceR\x06source\"\xcc\x01\n" +
+	"\x06source\x18\x10 \x01(\v2\x17.supercluster.v1.SourceR\x06source\"\xf1\x01\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\x04R\areplica\x12!\n" +
 	"\fgrpc_address\x18\x03 \x01(\tR\vgrpcAddress\x12!\n" +
 	"\fhttp_address\x18\x04 \x01(\tR\vhttpAddress\x12!\n" +
 	"\fraft_address\x18\x05 \x01(\tR\vraftAddress\x12-\n" +
-	"\x12federation_address\x18\x06 \x01(\tR\x11federationAddress\"\x84\x03\n" +
+	"\x12federation_address\x18\x06 \x01(\tR\x11federationAddress\x12#\n" +
+	"\rprobe_address\x18\a \x01(\tR\fprobeAddress\"\xfc\x03\n" +
 	"\x06Region\x12%\n" +
 	"\x02id\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\x02id\x12>\n" +
 	"\x04name\x18\x02 \x01(\tB*\xbaH'r%\x10\x01\x18?2\x1f^[a-z0-9]([-a-z0-9]*[a-z0-9])?$R\x04name\x12*\n" +
@@ -1709,7 +1791,14 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\bfeed_key\x18\x05 \x01(\fB\a\xbaH\x04z\x02\x18 R\afeedKey\x121\n" +
 	"\x0fca_certificates\x18\x06 \x03(\fB\b\xbaH\x05\x92\x01\x02\x10\x10R\x0ecaCertificates\x12+\n" +
 	"\ftrust_domain\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xff\x01R\vtrustDomain\x124\n" +
-	"\aupdated\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aupdated*p\n" +
+	"\aupdated\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x128\n" +
+	"\x0fprobe_addresses\x18\t \x03(\tB\x0f\xbaH\f\x92\x01\t\x10 \"\x05r\x03\x18\xff\x01R\x0eprobeAddresses\x12<\n" +
+	"\x05costs\x18\n" +
+	" \x03(\v2\x1b.supercluster.v1.RegionCostB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\x05costs\"\\\n" +
+	"\n" +
+	"RegionCost\x12\x1f\n" +
+	"\x06region\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18 R\x06region\x12-\n" +
+	"\x04cost\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04cost*p\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPROTOCOL_HTTP\x10\x01\x12\x12\n" +
@@ -1748,7 +1837,7 @@ func file_supercluster_v1_resource_proto_rawDescGZIP() []byte {
 }
 
 var file_supercluster_v1_resource_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_supercluster_v1_resource_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_supercluster_v1_resource_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_supercluster_v1_resource_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: supercluster.v1.Protocol
 	(Health)(0),                   // 1: supercluster.v1.Health
@@ -1767,48 +1856,51 @@ var file_supercluster_v1_resource_proto_goTypes = []any{
 	(*Config)(nil),                // 14: supercluster.v1.Config
 	(*Node)(nil),                  // 15: supercluster.v1.Node
 	(*Region)(nil),                // 16: supercluster.v1.Region
-	nil,                           // 17: supercluster.v1.Service.MetadataEntry
-	nil,                           // 18: supercluster.v1.Instance.PortsEntry
-	nil,                           // 19: supercluster.v1.Instance.MetadataEntry
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*RegionCost)(nil),            // 17: supercluster.v1.RegionCost
+	nil,                           // 18: supercluster.v1.Service.MetadataEntry
+	nil,                           // 19: supercluster.v1.Instance.PortsEntry
+	nil,                           // 20: supercluster.v1.Instance.MetadataEntry
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
 }
 var file_supercluster_v1_resource_proto_depIdxs = []int32{
-	20, // 0: supercluster.v1.Source.age:type_name -> google.protobuf.Duration
+	21, // 0: supercluster.v1.Source.age:type_name -> google.protobuf.Duration
 	4,  // 1: supercluster.v1.Tenant.meta:type_name -> supercluster.v1.Meta
 	4,  // 2: supercluster.v1.Namespace.meta:type_name -> supercluster.v1.Meta
 	0,  // 3: supercluster.v1.Port.protocol:type_name -> supercluster.v1.Protocol
 	0,  // 4: supercluster.v1.Service.protocol:type_name -> supercluster.v1.Protocol
 	8,  // 5: supercluster.v1.Service.ports:type_name -> supercluster.v1.Port
-	17, // 6: supercluster.v1.Service.metadata:type_name -> supercluster.v1.Service.MetadataEntry
+	18, // 6: supercluster.v1.Service.metadata:type_name -> supercluster.v1.Service.MetadataEntry
 	4,  // 7: supercluster.v1.Service.meta:type_name -> supercluster.v1.Meta
 	5,  // 8: supercluster.v1.Service.source:type_name -> supercluster.v1.Source
-	18, // 9: supercluster.v1.Instance.ports:type_name -> supercluster.v1.Instance.PortsEntry
-	19, // 10: supercluster.v1.Instance.metadata:type_name -> supercluster.v1.Instance.MetadataEntry
+	19, // 9: supercluster.v1.Instance.ports:type_name -> supercluster.v1.Instance.PortsEntry
+	20, // 10: supercluster.v1.Instance.metadata:type_name -> supercluster.v1.Instance.MetadataEntry
 	11, // 11: supercluster.v1.Instance.checks:type_name -> supercluster.v1.Check
 	4,  // 12: supercluster.v1.Instance.meta:type_name -> supercluster.v1.Meta
 	1,  // 13: supercluster.v1.Instance.health:type_name -> supercluster.v1.Health
 	12, // 14: supercluster.v1.Instance.check_status:type_name -> supercluster.v1.CheckStatus
-	21, // 15: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
+	22, // 15: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
 	5,  // 16: supercluster.v1.Instance.source:type_name -> supercluster.v1.Source
 	2,  // 17: supercluster.v1.Check.type:type_name -> supercluster.v1.CheckType
-	20, // 18: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
-	20, // 19: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
-	20, // 20: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
+	21, // 18: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
+	21, // 19: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
+	21, // 20: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
 	1,  // 21: supercluster.v1.CheckStatus.health:type_name -> supercluster.v1.Health
-	21, // 22: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
+	22, // 22: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
 	4,  // 23: supercluster.v1.Route.meta:type_name -> supercluster.v1.Meta
 	5,  // 24: supercluster.v1.Route.source:type_name -> supercluster.v1.Source
 	3,  // 25: supercluster.v1.Config.format:type_name -> supercluster.v1.Format
-	21, // 26: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
+	22, // 26: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
 	4,  // 27: supercluster.v1.Config.meta:type_name -> supercluster.v1.Meta
 	5,  // 28: supercluster.v1.Config.source:type_name -> supercluster.v1.Source
-	21, // 29: supercluster.v1.Region.updated:type_name -> google.protobuf.Timestamp
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	22, // 29: supercluster.v1.Region.updated:type_name -> google.protobuf.Timestamp
+	17, // 30: supercluster.v1.Region.costs:type_name -> supercluster.v1.RegionCost
+	21, // 31: supercluster.v1.RegionCost.cost:type_name -> google.protobuf.Duration
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_resource_proto_init() }
@@ -1822,7 +1914,7 @@ func file_supercluster_v1_resource_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_resource_proto_rawDesc), len(file_supercluster_v1_resource_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
