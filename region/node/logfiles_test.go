@@ -25,8 +25,8 @@ func openLog(t *testing.T, dir string) raftio.ILogDB {
 	t.Helper()
 	cfg := config.NodeHostConfig{Expert: config.ExpertConfig{FS: vfs.Default, LogDB: config.GetTinyMemLogDBConfig()}}
 	cfg.Expert.LogDB.KVWriteBufferSize = tanBuffer
-	keeper := &tanLog{states: map[raftio.NodeInfo]pb.State{}, fail: func(err error) { t.Error(err) }}
-	log, err := tanFactory{keeper}.Create(cfg, nil, []string{dir}, []string{dir})
+	wrapped := &tanLog{states: map[raftio.NodeInfo]pb.State{}, fail: func(err error) { t.Error(err) }}
+	log, err := tanFactory{wrapped}.Create(cfg, nil, []string{dir}, []string{dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ type Node struct {
 	grouper *grouper
 	reads   *reads
 	host    *dragonboat.NodeHost
-	keeper  *tanLog
+	tan     *tanLog
 	running chan struct{} // closed when the replica was started
 
 	failing sync.Once
@@ -75,7 +75,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.grouper = newGrouper(cfg.Folder.Replica(), cfg.Folder.Boot(), cfg.Tuning.Depth, cfg.Log, m, n.hasLeader)
 	n.reads = newReads(n.hasLeader, m)
-	n.keeper = &tanLog{states: map[raftio.NodeInfo]pb.State{}, fail: n.Fail}
+	n.tan = &tanLog{states: map[raftio.NodeInfo]pb.State{}, fail: n.Fail}
 	return n, nil
 }
 
@@ -226,7 +226,7 @@ func (n *Node) start() (err error) {
 		replicas[id] = hostID(name)
 	}
 	machine := func(uint64, uint64) sm.IOnDiskStateMachine {
-		return &guard{IOnDiskStateMachine: n.cfg.Machine, keeper: n.keeper, replica: n.cfg.Folder.Replica(), fail: n.Fail}
+		return &guard{IOnDiskStateMachine: n.cfg.Machine, tan: n.tan, replica: n.cfg.Folder.Replica(), fail: n.Fail}
 	}
 	if err := host.StartOnDiskReplica(replicas, false, machine, n.groupConfig()); err != nil {
 		host.Close()
@@ -239,7 +239,7 @@ func (n *Node) start() (err error) {
 // go to Run instead and Dragonboat's worker waits for the end.
 type guard struct {
 	sm.IOnDiskStateMachine
-	keeper  *tanLog
+	tan     *tanLog
 	replica uint64
 	fail    func(error)
 }
@@ -260,7 +260,7 @@ func (g *guard) Open(stop <-chan struct{}) (uint64, error) {
 
 // reaches refuses a state that is older than the beginning of the log: what lies between is nowhere on this node.
 func (g *guard) reaches(index uint64) error {
-	snapshot, err := g.keeper.GetSnapshot(shard, g.replica)
+	snapshot, err := g.tan.GetSnapshot(shard, g.replica)
 	if err != nil {
 		return err
 	}

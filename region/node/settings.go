@@ -74,7 +74,7 @@ func (n *Node) hostConfig() config.NodeHostConfig {
 		MaxSendQueueSize:    maxQueueBytes,
 		MaxReceiveQueueSize: maxQueueBytes,
 		Expert: config.ExpertConfig{
-			LogDBFactory:        tanFactory{n.keeper},
+			LogDBFactory:        tanFactory{n.tan},
 			TransportFactory:    n.cfg.Transport,
 			NodeRegistryFactory: n.members,
 			// Exec is written into the log: it can never change.
