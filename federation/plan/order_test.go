@@ -25,7 +25,7 @@ func TestFor_OrderOfRegions(t *testing.T) {
 		{"equal costs by name", &Reach{Regions: []RegionReach{region(2, StateUp, ms), region(3, StateUp, ms), region(4, StateUp, ms)}}, "dc1 dc2 dc3 dc9"},
 		{"suspect stays where it is", &Reach{Regions: []RegionReach{region(2, StateSuspect, ms), region(3, StateUp, 2*ms)}}, "dc1 dc9 dc2 dc3"},
 		{"away is last, in order", &Reach{Regions: []RegionReach{region(2, StateAway, 2*ms), region(3, StateAway, ms)}}, "dc1 dc3 dc2 dc9"},
-		{"an island demotes nobody", &Reach{Island: true, Regions: []RegionReach{region(2, StateAway, ms), region(3, StateAway, 2*ms), region(4, StateAway, 3*ms)}}, "dc1 dc9 dc2 dc3"},
+		{"an island demotes nobody", &Reach{Island: true, Regions: []RegionReach{region(2, StateAway, ms), region(3, StateUp, 2*ms), region(4, StateUp, 3*ms)}}, "dc1 dc9 dc2 dc3"},
 	}
 	all := []instance{{id: "a", address: "10.1.0.1", port: 80}}
 	for scope := range uint32(3) {
