@@ -158,7 +158,7 @@ func (r *reach) tell(last, next *plan.Reach) {
 		case plan.StateUp:
 			r.f.log.Info("a region is up", "region", g.Region)
 		default:
-			r.f.log.Warn("a region is "+stateName(g.State), "region", g.Region, "why", g.Why)
+			r.f.log.Warn("a region is "+g.State.String(), "region", g.Region, "why", g.Why)
 		}
 	}
 }

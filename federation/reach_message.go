@@ -146,10 +146,6 @@ func stateOf(s pb.ReachState) plan.State {
 	}
 }
 
-var stateNames = [...]string{"up", "suspect", "away"}
-
-func stateName(s plan.State) string { return stateNames[min(int(s), len(stateNames)-1)] }
-
 // maxCosts bounds the costs that are set.
 const maxCosts = 256
 

@@ -54,5 +54,5 @@ func reachGauges(m metric.Meter, f *Federation) (metric.Registration, error) {
 
 // turned counts that a region has another state.
 func (x *metrics) turned(region string, s plan.State) {
-	x.turns.Add(context.Background(), 1, metric.WithAttributes(attribute.String("region", region), attribute.String("state", stateName(s))))
+	x.turns.Add(context.Background(), 1, metric.WithAttributes(attribute.String("region", region), attribute.String("state", s.String())))
 }

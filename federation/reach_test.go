@@ -38,7 +38,7 @@ func (w *world) settled() {
 // becomes waits until a region is thought of in a way by all of some.
 func (w *world) becomes(within time.Duration, of *site, state plan.State, by ...*site) time.Duration {
 	w.t.Helper()
-	return w.until(within, of.name+" is "+stateName(state), func() bool {
+	return w.until(within, of.name+" is "+state.String(), func() bool {
 		for _, s := range by {
 			if reached(s.fed(), of).State != state {
 				return false

@@ -215,6 +215,15 @@ func TestFederation_Calls(t *testing.T) {
 	}
 	_, err = c.RenameRegion(ctx, &pb.RenameRegionRequest{Name: "E U"})
 	wantFault(t, err, fault.Invalid, "name")
+	if got, err := c.SetRegionCost(ctx, &pb.SetRegionCostRequest{Region: "dc2", Cost: durationpb.New(30 * time.Millisecond)}); err != nil || len(got.GetCosts()) != 1 {
+		t.Error(got, err)
+	}
+	if got, err := c.SetRegionCost(ctx, &pb.SetRegionCostRequest{Region: "dc2"}); err != nil || len(got.GetCosts()) != 0 {
+		t.Error(got, err)
+	}
+	_, err = c.SetRegionCost(ctx, &pb.SetRegionCostRequest{Region: "dc2", Cost: durationpb.New(time.Minute)})
+	wantFault(t, err, fault.Invalid, "cost")
+	f.wantAsked(t, "cost of dc2 30ms", "cost of dc2 as measured")
 	if got, err := c.Unfence(ctx, &pb.UnfenceRequest{}); err != nil || got.GetIncarnation() != 3 {
 		t.Error(got, err)
 	}

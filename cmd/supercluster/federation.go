@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -130,7 +131,17 @@ func (p *process) probeAddress() string {
 	if p.identity == nil {
 		return ""
 	}
-	return advertised(p.config.Advertise.Probe, p.config.Listen.Probe)
+	given := advertised(p.config.Advertise.Probe, p.config.Listen.Probe)
+	host, port, err := net.SplitHostPort(given)
+	if ip, bad := netip.ParseAddr(host); err != nil || host != "" && (bad != nil || !ip.IsUnspecified()) {
+		return given
+	}
+	// It listens everywhere: others reach it where they reach the federation port.
+	host, _, err = net.SplitHostPort(p.federationAddress())
+	if err != nil {
+		return ""
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // probeAddresses lists where the servers of this region are probed by others.
@@ -139,7 +150,10 @@ func (p *process) probeAddresses() []string {
 }
 
 func (p *process) addressesOf(own string, of func(*pb.Node) string) []string {
-	addresses := []string{own}
+	var addresses []string
+	if own != "" {
+		addresses = append(addresses, own)
+	}
 	for _, n := range p.live.View().Nodes() {
 		if a := of(n); a != "" && !slices.Contains(addresses, a) {
 			addresses = append(addresses, a)

@@ -100,7 +100,7 @@ func (c *checker) addresses() {
 	for _, a := range []struct {
 		key, listen string
 		value       *string
-	}{{"advertise.http", s.Listen.HTTP, &s.Advertise.HTTP}, {"advertise.grpc", s.Listen.GRPC, &s.Advertise.GRPC}, {"advertise.federation", s.Listen.Federation, &s.Advertise.Federation}, {"advertise.probe", s.Listen.Probe, &s.Advertise.Probe}} {
+	}{{"advertise.http", s.Listen.HTTP, &s.Advertise.HTTP}, {"advertise.grpc", s.Listen.GRPC, &s.Advertise.GRPC}, {"advertise.federation", s.Listen.Federation, &s.Advertise.Federation}} {
 		if *a.value == "" {
 			*a.value = a.listen
 		}
@@ -110,6 +110,9 @@ func (c *checker) addresses() {
 			continue
 		}
 		c.address(a.key, *a.value, false)
+	}
+	if s.Advertise.Probe != "" {
+		c.address("advertise.probe", s.Advertise.Probe, false)
 	}
 }
 

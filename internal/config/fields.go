@@ -80,7 +80,7 @@ func listenFields() []Field {
 		text("advertise.http", "advertise-http", "host:port of the HTTP API as others reach it; empty: listen.http.", func(s *Server) *string { return &s.Advertise.HTTP }),
 		text("advertise.grpc", "advertise-grpc", "host:port of gRPC as others and proxies reach it; empty: listen.grpc.", func(s *Server) *string { return &s.Advertise.GRPC }),
 		text("advertise.federation", "advertise-federation", "host:port of the federation port as other regions reach it, UDP; empty: listen.federation.", func(s *Server) *string { return &s.Advertise.Federation }),
-		text("advertise.probe", "advertise-probe", "host:port of the probe listener as other regions reach it; empty: listen.probe.", func(s *Server) *string { return &s.Advertise.Probe }),
+		text("advertise.probe", "advertise-probe", "host:port of the probe listener as other regions reach it; empty: listen.probe, or the host of advertise.federation with its port where that names no address.", func(s *Server) *string { return &s.Advertise.Probe }),
 	}
 }
 
