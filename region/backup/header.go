@@ -90,12 +90,13 @@ func appendHeader(dst []byte, h *Header) ([]byte, error) {
 func ReadHeader(r io.Reader) (Header, error) {
 	var h Header
 	front := make([]byte, len(magic)+1+4)
-	if err := fill(r, front, "header"); err != nil {
-		return h, err
-	}
-	if !bytes.HasPrefix(front, []byte(magic)) {
+	err := fill(r, front, "header")
+	if !bytes.HasPrefix(front, []byte(magic)) && (err == nil || fault.Is(err, fault.Corrupt)) {
 		return h, fault.New(fault.Invalid, "this is no backup: it begins with % x", front[:len(magic)]).
 			WithHint("name a file that `supercluster backup create` wrote")
+	}
+	if err != nil {
+		return h, err
 	}
 	if f := front[len(magic)]; f != format {
 		return h, fault.New(fault.Unsupported, "the backup has format %d, this version knows %d", f, format).
@@ -116,7 +117,7 @@ func ReadHeader(r io.Reader) (Header, error) {
 	if err := json.Unmarshal(text, &h); err != nil {
 		return h, damaged("the header of the backup does not parse: %v", err)
 	}
-	_, err := h.ID()
+	_, err = h.ID()
 	return h, err
 }
 
