@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -51,6 +52,10 @@ const (
 // Restore makes an unused data folder that of a member of a region that begins again with a state. Every member is
 // restored so, from the same state; then all start as after a stop.
 func Restore(ctx context.Context, cfg RestoreConfig) (err error) {
+	if err := refuseForeignSettings(); err != nil {
+		return err
+	}
+	routeRaftLog(slog.New(slog.DiscardHandler)) // what matters comes back as an error
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return folderFault(cfg.Dir, err)
 	}
@@ -160,4 +165,8 @@ func (f *Folder) importFrom(export string) (err error) {
 	return nil
 }
 
-const restorePatience = 10 * time.Second
+// restorePatience bounds one entry of the log to restore from, restoreLimit the writing of the state.
+const (
+	restorePatience = 10 * time.Second
+	restoreLimit    = 6 * time.Hour
+)

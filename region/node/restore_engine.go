@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
@@ -46,7 +47,9 @@ func (f *Folder) prepare(ctx context.Context, cfg RestoreConfig, dir, export str
 	if err != nil || !known || term != restoreTerm || m.applied.Load() != restoreIndex {
 		return false, nil
 	}
-	index, err := host.SyncRequestSnapshot(ctx, shard, dragonboat.SnapshotOption{Exported: true, ExportPath: export})
+	writing, cancel := context.WithTimeout(ctx, restoreLimit)
+	defer cancel()
+	index, err := host.SyncRequestSnapshot(writing, shard, dragonboat.SnapshotOption{Exported: true, ExportPath: export})
 	if cause := m.failure.Load(); cause != nil {
 		return false, *cause
 	}
@@ -76,6 +79,13 @@ func (m *restoredMachine) fill(ctx context.Context, host *dragonboat.NodeHost) e
 		}
 		if err != nil && judge(err) == refusedForGood && !errors.Is(err, dragonboat.ErrTimeout) {
 			return fault.Wrap(fault.Internal, err, "the log to restore from takes no entry")
+		}
+		if err != nil { // its member has not elected itself yet
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(serverTick):
+			}
 		}
 	}
 	return nil
