@@ -195,7 +195,7 @@ func (r *Region) open(ctx context.Context) (*parts, error) {
 	}
 	p := &parts{folder: folder}
 	p.store, err = store.New(store.Config{
-		Dir: folder.StateDir(), Shard: 1, Replica: folder.Replica(), Log: r.log, Meter: r.cfg.Meter,
+		Dir: folder.StateDir(), Shard: 1, Replica: folder.Replica(), Restored: folder.Restored(), Log: r.log, Meter: r.cfg.Meter,
 		Fatal: func(err error) { p.node.Fail(err) },
 	})
 	if err == nil {

@@ -131,9 +131,14 @@ func (p *parts) nodeRecord(name string) (*pb.Node, bool) {
 	return n, proto.Unmarshal(rec.Value, n) == nil
 }
 
-// mayKnow reports whether the region has seen a node before. While the store can not be read yet, it may have: a node
-// that lost its disk must not begin again only because the others are starting, too.
+// mayKnow reports whether the region has seen a node before, under the id that it has now: a restored region does not know
+// the members that it goes on with. While the store can not be read yet, it may have: a node that lost its disk must not
+// begin again only because the others are starting, too. The nodes of a region that was just restored start together.
 func (p *parts) mayKnow(name string) bool {
 	_, found, _, err := p.store.Get(NodeKey(name), 0)
-	return err != nil || found
+	if err != nil {
+		return !p.folder.JustRestored()
+	}
+	n, ok := p.nodeRecord(name)
+	return found && (!ok || n.GetReplica() == p.folder.Members()[name])
 }

@@ -20,7 +20,7 @@ type clusterService struct {
 	s *Server
 }
 
-func (k clusterService) GetStatus(ctx context.Context, _ *pb.GetStatusRequest) (*pb.GetStatusResponse, error) {
+func (k clusterService) GetStatus(ctx context.Context, req *pb.GetStatusRequest) (*pb.GetStatusResponse, error) {
 	if err := decide(callFrom(ctx), access.Request{Verb: access.VerbGet, Kind: access.KindCluster}); err != nil {
 		return nil, err
 	}
@@ -35,6 +35,9 @@ func (k clusterService) GetStatus(ctx context.Context, _ *pb.GetStatusRequest) (
 	}
 	for _, a := range st.Alarms {
 		resp.Alarms = append(resp.Alarms, alarmText(a, k.s.cfg.Region.Nodes()))
+	}
+	if req.GetStateHash() {
+		return resp, k.s.hashState(ctx, resp)
 	}
 	return resp, nil
 }

@@ -2,12 +2,15 @@ package server
 
 import (
 	"context"
+	"io"
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/federation"
 	"supercluster/region"
+	"supercluster/region/backup"
 	"supercluster/region/record"
+	"supercluster/region/state"
 	"supercluster/registry"
 )
 
@@ -25,6 +28,8 @@ type Region interface {
 	Nodes() []region.NodeStatus
 	Call(ctx context.Context, node string, method uint8, payload []byte) ([]byte, error)
 	Alive() []string
+	Backup(ctx context.Context, w io.Writer, version string, at time.Time) (backup.Trailer, error)
+	StateHash(ctx context.Context) (sum [32]byte, at state.Summary, err error)
 }
 
 // Views is the registry's view, as package registry/live gives it.

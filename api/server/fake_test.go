@@ -3,14 +3,18 @@ package server
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"supercluster/internal/fault"
 	"supercluster/region"
+	"supercluster/region/backup"
 	"supercluster/region/record"
 	"supercluster/region/state"
 	"supercluster/registry"
@@ -203,6 +207,28 @@ func (r *fakeRegion) Call(ctx context.Context, node string, method uint8, payloa
 		return nil, ctx.Err()
 	}
 	return answer, nil
+}
+
+func (r *fakeRegion) Backup(ctx context.Context, w io.Writer, version string, at time.Time) (backup.Trailer, error) {
+	if err := ctx.Err(); err != nil {
+		return backup.Trailer{}, err
+	}
+	out, err := backup.NewWriter(w, &backup.Header{Region: "dc1", RegionID: strings.Repeat("0a", 16), Version: version, Time: at})
+	if err != nil {
+		return backup.Trailer{}, err
+	}
+	for range 64 { // noise: more than the stream holds by itself
+		block := make([]byte, 256<<10)
+		_, _ = rand.Read(block)
+		if _, err := out.Write(block); err != nil {
+			return backup.Trailer{}, err
+		}
+	}
+	return out.Close(0, [32]byte{1})
+}
+
+func (r *fakeRegion) StateHash(context.Context) ([32]byte, state.Summary, error) {
+	return [32]byte{0xab}, state.Summary{AppliedIndex: 7, Positions: record.Positions{Data: 5}}, nil
 }
 
 func (r *fakeRegion) Alive() []string {

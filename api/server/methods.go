@@ -84,6 +84,7 @@ var methodTable = []row{
 	{v1 + "ClusterService/GetStatus", access.VerbGet, access.KindCluster, classRead, small, slog.LevelDebug, false},
 	{v1 + "ClusterService/ListMembers", access.VerbList, access.KindCluster, classRead, small, slog.LevelDebug, false},
 	{v1 + "ClusterService/Compact", access.VerbAdmin, access.KindCluster, classWrite, small, slog.LevelInfo, false},
+	{v1 + "ClusterService/Backup", access.VerbAdmin, access.KindCluster, classOpen, small, slog.LevelInfo, false},
 
 	// A change of what is exchanged with other regions is logged with its principal. Requests are never logged: an
 	// invitation is a secret.

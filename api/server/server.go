@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"buf.build/go/protovalidate"
@@ -117,6 +118,7 @@ type Server struct {
 	missing  []string                // registered methods without a row
 	http     http.Handler
 	started  time.Time
+	whole    sync.Mutex // held while somebody reads all of the state
 	// stopping is closed when Run begins to stop: streams end then.
 	stopping chan struct{}
 }

@@ -57,6 +57,7 @@ func run(ctx context.Context, began time.Time, args []string, in io.Reader, out,
 	app := &cli.App{In: in, Out: out, Err: errOut, Getenv: os.Getenv, Version: version}
 	root := cli.New(app)
 	cli.AddRun(root, devCommand(began), serverCommand())
+	cli.AddBackup(root, restoreCommand())
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var stuck *lifecycle.StuckError
@@ -125,9 +126,14 @@ func givenFlags(cmd *cobra.Command) map[string][]string {
 // noClientFlags refuses flags that only client verbs read, and hides them from the help.
 func noClientFlags(cmd *cobra.Command) *cobra.Command {
 	cmd.SetUsageTemplate(strings.Replace(cmd.UsageTemplate(), "{{if .HasAvailableInheritedFlags}}", "{{if false}}", 1))
+	return refuseFlags(cmd)
+}
+
+// refuseFlags refuses flags that only client verbs read, but for some.
+func refuseFlags(cmd *cobra.Command, except ...string) *cobra.Command {
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		for _, name := range cli.ClientFlags() {
-			if f := cmd.InheritedFlags().Lookup(name); f != nil && f.Changed {
+			if f := cmd.InheritedFlags().Lookup(name); f != nil && f.Changed && !slices.Contains(except, name) {
 				return fault.New(fault.Invalid, "--%s is a flag of client verbs", name).WithHint("see `%s --help`", cmd.CommandPath())
 			}
 		}

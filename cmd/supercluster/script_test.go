@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 //	start CONFIG [ARG...]     start a server with a configuration file
 //	serve CONFIG [ARG...]     the same, and wait until it is ready
 //	halt                      end the server that was started last, gently; its exit code must be 0
-//	crash                     end it as a power failure does
+//	crash [NODE]              end it, or the newest server with the configuration NODE.yaml, as a power failure does
+//	ended REGEXP              wait until the server that was started last ended by itself; its output must match
 //	backend NAME              start an HTTP server that is healthy; sets $NAME to its port
 //	eventually REGEXP CMD...  run supercluster until its output matches
 //	watch FILE CMD...         run supercluster in the background with its output in FILE
@@ -81,7 +82,7 @@ func withNext(t *testing.T, scripts []string) []string {
 
 func commands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	return map[string]func(ts *testscript.TestScript, neg bool, args []string){
-		"dev": cmdDev, "start": cmdStart, "serve": cmdServe, "halt": cmdHalt, "crash": cmdCrash, "backend": cmdBackend, "eventually": cmdEventually,
+		"dev": cmdDev, "start": cmdStart, "serve": cmdServe, "halt": cmdHalt, "crash": cmdCrash, "ended": cmdEnded, "backend": cmdBackend, "eventually": cmdEventually,
 		"watch": cmdWatch, "waitfor": cmdWaitFor, "fetch": cmdFetch, "resolve": cmdResolve, "ports": cmdPorts, "certs": cmdCerts,
 	}
 }
@@ -231,10 +232,41 @@ func cmdHalt(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-func cmdCrash(ts *testscript.TestScript, _ bool, _ []string) {
+func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
 	p := last(ts)
+	if len(args) > 0 {
+		p = newest(ts, args[0]+".yaml")
+	}
 	ts.Check(p.cmd.Process.Kill())
 	<-p.done
+}
+
+// newest finds the server that was started last with a configuration file.
+func newest(ts *testscript.TestScript, file string) *proc {
+	s := ts.Value(stateKey{}).(*state)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.procs) - 1; i >= 0; i-- {
+		if p := s.procs[i]; p.server && slices.Contains(p.cmd.Args, file) {
+			return p
+		}
+	}
+	ts.Fatalf("no server was started with %s", file)
+	return nil
+}
+
+func cmdEnded(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	p := last(ts)
+	select {
+	case <-p.done:
+	case <-time.After(20 * time.Second):
+		ts.Fatalf("does not end\n%s", p.out.String())
+	}
+	if !want.MatchString(p.out.String()) {
+		ts.Fatalf("said\n%s", p.out.String())
+	}
 }
 
 func cmdBackend(ts *testscript.TestScript, _ bool, args []string) {

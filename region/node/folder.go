@@ -63,6 +63,8 @@ type identity struct {
 	RegionID string `json:"region_id,omitempty"`
 	// Started: the Raft log exists. From then on, losing it is losing votes that were given.
 	Started bool `json:"started,omitempty"`
+	// Restored is the entry at which the log of a restored region begins; 0: the region was not restored.
+	Restored uint64 `json:"restored,omitempty"`
 	// Checksum is over all of the above; folders of before it was written have none.
 	Checksum string `json:"crc32c,omitempty"`
 }
@@ -118,6 +120,11 @@ func (f *Folder) open(ctx context.Context, cfg FolderConfig) error {
 		}
 		if err := f.belongs(cfg); err != nil {
 			return err
+		}
+		if f.id.Restored > 0 && f.id.Boot == restoreBoot {
+			if err := f.askMembers(ctx, cfg); err != nil {
+				return err
+			}
 		}
 	}
 	f.id.Boot++
@@ -251,7 +258,8 @@ func (f *Folder) askMembers(ctx context.Context, cfg FolderConfig) error {
 	for _, member := range answers {
 		if member != "" {
 			return fault.New(fault.Conflict, "node %q answers that region %q exists and knows node %q", member, cfg.Region, cfg.Node).
-				WithHint("the disk of this node was lost: restore its data folder; under its old name it must not start empty")
+				WithHint("this node's disk was lost, or it was restored from a backup a second time while the others went on: bring its data folder " +
+					"back; what it had acknowledged must not be forgotten")
 		}
 	}
 	return nil
@@ -306,6 +314,12 @@ func (f *Folder) Boot() uint64 { return f.id.Boot }
 
 // Members are the replica ids of all members.
 func (f *Folder) Members() map[string]uint64 { return maps.Clone(f.id.Members) }
+
+// JustRestored: this is the first start since the region was restored.
+func (f *Folder) JustRestored() bool { return f.id.Restored > 0 && f.id.Boot == restoreBoot+1 }
+
+// Restored is the entry at which the log of a restored region begins; 0: the region was not restored.
+func (f *Folder) Restored() uint64 { return f.id.Restored }
 
 // RaftDir and StateDir are where the log and the state are.
 func (f *Folder) RaftDir() string { return filepath.Join(f.dir, raftName) }

@@ -225,6 +225,9 @@ func (n *Node) start() (err error) {
 	for name, id := range n.cfg.Folder.Members() {
 		replicas[id] = hostID(name)
 	}
+	if n.cfg.Folder.Restored() > 0 {
+		replicas = nil // they are in the snapshot that the log begins with
+	}
 	machine := func(uint64, uint64) sm.IOnDiskStateMachine {
 		return &guard{IOnDiskStateMachine: n.cfg.Machine, tan: n.tan, replica: n.cfg.Folder.Replica(), fail: n.Fail}
 	}

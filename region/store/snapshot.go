@@ -182,7 +182,7 @@ func (s *Store) swap(c current, d *database) error {
 	if err != nil {
 		return err
 	}
-	if before := s.view.Load(); summary.AppliedIndex < before.Applied {
+	if before := s.view.Load(); summary.AppliedIndex < before.Applied && (s.cfg.Restored == 0 || summary.AppliedIndex != s.cfg.Restored) {
 		return fault.New(fault.Corrupt, "a snapshot at entry %d can not replace the state at entry %d", summary.AppliedIndex, before.Applied).
 			WithHint(replaceHint)
 	}

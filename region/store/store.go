@@ -37,6 +37,10 @@ type Config struct {
 	// need it. 0 is 256 MiB.
 	DiskMargin uint64
 
+	// Restored is the entry at which the log of a restored region begins; 0: it was not restored. Until the log has a later
+	// snapshot, Dragonboat begins every start with that one, however new the state is, and applies the rest again.
+	Restored uint64
+
 	// Fatal is called once, before the call that stops this replica returns its error to Dragonboat, which then ends
 	// the process. It should print the error's text, which says what to do.
 	Fatal func(error)

@@ -70,7 +70,7 @@ servers, separated by commas, are tried in turn.
 	add(root, groupRun, a.regionCommand())
 	add(root, groupRegistry, a.serviceCommand(), a.routeCommand(), a.lookupCommand(), a.explainCommand(), a.proxyCommand(), a.applyCommand())
 	add(root, groupConfig, a.configCommand(), a.txnCommand(), a.tenantCommand(), a.namespaceCommand(), a.placementCommand())
-	add(root, groupOperate, a.statusCommand(), a.membersCommand(), a.federationCommand(), a.contextCommand(), a.versionCommand())
+	add(root, groupOperate, a.statusCommand(), a.membersCommand(), a.backupCommand(), a.federationCommand(), a.contextCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
@@ -92,6 +92,15 @@ const (
 
 // AddRun adds commands that run a region.
 func AddRun(root *cobra.Command, commands ...*cobra.Command) { add(root, groupRun, commands...) }
+
+// AddBackup adds a command to the backup verbs.
+func AddBackup(root *cobra.Command, commands ...*cobra.Command) {
+	for _, c := range root.Commands() {
+		if c.Name() == "backup" {
+			c.AddCommand(commands...)
+		}
+	}
+}
 
 func add(root *cobra.Command, group string, commands ...*cobra.Command) {
 	for _, c := range commands {

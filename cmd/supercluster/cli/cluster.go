@@ -14,9 +14,10 @@ import (
 func (a *App) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "status", Short: "Show how the server and its region are", Example: "  supercluster status\n  supercluster status -o json", Args: args(0, 0)}
 	watch := watchFlag(cmd)
+	hash := cmd.Flags().Bool("state-hash", false, "hash the state, too: reads all of it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
-			s, err := c.cluster.GetStatus(ctx, &pb.GetStatusRequest{})
+			s, err := c.cluster.GetStatus(ctx, &pb.GetStatusRequest{StateHash: *hash})
 			if err != nil {
 				return 0, err
 			}
@@ -36,6 +37,9 @@ func statusTable(t *table, s *pb.GetStatusResponse) {
 	t.add("leader", first(s.GetLeader(), "none known"))
 	t.add("term, index", fmt.Sprintf("%d, %d", s.GetTerm(), s.GetAppliedIndex()))
 	t.add("revision", fmt.Sprintf("%d (compacted %d, purged %d)", s.GetRevision(), s.GetCompactedRevision(), s.GetPurgedRevision()))
+	if s.GetStateHash() != "" {
+		t.add("state hash", s.GetStateHash())
+	}
 	t.add("age", ageText(s.GetAge()))
 	t.add("keys, bytes", fmt.Sprintf("%d, %d", s.GetKeys(), s.GetBytes()))
 	t.add("alarms", alarms)

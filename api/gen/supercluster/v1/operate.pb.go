@@ -28,7 +28,9 @@ const (
 )
 
 type GetStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Fill in `state_hash`: reads all of the state; for operators.
+	StateHash     bool `protobuf:"varint,1,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -63,6 +65,93 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{0}
 }
 
+func (x *GetStatusRequest) GetStateHash() bool {
+	if x != nil {
+		return x.StateHash
+	}
+	return false
+}
+
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_supercluster_v1_operate_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_operate_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{1}
+}
+
+type BackupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_supercluster_v1_operate_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_operate_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *BackupResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 type GetStatusResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -87,7 +176,8 @@ type GetStatusResponse struct {
 	Dev          bool                   `protobuf:"varint,16,opt,name=dev,proto3" json:"dev,omitempty"`
 	Proxies      uint32                 `protobuf:"varint,17,opt,name=proxies,proto3" json:"proxies,omitempty"`
 	FeatureLevel uint32                 `protobuf:"varint,18,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
-	// The hash of the state at `revision`, in hex; equal on every member at the same applied index.
+	// The hash of the state at `revision` and `applied_index`, in hex, when it was asked for; equal on every member at the
+	// same applied index, and that of a backup of it.
 	StateHash     string `protobuf:"bytes,19,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -95,7 +185,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[1]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -107,7 +197,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[1]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -120,7 +210,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{1}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetStatusResponse) GetRegion() string {
@@ -264,7 +354,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[2]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -276,7 +366,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[2]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -289,7 +379,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{2}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{4}
 }
 
 type Member struct {
@@ -307,7 +397,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[3]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +409,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[3]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +422,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{3}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Member) GetNode() *Node {
@@ -386,7 +476,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[4]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +488,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[4]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +501,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{4}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -430,7 +520,7 @@ type CompactRequest struct {
 
 func (x *CompactRequest) Reset() {
 	*x = CompactRequest{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[5]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +532,7 @@ func (x *CompactRequest) String() string {
 func (*CompactRequest) ProtoMessage() {}
 
 func (x *CompactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[5]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,7 +545,7 @@ func (x *CompactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactRequest.ProtoReflect.Descriptor instead.
 func (*CompactRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{5}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CompactRequest) GetRevision() uint64 {
@@ -474,7 +564,7 @@ type CompactResponse struct {
 
 func (x *CompactResponse) Reset() {
 	*x = CompactResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[6]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +576,7 @@ func (x *CompactResponse) String() string {
 func (*CompactResponse) ProtoMessage() {}
 
 func (x *CompactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[6]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +589,7 @@ func (x *CompactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactResponse.ProtoReflect.Descriptor instead.
 func (*CompactResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{6}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CompactResponse) GetCompactedRevision() uint64 {
@@ -519,7 +609,7 @@ type ListProxiesRequest struct {
 
 func (x *ListProxiesRequest) Reset() {
 	*x = ListProxiesRequest{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[7]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +621,7 @@ func (x *ListProxiesRequest) String() string {
 func (*ListProxiesRequest) ProtoMessage() {}
 
 func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[7]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +634,7 @@ func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesRequest.ProtoReflect.Descriptor instead.
 func (*ListProxiesRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{7}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListProxiesRequest) GetPageSize() uint32 {
@@ -583,7 +673,7 @@ type ProxyType struct {
 
 func (x *ProxyType) Reset() {
 	*x = ProxyType{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[8]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +685,7 @@ func (x *ProxyType) String() string {
 func (*ProxyType) ProtoMessage() {}
 
 func (x *ProxyType) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[8]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +698,7 @@ func (x *ProxyType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyType.ProtoReflect.Descriptor instead.
 func (*ProxyType) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{8}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ProxyType) GetType() string {
@@ -706,7 +796,7 @@ type Proxy struct {
 
 func (x *Proxy) Reset() {
 	*x = Proxy{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[9]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +808,7 @@ func (x *Proxy) String() string {
 func (*Proxy) ProtoMessage() {}
 
 func (x *Proxy) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[9]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +821,7 @@ func (x *Proxy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proxy.ProtoReflect.Descriptor instead.
 func (*Proxy) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{9}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Proxy) GetId() string {
@@ -828,7 +918,7 @@ type ListProxiesResponse struct {
 
 func (x *ListProxiesResponse) Reset() {
 	*x = ListProxiesResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[10]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +930,7 @@ func (x *ListProxiesResponse) String() string {
 func (*ListProxiesResponse) ProtoMessage() {}
 
 func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[10]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +943,7 @@ func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesResponse.ProtoReflect.Descriptor instead.
 func (*ListProxiesResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{10}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListProxiesResponse) GetProxies() []*Proxy {
@@ -879,7 +969,7 @@ type GetProxyRequest struct {
 
 func (x *GetProxyRequest) Reset() {
 	*x = GetProxyRequest{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[11]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +981,7 @@ func (x *GetProxyRequest) String() string {
 func (*GetProxyRequest) ProtoMessage() {}
 
 func (x *GetProxyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[11]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +994,7 @@ func (x *GetProxyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProxyRequest.ProtoReflect.Descriptor instead.
 func (*GetProxyRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{11}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetProxyRequest) GetId() string {
@@ -923,7 +1013,7 @@ type GetProxyResponse struct {
 
 func (x *GetProxyResponse) Reset() {
 	*x = GetProxyResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[12]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1025,7 @@ func (x *GetProxyResponse) String() string {
 func (*GetProxyResponse) ProtoMessage() {}
 
 func (x *GetProxyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[12]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1038,7 @@ func (x *GetProxyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProxyResponse.ProtoReflect.Descriptor instead.
 func (*GetProxyResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{12}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetProxyResponse) GetProxies() []*Proxy {
@@ -966,7 +1056,7 @@ type MakeBootstrapRequest struct {
 
 func (x *MakeBootstrapRequest) Reset() {
 	*x = MakeBootstrapRequest{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[13]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1068,7 @@ func (x *MakeBootstrapRequest) String() string {
 func (*MakeBootstrapRequest) ProtoMessage() {}
 
 func (x *MakeBootstrapRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[13]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1081,7 @@ func (x *MakeBootstrapRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MakeBootstrapRequest.ProtoReflect.Descriptor instead.
 func (*MakeBootstrapRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{13}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{15}
 }
 
 type MakeBootstrapResponse struct {
@@ -1007,7 +1097,7 @@ type MakeBootstrapResponse struct {
 
 func (x *MakeBootstrapResponse) Reset() {
 	*x = MakeBootstrapResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[14]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1109,7 @@ func (x *MakeBootstrapResponse) String() string {
 func (*MakeBootstrapResponse) ProtoMessage() {}
 
 func (x *MakeBootstrapResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[14]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1122,7 @@ func (x *MakeBootstrapResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MakeBootstrapResponse.ProtoReflect.Descriptor instead.
 func (*MakeBootstrapResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{14}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MakeBootstrapResponse) GetRegion() string {
@@ -1060,8 +1150,13 @@ var File_supercluster_v1_operate_proto protoreflect.FileDescriptor
 
 const file_supercluster_v1_operate_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsupercluster/v1/operate.proto\x12\x0fsupercluster.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1esupercluster/v1/resource.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xd0\x04\n" +
+	"\x1dsupercluster/v1/operate.proto\x12\x0fsupercluster.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1esupercluster/v1/resource.proto\"1\n" +
+	"\x10GetStatusRequest\x12\x1d\n" +
+	"\n" +
+	"state_hash\x18\x01 \x01(\bR\tstateHash\"\x0f\n" +
+	"\rBackupRequest\"$\n" +
+	"\x0eBackupResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xd0\x04\n" +
 	"\x11GetStatusResponse\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
 	"\tregion_id\x18\x02 \x01(\tR\bregionId\x12\x12\n" +
@@ -1144,11 +1239,12 @@ const file_supercluster_v1_operate_proto_rawDesc = "" +
 	"\x15MakeBootstrapResponse\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x18\n" +
 	"\aservers\x18\x02 \x03(\tR\aservers\x12\x10\n" +
-	"\x03tls\x18\x03 \x01(\bR\x03tls2\xd9\x02\n" +
+	"\x03tls\x18\x03 \x01(\bR\x03tls2\xa6\x03\n" +
 	"\x0eClusterService\x12j\n" +
 	"\tGetStatus\x12!.supercluster.v1.GetStatusRequest\x1a\".supercluster.v1.GetStatusResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/status\x12q\n" +
 	"\vListMembers\x12#.supercluster.v1.ListMembersRequest\x1a$.supercluster.v1.ListMembersResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/members\x12h\n" +
-	"\aCompact\x12\x1f.supercluster.v1.CompactRequest\x1a .supercluster.v1.CompactResponse\"\x1a\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/compact2\xeb\x02\n" +
+	"\aCompact\x12\x1f.supercluster.v1.CompactRequest\x1a .supercluster.v1.CompactResponse\"\x1a\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/compact\x12K\n" +
+	"\x06Backup\x12\x1e.supercluster.v1.BackupRequest\x1a\x1f.supercluster.v1.BackupResponse0\x012\xeb\x02\n" +
 	"\fProxyService\x12q\n" +
 	"\vListProxies\x12#.supercluster.v1.ListProxiesRequest\x1a$.supercluster.v1.ListProxiesResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/proxies\x12m\n" +
 	"\bGetProxy\x12 .supercluster.v1.GetProxyRequest\x1a!.supercluster.v1.GetProxyResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/proxies/{id}\x12y\n" +
@@ -1167,53 +1263,57 @@ func file_supercluster_v1_operate_proto_rawDescGZIP() []byte {
 	return file_supercluster_v1_operate_proto_rawDescData
 }
 
-var file_supercluster_v1_operate_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_supercluster_v1_operate_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_supercluster_v1_operate_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 0: supercluster.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 1: supercluster.v1.GetStatusResponse
-	(*ListMembersRequest)(nil),    // 2: supercluster.v1.ListMembersRequest
-	(*Member)(nil),                // 3: supercluster.v1.Member
-	(*ListMembersResponse)(nil),   // 4: supercluster.v1.ListMembersResponse
-	(*CompactRequest)(nil),        // 5: supercluster.v1.CompactRequest
-	(*CompactResponse)(nil),       // 6: supercluster.v1.CompactResponse
-	(*ListProxiesRequest)(nil),    // 7: supercluster.v1.ListProxiesRequest
-	(*ProxyType)(nil),             // 8: supercluster.v1.ProxyType
-	(*Proxy)(nil),                 // 9: supercluster.v1.Proxy
-	(*ListProxiesResponse)(nil),   // 10: supercluster.v1.ListProxiesResponse
-	(*GetProxyRequest)(nil),       // 11: supercluster.v1.GetProxyRequest
-	(*GetProxyResponse)(nil),      // 12: supercluster.v1.GetProxyResponse
-	(*MakeBootstrapRequest)(nil),  // 13: supercluster.v1.MakeBootstrapRequest
-	(*MakeBootstrapResponse)(nil), // 14: supercluster.v1.MakeBootstrapResponse
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*Node)(nil),                  // 17: supercluster.v1.Node
+	(*BackupRequest)(nil),         // 1: supercluster.v1.BackupRequest
+	(*BackupResponse)(nil),        // 2: supercluster.v1.BackupResponse
+	(*GetStatusResponse)(nil),     // 3: supercluster.v1.GetStatusResponse
+	(*ListMembersRequest)(nil),    // 4: supercluster.v1.ListMembersRequest
+	(*Member)(nil),                // 5: supercluster.v1.Member
+	(*ListMembersResponse)(nil),   // 6: supercluster.v1.ListMembersResponse
+	(*CompactRequest)(nil),        // 7: supercluster.v1.CompactRequest
+	(*CompactResponse)(nil),       // 8: supercluster.v1.CompactResponse
+	(*ListProxiesRequest)(nil),    // 9: supercluster.v1.ListProxiesRequest
+	(*ProxyType)(nil),             // 10: supercluster.v1.ProxyType
+	(*Proxy)(nil),                 // 11: supercluster.v1.Proxy
+	(*ListProxiesResponse)(nil),   // 12: supercluster.v1.ListProxiesResponse
+	(*GetProxyRequest)(nil),       // 13: supercluster.v1.GetProxyRequest
+	(*GetProxyResponse)(nil),      // 14: supercluster.v1.GetProxyResponse
+	(*MakeBootstrapRequest)(nil),  // 15: supercluster.v1.MakeBootstrapRequest
+	(*MakeBootstrapResponse)(nil), // 16: supercluster.v1.MakeBootstrapResponse
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*Node)(nil),                  // 19: supercluster.v1.Node
 }
 var file_supercluster_v1_operate_proto_depIdxs = []int32{
-	15, // 0: supercluster.v1.GetStatusResponse.age:type_name -> google.protobuf.Duration
-	16, // 1: supercluster.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	17, // 2: supercluster.v1.Member.node:type_name -> supercluster.v1.Node
-	15, // 3: supercluster.v1.Member.last_heard:type_name -> google.protobuf.Duration
-	3,  // 4: supercluster.v1.ListMembersResponse.members:type_name -> supercluster.v1.Member
-	15, // 5: supercluster.v1.ProxyType.acked_age:type_name -> google.protobuf.Duration
-	16, // 6: supercluster.v1.ProxyType.nack_time:type_name -> google.protobuf.Timestamp
-	16, // 7: supercluster.v1.Proxy.connected:type_name -> google.protobuf.Timestamp
-	8,  // 8: supercluster.v1.Proxy.types:type_name -> supercluster.v1.ProxyType
-	9,  // 9: supercluster.v1.ListProxiesResponse.proxies:type_name -> supercluster.v1.Proxy
-	9,  // 10: supercluster.v1.GetProxyResponse.proxies:type_name -> supercluster.v1.Proxy
+	17, // 0: supercluster.v1.GetStatusResponse.age:type_name -> google.protobuf.Duration
+	18, // 1: supercluster.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	19, // 2: supercluster.v1.Member.node:type_name -> supercluster.v1.Node
+	17, // 3: supercluster.v1.Member.last_heard:type_name -> google.protobuf.Duration
+	5,  // 4: supercluster.v1.ListMembersResponse.members:type_name -> supercluster.v1.Member
+	17, // 5: supercluster.v1.ProxyType.acked_age:type_name -> google.protobuf.Duration
+	18, // 6: supercluster.v1.ProxyType.nack_time:type_name -> google.protobuf.Timestamp
+	18, // 7: supercluster.v1.Proxy.connected:type_name -> google.protobuf.Timestamp
+	10, // 8: supercluster.v1.Proxy.types:type_name -> supercluster.v1.ProxyType
+	11, // 9: supercluster.v1.ListProxiesResponse.proxies:type_name -> supercluster.v1.Proxy
+	11, // 10: supercluster.v1.GetProxyResponse.proxies:type_name -> supercluster.v1.Proxy
 	0,  // 11: supercluster.v1.ClusterService.GetStatus:input_type -> supercluster.v1.GetStatusRequest
-	2,  // 12: supercluster.v1.ClusterService.ListMembers:input_type -> supercluster.v1.ListMembersRequest
-	5,  // 13: supercluster.v1.ClusterService.Compact:input_type -> supercluster.v1.CompactRequest
-	7,  // 14: supercluster.v1.ProxyService.ListProxies:input_type -> supercluster.v1.ListProxiesRequest
-	11, // 15: supercluster.v1.ProxyService.GetProxy:input_type -> supercluster.v1.GetProxyRequest
-	13, // 16: supercluster.v1.ProxyService.MakeBootstrap:input_type -> supercluster.v1.MakeBootstrapRequest
-	1,  // 17: supercluster.v1.ClusterService.GetStatus:output_type -> supercluster.v1.GetStatusResponse
-	4,  // 18: supercluster.v1.ClusterService.ListMembers:output_type -> supercluster.v1.ListMembersResponse
-	6,  // 19: supercluster.v1.ClusterService.Compact:output_type -> supercluster.v1.CompactResponse
-	10, // 20: supercluster.v1.ProxyService.ListProxies:output_type -> supercluster.v1.ListProxiesResponse
-	12, // 21: supercluster.v1.ProxyService.GetProxy:output_type -> supercluster.v1.GetProxyResponse
-	14, // 22: supercluster.v1.ProxyService.MakeBootstrap:output_type -> supercluster.v1.MakeBootstrapResponse
-	17, // [17:23] is the sub-list for method output_type
-	11, // [11:17] is the sub-list for method input_type
+	4,  // 12: supercluster.v1.ClusterService.ListMembers:input_type -> supercluster.v1.ListMembersRequest
+	7,  // 13: supercluster.v1.ClusterService.Compact:input_type -> supercluster.v1.CompactRequest
+	1,  // 14: supercluster.v1.ClusterService.Backup:input_type -> supercluster.v1.BackupRequest
+	9,  // 15: supercluster.v1.ProxyService.ListProxies:input_type -> supercluster.v1.ListProxiesRequest
+	13, // 16: supercluster.v1.ProxyService.GetProxy:input_type -> supercluster.v1.GetProxyRequest
+	15, // 17: supercluster.v1.ProxyService.MakeBootstrap:input_type -> supercluster.v1.MakeBootstrapRequest
+	3,  // 18: supercluster.v1.ClusterService.GetStatus:output_type -> supercluster.v1.GetStatusResponse
+	6,  // 19: supercluster.v1.ClusterService.ListMembers:output_type -> supercluster.v1.ListMembersResponse
+	8,  // 20: supercluster.v1.ClusterService.Compact:output_type -> supercluster.v1.CompactResponse
+	2,  // 21: supercluster.v1.ClusterService.Backup:output_type -> supercluster.v1.BackupResponse
+	12, // 22: supercluster.v1.ProxyService.ListProxies:output_type -> supercluster.v1.ListProxiesResponse
+	14, // 23: supercluster.v1.ProxyService.GetProxy:output_type -> supercluster.v1.GetProxyResponse
+	16, // 24: supercluster.v1.ProxyService.MakeBootstrap:output_type -> supercluster.v1.MakeBootstrapResponse
+	18, // [18:25] is the sub-list for method output_type
+	11, // [11:18] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -1231,7 +1331,7 @@ func file_supercluster_v1_operate_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_operate_proto_rawDesc), len(file_supercluster_v1_operate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
