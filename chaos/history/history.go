@@ -137,3 +137,10 @@ func describe(in Input, out Output) string {
 		return fmt.Sprintf("cas(%s, %q -> %q) = %v%s", in.Key, in.Expected, in.Value, out.Swapped, unknown)
 	}
 }
+
+// Operations gives a copy of what was recorded.
+func (r *Recorder) Operations() []porcupine.Operation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]porcupine.Operation(nil), r.ops...)
+}
