@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/internal/fault"
 	"supercluster/registry/access"
