@@ -25,7 +25,11 @@ func (r *Region) Backup(ctx context.Context, w io.Writer, version string, at tim
 		return backup.Trailer{}, err
 	}
 	head.Version, head.Time = version, at.UTC()
-	out, err := backup.NewWriter(w, &head)
+	return writeBackup(w, &head, rows)
+}
+
+func writeBackup(w io.Writer, head *backup.Header, rows state.Reader) (backup.Trailer, error) {
+	out, err := backup.NewWriter(w, head)
 	if err != nil {
 		return backup.Trailer{}, err
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"supercluster/internal/procs"
+	"supercluster/region/backup"
 	"supercluster/secrets/ca"
 )
 
@@ -35,7 +36,11 @@ func TestCanary_KeysStayInTheirFiles(t *testing.T) {
 			if c := client(t, &output, server, "", "config", "put", "a", "1"); c != 0 {
 				t.Errorf("the write ended with %d: %s", c, output.String())
 			}
+			if c := client(t, &output, server, "", "backup", "create", "--out", filepath.Join(dir, "backups")); c != 0 {
+				t.Errorf("the backup ended with %d: %s", c, output.String())
+			}
 		})
+		dumpBackups(t, dir)
 	}
 	paths := ca.In(filepath.Join(dir, "identity"))
 	id, err := ca.Load(paths, time.Now())
@@ -52,6 +57,34 @@ func TestCanary_KeysStayInTheirFiles(t *testing.T) {
 		}
 	}
 	silent(t, secrets, dir, output.String(), paths.FeedKey, paths.CAKey)
+}
+
+// dumpBackups writes beside each backup of a folder what is in it, uncompressed, so that it is looked at too.
+func dumpBackups(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "backups", "*"+backup.Suffix))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are %d backups (%v)", len(files), err)
+	}
+	for _, path := range files {
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		in, err := backup.NewReader(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		rows, err := io.ReadAll(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path+".rows", rows, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // silent looks for secrets in an output and in the files of a folder, but for some.
