@@ -132,6 +132,9 @@ func (r *Region) configure(i int, ports []int, members map[string]string) (path 
 		if listen["federation"], public, err = r.place.Federation(i); err != nil {
 			return "", err
 		}
+		if host, _, err := net.SplitHostPort(listen["federation"]); err == nil {
+			listen["probe"] = net.JoinHostPort(host, fmt.Sprint(ports[4])) // other regions probe it
+		}
 		config["identity"] = map[string]string{"dir": r.place.Identity}
 		config["advertise"] = map[string]string{"federation": public}
 	}
