@@ -138,7 +138,9 @@ func (l *pebbleLog) Fatalf(format string, args ...any) {
 
 func (l *pebbleLog) events() *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: func(err error) { l.log.Error("pebble: background work failed, it is tried again", "error", err.Error()) },
+		BackgroundError: func(err error) {
+			l.log.Error("pebble: background work failed, it is tried again", "error", err.Error())
+		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			l.log.Error("pebble: damaged data on disk", "detail", info.String())
 			_ = l.fatal(fault.New(fault.Corrupt, "the file %s of the state is damaged", info.Path).WithHint(replaceHint))
