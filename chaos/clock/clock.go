@@ -17,7 +17,7 @@ import (
 )
 
 // Env is the variable with the seconds that the clock is ahead.
-const Env = "SUPERCLUSTER_CHAOS_CLOCK"
+const Env = "CHAOS_CLOCK_SKEW"
 
 const (
 	original = "sec, nsec, mono := runtimeNow()"
