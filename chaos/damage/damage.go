@@ -166,3 +166,16 @@ func Tear(dir string, kind Kind, random *rand.Rand) (Change, error) {
 	}
 	return Change{Kind: kind, Path: path, At: int64(len(data)), To: torn[0]}, err
 }
+
+// Size is how many bytes the files of a kind have.
+func Size(dir string, kind Kind) (total int64, err error) {
+	all, err := files(dir)
+	for _, path := range all[kind] {
+		info, statErr := os.Stat(path)
+		if statErr != nil {
+			return 0, statErr
+		}
+		total += info.Size()
+	}
+	return total, err
+}

@@ -56,6 +56,7 @@ type Site struct {
 	Name  string
 	Nodes int
 	Data  func(n int) string // the data folder of a node; nil: one in the folder of the group
+	Init  []string           // what makes its identity, in place of the server's program
 }
 
 // StartSites is Start with regions that differ.
@@ -87,8 +88,12 @@ func PlaceOf(w *wan.WAN, site string) procs.Place {
 func (f *Fleet) start(ctx context.Context, binary string, site Site) error {
 	place := PlaceOf(f.WAN, site.Name)
 	place.Data = site.Data
+	maker := append([]string{binary}, site.Init...)
+	if len(site.Init) > 0 {
+		maker = maker[1:]
+	}
 	place.Identity = filepath.Join(f.Group.Dir, "identity-"+site.Name)
-	if out, err := exec.CommandContext(ctx, binary, "region", "init", "--out", place.Identity, "--name", site.Name).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, maker[0], append(maker[1:], "region", "init", "--out", place.Identity, "--name", site.Name)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("region init: %w: %s", err, out)
 	}
 	started, err := f.Group.StartRegionAt(ctx, binary, site.Nodes, place)

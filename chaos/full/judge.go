@@ -71,7 +71,7 @@ func (r *run) judge(ctx context.Context) error {
 				return err
 			}
 		}
-		r.judgeWatch(r.work.watchers[i], versions)
+		r.judgeWatch(region.Name, r.work.watchers[i], versions)
 	}
 	return nil
 }
@@ -152,18 +152,18 @@ func instances(ctx context.Context, r *fleet.Region, name string) (map[string]bo
 }
 
 // judgeWatch demands that the events of a watch, one after the other, make what the region has.
-func (r *run) judgeWatch(w *watcher, versions map[string]uint64) {
+func (r *run) judgeWatch(name string, w *watcher, versions map[string]uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.problems {
-		r.violation("the watch of %s: %s", w.region.Name, p)
+		r.violation("the watch of %s: %s", name, p)
 	}
-	for name, version := range versions {
-		if w.state[name] != version {
-			r.violation("the watch of %s ends at version %d of %s, the region at %d", w.region.Name, w.state[name], name, version)
+	for key, version := range versions {
+		if w.state[key] != version {
+			r.violation("the watch of %s ends at version %d of %s, the region at %d", name, w.state[key], key, version)
 		}
 	}
 	if len(w.state) != len(versions) {
-		r.violation("the watch of %s makes %d entries, the region has %d", w.region.Name, len(w.state), len(versions))
+		r.violation("the watch of %s makes %d entries, the region has %d", name, len(w.state), len(versions))
 	}
 }

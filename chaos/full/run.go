@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"supercluster/chaos/clock"
 	"supercluster/chaos/disk"
 	"supercluster/chaos/fleet"
 	"supercluster/chaos/wan"
@@ -64,10 +65,14 @@ func (r *run) do(ctx context.Context) (err error) {
 	for i, a := range sites {
 		r.wan.Both(a, sites[(i+1)%len(sites)], wan.Line{Delay: 10 * time.Millisecond})
 	}
+	// A server refuses certificates that are not valid yet, so those of the run are older than its clocks are wrong.
+	earlier := []string{"env", clock.Setting(-2 * skew), r.wrong}
 	starting, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	r.fleet, err = fleet.StartSites(starting, r.wan, r.binary, []fleet.Site{
-		{Name: sites[0], Nodes: 3}, {Name: sites[1], Nodes: 1, Data: func(int) string { return filepath.Join(r.disk.Dir, "data") }}, {Name: sites[2], Nodes: 1},
+		{Name: sites[0], Nodes: 3, Init: earlier},
+		{Name: sites[1], Nodes: 1, Init: earlier, Data: func(int) string { return filepath.Join(r.disk.Dir, "data") }},
+		{Name: sites[2], Nodes: 1, Init: earlier},
 	})
 	if err != nil {
 		return err

@@ -118,13 +118,26 @@ func (v *victim) flip(ctx context.Context, n int) (c damage.Change, outcome stri
 	v.missed(v.ledger.len() > before, "byte %d (%s): the region does not go on", n+1, c.Evidence())
 	outcome, err = v.outcome(ctx, c)
 	if err == nil && outcome == stoppedFirst {
-		// Nothing was promised since: it never ran.
+		outcome, err = promised(folder, good)
+	}
+	if err == nil && outcome == stoppedFirst {
 		err = errors.Join(os.RemoveAll(folder), os.Rename(good, folder), v.Restart(v.node))
 		if err == nil {
 			outcome, err = v.again(ctx, c)
 		}
 	}
 	return c, outcome, err
+}
+
+// promised tells a replica that stopped before it took part from one that wrote to its log first: to bring back what that
+// one had before would make it forget what it promised.
+func promised(folder, good string) (string, error) {
+	now, err := damage.Size(folder, damage.RaftLog)
+	then, errThen := damage.Size(good, damage.RaftLog)
+	if now > then {
+		return stoppedLater, nil
+	}
+	return stoppedFirst, errors.Join(err, errThen)
 }
 
 // again waits for the victim on the files of before the change. A byte that changed earlier and was not read then may stop it.

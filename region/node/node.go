@@ -218,7 +218,7 @@ func (n *Node) start() (err error) {
 		return startFault(n.cfg.Folder.RaftDir(), err)
 	}
 	if host == nil { // Dragonboat swallows some panics
-		return fault.New(fault.Internal, "the Raft log in %s can not be opened", n.cfg.Folder.RaftDir())
+		return panicFault(n.cfg.Folder.RaftDir(), "its library gave no cause")
 	}
 	n.host = host
 	replicas := map[uint64]string{}
