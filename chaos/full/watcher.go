@@ -18,6 +18,7 @@ type watcher struct {
 
 	mu       sync.Mutex
 	state    map[string]uint64 // what it makes of the events: versions of what is there
+	homes    map[string]uint64 // the newest revision of the home, of records of other regions
 	gone     map[string]uint64 // the version that a deleted entry had
 	revision uint64
 	events   int
@@ -27,7 +28,7 @@ type watcher struct {
 }
 
 func newWatcher(r *fleet.Region) *watcher {
-	return &watcher{region: r, state: map[string]uint64{}, gone: map[string]uint64{}}
+	return &watcher{region: r, state: map[string]uint64{}, homes: map[string]uint64{}, gone: map[string]uint64{}}
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -81,7 +82,10 @@ func (w *watcher) take(m *pb.WatchResponse) {
 			delete(w.state, name)
 			continue
 		}
-		if last := w.state[name]; version <= last {
+		// A home that healed wrote again what it had lost: the versions begin anew, its revisions do not.
+		again := e.GetSource().GetRevision() > w.homes[name]
+		w.homes[name] = max(w.homes[name], e.GetSource().GetRevision())
+		if last := w.state[name]; version <= last && !again {
 			w.problems = append(w.problems, fmt.Sprintf("%s version %d after %d", name, version, last))
 		}
 		if was, dead := w.gone[name]; dead && !w.restored {
