@@ -292,7 +292,13 @@ func (r *run) oldData(ctx context.Context, f Fault) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r.work.watchers[oldRegion].forget()
+	for i, w := range r.work.watchers {
+		if i == oldRegion {
+			w.forget()
+		} else {
+			w.expect(region.Name)
+		}
+	}
 	_, err = r.down(ctx, region, 0, 0, func() (string, error) {
 		return "exchanged", errors.Join(os.RemoveAll(folder), os.Rename(old, folder))
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,17 +19,17 @@ type watcher struct {
 
 	mu       sync.Mutex
 	state    map[string]uint64 // what it makes of the events: versions of what is there
-	homes    map[string]uint64 // the newest revision of the home, of records of other regions
+	again    map[string]bool   // entries that their home may write once more: it went back in time, and healed
 	gone     map[string]uint64 // the version that a deleted entry had
 	revision uint64
 	events   int
 	problems []string
 	slow     time.Duration // how long it does not read before the next message
-	restored bool          // its region went back in time: nothing of before counts
+	life     int           // of its region: it went back in time so often, and nothing of before counts
 }
 
 func newWatcher(r *fleet.Region) *watcher {
-	return &watcher{region: r, state: map[string]uint64{}, homes: map[string]uint64{}, gone: map[string]uint64{}}
+	return &watcher{region: r, state: map[string]uint64{}, again: map[string]bool{}, gone: map[string]uint64{}}
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -38,22 +39,23 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-func (w *watcher) next() uint64 {
+func (w *watcher) next() (revision uint64, life int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.revision + 1
+	return w.revision + 1, w.life
 }
 
 func (w *watcher) follow(ctx context.Context, conn *grpc.ClientConn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := pb.NewWatchServiceClient(conn).Watch(ctx, &pb.WatchRequest{Kind: pb.Kind_KIND_CONFIG, FromRevision: w.next()})
+	from, life := w.next()
+	stream, err := pb.NewWatchServiceClient(conn).Watch(ctx, &pb.WatchRequest{Kind: pb.Kind_KIND_CONFIG, FromRevision: from})
 	for err == nil {
 		var m *pb.WatchResponse
-		if m, err = stream.Recv(); err == nil {
-			w.take(m)
-			w.doze(ctx)
+		if m, err = stream.Recv(); err != nil || !w.take(m, life) {
+			return
 		}
+		w.doze(ctx)
 	}
 }
 
@@ -67,9 +69,13 @@ func (w *watcher) doze(ctx context.Context) {
 	}
 }
 
-func (w *watcher) take(m *pb.WatchResponse) {
+// take takes a message of one life of the region in; false: that life is over.
+func (w *watcher) take(m *pb.WatchResponse, life int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if life != w.life {
+		return false
+	}
 	if m.GetRevision() < w.revision {
 		w.problems = append(w.problems, fmt.Sprintf("revision %d after %d", m.GetRevision(), w.revision))
 	}
@@ -82,16 +88,26 @@ func (w *watcher) take(m *pb.WatchResponse) {
 			delete(w.state, name)
 			continue
 		}
-		// A home that healed wrote again what it had lost: the versions begin anew, its revisions do not.
-		again := e.GetSource().GetRevision() > w.homes[name]
-		w.homes[name] = max(w.homes[name], e.GetSource().GetRevision())
-		if last := w.state[name]; version <= last && !again {
+		if last := w.state[name]; version <= last && !w.again[name] {
 			w.problems = append(w.problems, fmt.Sprintf("%s version %d after %d", name, version, last))
 		}
-		if was, dead := w.gone[name]; dead && !w.restored {
+		if was, dead := w.gone[name]; dead && w.life == 0 {
 			w.problems = append(w.problems, fmt.Sprintf("%s version %d came back, deleted at version %d", name, version, was))
 		}
 		w.state[name] = version
+		delete(w.again, name)
+	}
+	return true
+}
+
+// expect takes in that another region went back in time: it heals, and writes what it had lost once more.
+func (w *watcher) expect(region string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name := range w.state {
+		if strings.HasPrefix(name, region+"/") {
+			w.again[name] = true
+		}
 	}
 }
 
@@ -99,5 +115,6 @@ func (w *watcher) take(m *pb.WatchResponse) {
 func (w *watcher) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.state, w.gone, w.revision, w.restored = map[string]uint64{}, map[string]uint64{}, 0, true
+	w.state, w.gone, w.revision = map[string]uint64{}, map[string]uint64{}, 0
+	w.life++
 }
