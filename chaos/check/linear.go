@@ -188,8 +188,9 @@ func describe(c *history.Call, a *history.Answer) string {
 	}
 }
 
-// Revisions judges the revisions that writes of a region were answered: no two writes have the same, and a write that
-// began after another was answered has a higher one.
+// Revisions judges the revisions that writes of a region were answered: no two puts have the same, and a write that began
+// after another was answered has a higher one. A delete of what is not there changes nothing: it is answered the revision
+// that it saw.
 func Revisions(ops []history.Operation, region string) Result {
 	r := Result{Name: "revisions " + region}
 	var writes []*history.Operation
@@ -200,10 +201,12 @@ func Revisions(ops []history.Operation, region string) Result {
 			continue
 		}
 		r.Examined++
-		if other, twice := by[op.Answer.Revision]; twice || op.Answer.Revision == 0 {
-			r.violated("operations %d and %d were both answered revision %d", other, op.ID, op.Answer.Revision)
+		if len(puts(&op.Call)) > 0 {
+			if other, twice := by[op.Answer.Revision]; twice || op.Answer.Revision == 0 {
+				r.violated("operations %d and %d were both answered revision %d", other, op.ID, op.Answer.Revision)
+			}
+			by[op.Answer.Revision] = op.ID
 		}
-		by[op.Answer.Revision] = op.ID
 		writes = append(writes, op)
 	}
 	ended := slices.SortedFunc(slices.Values(writes), func(a, b *history.Operation) int { return cmp.Compare(a.Ended, b.Ended) })
@@ -214,7 +217,7 @@ func Revisions(ops []history.Operation, region string) Result {
 			highest = max(highest, ended[next].Answer.Revision)
 			next++
 		}
-		if op.Answer.Revision <= highest {
+		if op.Answer.Revision < highest || op.Answer.Revision == highest && len(puts(&op.Call)) > 0 {
 			r.violated("operation %d has revision %d, but began after revision %d was answered", op.ID, op.Answer.Revision, highest)
 		}
 	}

@@ -96,6 +96,15 @@ func TestRevisions(t *testing.T) {
 			s.write("dc1", put("a", "1"), 4)
 			s.write("dc1", put("b", "1"), 4)
 		}},
+		one{"a delete of nothing", "", func(s *script) {
+			s.write("dc1", put("a", "1"), 4)
+			s.write("dc1", remove("b"), 4)
+			s.write("dc1", remove("b"), 4)
+		}},
+		one{"a delete that saw less", "began after", func(s *script) {
+			s.write("dc1", put("a", "1"), 4)
+			s.write("dc1", remove("b"), 3)
+		}},
 		one{"falling", "began after", func(s *script) {
 			s.write("dc1", put("a", "1"), 4)
 			s.write("dc1", put("b", "1"), 3)

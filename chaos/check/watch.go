@@ -95,11 +95,16 @@ func (v *view) show(s *session, l *history.Line, r *Result) {
 	}
 }
 
-// acknowledged gives the writes of a region that were answered with a revision.
+// acknowledged gives the writes of a region that were answered with a revision. A delete of what was not there is answered
+// the revision of another write, which comes first.
 func acknowledged(ops []history.Operation, region string) map[uint64]*history.Operation {
 	all := map[uint64]*history.Operation{}
 	for i := range ops {
-		if op := &ops[i]; op.Region == region && op.Outcome == history.OK && op.Call.Writes() && !op.Answer.Refused {
+		op := &ops[i]
+		if op.Region != region || op.Outcome != history.OK || !op.Call.Writes() || op.Answer.Refused {
+			continue
+		}
+		if all[op.Answer.Revision] == nil || len(puts(&op.Call)) > 0 {
 			all[op.Answer.Revision] = op
 		}
 	}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"supercluster/chaos/history"
+	"supercluster/chaos/schedule"
+	"supercluster/region/wire"
+)
+
+// effect is what was seen of a nemesis.
+type effect struct {
+	seen     bool
+	evidence string
+}
+
+// nemeses runs those of the plan, each at its time; it returns when all have ended.
+func (w *world) nemeses(ctx context.Context) {
+	began := time.Now()
+	var all sync.WaitGroup
+	for i := range w.plan.Nemeses {
+		n := &w.plan.Nemeses[i]
+		all.Go(func() {
+			if !pause(ctx, time.Until(began.Add(n.Start.Duration()))) {
+				return
+			}
+			f := history.Fault{Number: i, Kind: n.Kind}
+			w.log.Add(history.Line{Type: history.Faulted, Fault: &f})
+			e := w.strike(ctx, n)
+			w.log.Add(history.Line{Type: history.Faulted, Fault: &history.Fault{Number: i, Kind: n.Kind, Ended: true, Effect: e.seen, Evidence: e.evidence}})
+		})
+	}
+	all.Wait()
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// strike does one nemesis from its start to its end.
+func (w *world) strike(ctx context.Context, n *schedule.Nemesis) effect {
+	switch n.Kind {
+	case kill:
+		s, node := w.target(n.Targets[0])
+		return w.stopNodes(ctx, n, s, node)
+	case restartAll:
+		s := w.find(n.Targets[0])
+		return w.stopNodes(ctx, n, s, s.nodes...)
+	case slowWatch:
+		return w.slowWatches(ctx, n)
+	case killRelay:
+		return w.relayKilled(ctx, n)
+	default:
+		return w.disturb(ctx, n)
+	}
+}
+
+func (w *world) target(name string) (*site, *node) {
+	region, node, _ := strings.Cut(name, "/")
+	s := w.find(region)
+	for _, n := range s.nodes {
+		if n.name == node {
+			return s, n
+		}
+	}
+	return s, s.nodes[0]
+}
+
+// disturb adds a rule to a network.
+func (w *world) disturb(ctx context.Context, n *schedule.Nemesis) effect {
+	net, r, what := w.rule(n)
+	net.add(r)
+	pause(ctx, n.Duration.Duration())
+	net.remove(r)
+	hits := r.hits.Load()
+	return effect{hits > 0, fmt.Sprintf("%d %s", hits, what)}
+}
+
+// rule says which network a nemesis disturbs, how, and what the rule counts.
+func (w *world) rule(n *schedule.Nemesis) (*network, *rule, string) {
+	a, b := n.Targets[0], n.Targets[len(n.Targets)-1]
+	s, _ := w.target(a)
+	late := time.Duration(n.Parameters["delay_ms"]) * time.Millisecond
+	from := func(from, to string) bool { return from == a && to != a }
+	to := func(from, to string) bool { return to == a && from != a }
+	switch n.Kind {
+	case isolate:
+		return s.network, &rule{fault: drop, match: func(x, y string) bool { return from(x, y) || to(x, y) }}, "frames lost in both directions"
+	case mute:
+		return s.network, &rule{fault: drop, match: from}, "frames of the node lost"
+	case deafen:
+		return s.network, &rule{fault: drop, match: to}, "frames to the node lost"
+	case delay:
+		return s.network, &rule{fault: func(int64) wire.Fault { return wire.Fault{Delay: late} }, match: between(a, b, true)}, "frames delayed"
+	case duplicate:
+		percent := n.Parameters["percent"]
+		return s.network, &rule{fault: func(i int64) wire.Fault { return wire.Fault{Duplicate: i*37%100 < percent} }, match: from}, "frames sent twice"
+	case reorder:
+		return s.network, &rule{fault: func(i int64) wire.Fault { return wire.Fault{Delay: late * time.Duration(i*3%4) / 4} }, match: from}, "frames of the node with unequal delays"
+	case cutLink:
+		return w.network, &rule{fault: drop, match: between(a, b, true)}, "datagrams lost in both directions"
+	case cutOneWay:
+		return w.network, &rule{fault: drop, match: between(a, b, false)}, "datagrams lost in one direction"
+	default:
+		return w.network, &rule{fault: func(int64) wire.Fault { return wire.Fault{Delay: late} }, match: from}, "datagrams delayed"
+	}
+}
+
+// stopNodes ends nodes so that they can tell nobody, and starts them again.
+func (w *world) stopNodes(ctx context.Context, n *schedule.Nemesis, s *site, nodes ...*node) effect {
+	s.power.Lock() // one at a time switches nodes of a region off and on
+	defer s.power.Unlock()
+	var names []string
+	leader := ""
+	for _, x := range nodes {
+		names = append(names, s.name+"/"+x.name)
+		if l := x.live(); l != nil && l.region.Leader() == x.name {
+			leader = ", the leader among them"
+		}
+	}
+	gone := &rule{fault: drop, match: func(from, to string) bool {
+		for _, name := range names {
+			if from == name || to == name {
+				return true
+			}
+		}
+		return false
+	}}
+	s.network.add(gone)
+	began := time.Now()
+	var all sync.WaitGroup
+	for _, x := range nodes {
+		all.Go(x.stop)
+	}
+	all.Wait()
+	s.network.remove(gone)
+	pause(ctx, time.Until(began.Add(n.Duration.Duration())))
+	down := 0
+	for _, x := range nodes {
+		if x.live() == nil {
+			down++
+		}
+		if err := x.start(false); err != nil {
+			return effect{false, fmt.Sprintf("%s did not start again: %v", x.name, err)}
+		}
+	}
+	away := time.Since(began).Round(time.Millisecond)
+	for _, x := range nodes {
+		if err := x.waitReady(ctx); err != nil {
+			return effect{false, fmt.Sprintf("it is not back: %v", err)}
+		}
+	}
+	return effect{down == len(nodes), fmt.Sprintf("%d nodes were gone for %v%s, and were ready after %v", down, away, leader, time.Since(began).Round(time.Millisecond))}
+}
+
+func (w *world) slowWatches(ctx context.Context, n *schedule.Nemesis) effect {
+	name := n.Targets[0]
+	w.mu.Lock()
+	w.pause[name], w.lag[name] = time.Duration(n.Parameters["pause_ms"])*time.Millisecond, 0
+	w.mu.Unlock()
+	pause(ctx, n.Duration.Duration())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.pause, name)
+	return effect{w.lag[name] > 0, fmt.Sprintf("watches were up to %d revisions behind", w.lag[name])}
+}
+
+// relayKilled cuts two regions from each other, waits until the first gets the second's records over the third, and kills
+// the third for the rest of the time.
+func (w *world) relayKilled(ctx context.Context, n *schedule.Nemesis) effect {
+	a, b := w.find(n.Targets[0]), w.find(n.Targets[1])
+	var relay *site
+	for _, s := range w.regions {
+		if s != a && s != b {
+			relay = s
+		}
+	}
+	cut := &rule{fault: drop, match: between(a.name, b.name, true)}
+	w.network.add(cut)
+	defer w.network.remove(cut)
+	began := time.Now()
+	served := w.wait(ctx, n.Duration.Duration()*2/3, "a relay", func() string {
+		if age, known := a.age(b); time.Since(began) > time.Second && known && age < 500*time.Millisecond {
+			return ""
+		}
+		return "no records"
+	})
+	what := fmt.Sprintf("%s served as relay after %v", relay.name, time.Since(began).Round(time.Millisecond))
+	if served != nil {
+		what = fmt.Sprintf("%s did not serve as relay yet", relay.name)
+	}
+	rest := max(n.Duration-schedule.Millis(time.Since(began).Milliseconds()), 300)
+	e := w.stopNodes(ctx, &schedule.Nemesis{Duration: rest}, relay, relay.nodes...)
+	return effect{e.seen && cut.hits.Load() > 0, fmt.Sprintf("%d datagrams lost; %s; then %s", cut.hits.Load(), what, e.evidence)}
+}
