@@ -271,7 +271,7 @@ func (o *outlet) next() ([]*feed.Message, error) {
 	now := time.Now().UnixNano()
 	rest := names[:0]
 	for _, n := range names {
-		m, ok := o.exporters[n].NextFrom(o.f.tails.of(n), int64(o.f.ageOf(n)))
+		m, ok := o.exporters[n].NextFrom(o.f.tails.of(n))
 		if !ok {
 			rest = append(rest, n)
 		} else if m != nil {
@@ -281,9 +281,13 @@ func (o *outlet) next() ([]*feed.Message, error) {
 	if len(rest) == 0 {
 		return messages, nil
 	}
+	ages := make([]int64, len(rest)) // before the rows are taken, which may be newer than that, never older
+	for i, n := range rest {
+		ages[i] = int64(o.f.ageOf(n))
+	}
 	err := o.f.pinned(func(r state.Reader) error {
-		for _, n := range rest {
-			m, err := o.exporters[n].Next(r, now, int64(o.f.ageOf(n)), o.f.snapshot)
+		for i, n := range rest {
+			m, err := o.exporters[n].Next(r, now, ages[i], o.f.snapshot)
 			if err != nil {
 				return err
 			}

@@ -652,8 +652,10 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 			p.f.routes.applied(p.name, head.Position)
 			p.f.ages.cover(p.name, coveredHead{head.Position.Incarnation, head.Position.Sequence, head.Revision})
 		}
-		p.answered(m.Batch.Stamp)
-		p.f.ages.note(p.name, m.Batch.Stamp, time.Duration(m.Batch.AgeNanos))
+		if m.Batch.Stamp != 0 {
+			p.answered(m.Batch.Stamp)
+			p.f.ages.note(p.name, m.Batch.Stamp, time.Duration(m.Batch.AgeNanos))
+		}
 		p.u.watch(p.name)
 	case op.Replace != nil:
 		last := len(op.Replace.To) == 0
@@ -769,6 +771,9 @@ func merge(messages []*feed.Message) *feed.Message {
 	batch.Records = nil
 	for _, m := range messages {
 		batch.Records = append(batch.Records, m.Batch.Records...)
+		if m.Batch.Stamp != 0 {
+			batch.Stamp, batch.AgeNanos = m.Batch.Stamp, m.Batch.AgeNanos
+		}
 	}
 	last.Batch = &batch
 	return &last

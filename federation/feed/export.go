@@ -177,11 +177,14 @@ func (e *Exporter) Close() {
 // Credit takes in that the receiver has room for more bytes.
 func (e *Exporter) Credit(n uint32) { e.credit = min(e.credit+int64(n), 1<<30) }
 
-// Probe takes in that the receiver wants to know how old it is.
+// Probe takes in that the receiver wants to know how old it is. Only a message that brings it to the newest record that the
+// server has, looked up afterwards, answers that: what is said of a part of a backlog, or from a tail that was read before,
+// would call old records fresh.
 func (e *Exporter) Probe(stamp int64) { e.stamp, e.answered = stamp, false }
 
 // Next gives the next message: nil if there is nothing to say or no credit left. A refusal ends the Exporter. r is the
-// store as it is now; age is how long ago the server last knew that it had the newest head of an imported channel.
+// store as it is now; age is how long ago the server last knew that it had the newest head of an imported channel, asked
+// before r was taken.
 func (e *Exporter) Next(r state.Reader, now, age int64, snapshot func() (state.Reader, func())) (*Message, error) {
 	if e.credit <= 0 {
 		return nil, nil
@@ -255,8 +258,10 @@ func (e *Exporter) close(b *Batch, st *standing, age int64) (*Message, error) {
 	if st.document.Generation != e.generation {
 		b.Document, e.generation = e.server.documentOf(st, e.region), st.document.Generation
 	}
-	b.Stamp, b.AgeNanos = e.stamp, age
-	e.answered = true
+	if e.sent == st.state.Position {
+		b.Stamp, b.AgeNanos = e.stamp, age
+		e.answered = true
+	}
 	return &Message{Type: TypeBatch, Region: e.region, Channel: e.channel, Batch: b}, nil
 }
 

@@ -80,7 +80,7 @@ type Batch struct {
 	Head     []byte
 	Document []byte // if it is news to the receiver
 	// Stamp is that of the newest pull or probe, and AgeNanos how long before it the server last knew that its head was the
-	// newest: 0 at home.
+	// newest: 0 at home. Stamp is 0, which says nothing, where there is more to come than this.
 	Stamp    int64
 	AgeNanos int64
 }

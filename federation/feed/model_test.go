@@ -261,7 +261,7 @@ func (m *model) pushTail(k exporterKey, e *Exporter) (done, ok bool) {
 		}
 		m.tails[at] = t
 	}
-	msg, done := e.NextFrom(m.tails[at], 0)
+	msg, done := e.NextFrom(m.tails[at])
 	if msg == nil {
 		return done, false
 	}

@@ -86,14 +86,14 @@ func (t *Tail) after(p record.FeedPosition) ([]state.FeedLogEntry, bool) {
 }
 
 // NextFrom gives the next message from the tail of the channel. ok is false when only Next can tell what to say: the
-// receiver is too far behind, asked for something, or is not to be served.
-func (e *Exporter) NextFrom(t *Tail, age int64) (m *Message, ok bool) {
+// receiver is too far behind, asked for something, wants to know how old it is, or is not to be served.
+func (e *Exporter) NextFrom(t *Tail) (m *Message, ok bool) {
 	switch {
 	case t == nil || e.snapshot != nil || t.fence != record.FenceNone || t.resync || t.document.Generation != e.generation ||
-		!t.document.MayHave(e.peer) && e.peer != e.region:
+		!t.document.MayHave(e.peer) && e.peer != e.region || !e.answered:
 		return nil, false
 	case e.sent == t.at:
-		return nil, e.answered
+		return nil, true
 	case e.credit <= 0:
 		return nil, true
 	}
@@ -101,11 +101,11 @@ func (e *Exporter) NextFrom(t *Tail, age int64) (m *Message, ok bool) {
 	if !covered {
 		return nil, false
 	}
-	b := &Batch{Head: t.head, Records: make([][]byte, len(rows)), Stamp: e.stamp, AgeNanos: age}
+	b := &Batch{Head: t.head, Records: make([][]byte, len(rows))}
 	for i := range rows {
 		b.Records[i] = rows[i].Record
 	}
-	e.sent, e.answered = t.at, true
+	e.sent = t.at
 	m = &Message{Type: TypeBatch, Region: e.region, Channel: e.channel, Batch: b}
 	e.credit -= int64(m.Size())
 	return m, true
