@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"supercluster/internal/fault"
 	"supercluster/region/record"
+	"supercluster/region/state"
 )
 
 // MethodAges is the method of the node channel by which the leader tells the other nodes how old what the region has of
@@ -189,9 +191,8 @@ func (a *ages) encode() []byte {
 	return b
 }
 
-// merge takes in the ages of the leader.
-func (a *ages) merge(b []byte) {
-	now := time.Now()
+// merge takes in the ages of the leader, as they were at a time of this node.
+func (a *ages) merge(b []byte, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(b) > 16 {
@@ -230,7 +231,10 @@ func (f *Federation) spreadAges(ctx context.Context) error {
 		if leads, _ := f.cfg.Store.Leads(); !leads {
 			continue
 		}
-		payload := f.ages.encode()
+		payload, err := f.encodeAges()
+		if err != nil {
+			continue // told again in a moment
+		}
 		for _, node := range f.cfg.Store.Alive() {
 			if node == f.cfg.Node || len(payload) == 0 {
 				continue
@@ -243,10 +247,55 @@ func (f *Federation) spreadAges(ctx context.Context) error {
 	return nil
 }
 
-// HandleAges takes in what the leader tells.
-func (f *Federation) HandleAges(_ context.Context, _ string, payload []byte) ([]byte, error) {
-	f.ages.merge(payload)
-	return nil, nil
+// positionBytes is the size of the positions at the end of what the leader tells.
+const positionBytes = 16
+
+// encodeAges gives the ages, and the positions of this node's rows after they were noted: the ages hold for rows that are
+// there.
+func (f *Federation) encodeAges() ([]byte, error) {
+	payload := f.ages.encode()
+	if len(payload) == 0 {
+		return nil, nil
+	}
+	at, err := f.positions()
+	payload = binary.BigEndian.AppendUint64(payload, at.System)
+	return binary.BigEndian.AppendUint64(payload, at.Data), err
+}
+
+// positions gives those of the rows as they are now.
+func (f *Federation) positions() (at record.Positions, err error) {
+	err = f.pinned(func(r state.Reader) (err error) {
+		at, err = state.PositionsOf(r)
+		return err
+	})
+	return at, err
+}
+
+// HandleAges takes in what the leader tells, once this node has what the leader had: a node that is behind would call its
+// old copies fresh.
+func (f *Federation) HandleAges(ctx context.Context, _ string, payload []byte) ([]byte, error) {
+	came := time.Now()
+	n := len(payload) - positionBytes
+	if n < 0 {
+		return nil, fault.New(fault.Invalid, "ages of %d bytes", len(payload))
+	}
+	need := record.Positions{System: binary.BigEndian.Uint64(payload[n:]), Data: binary.BigEndian.Uint64(payload[n+8:])}
+	for {
+		changed := f.cfg.Store.Changed()
+		at, err := f.positions()
+		if err != nil {
+			return nil, err
+		}
+		if at.Covers(need) {
+			f.ages.merge(payload[:n], came)
+			return nil, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // ageOf gives the age of a channel as this region may pass it on; its own is as new as can be, since a probe is taken in

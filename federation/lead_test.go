@@ -3,6 +3,7 @@ package federation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,6 +89,42 @@ func TestLeaderChange_TwoImporters(t *testing.T) {
 			if k.Scope = a.alias(b); a.store.events[k] != 1 {
 				t.Errorf("%d events of %s", a.store.events[k], k.Name)
 			}
+		}
+	})
+}
+
+// TestAges_OfANodeThatIsBehind: a node that does not have yet what its leader has does not call its copy as fresh as that.
+func TestAges_OfANodeThatIsBehind(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 30*time.Millisecond)
+		defer w.close()
+		a, b := w.region("alpha"), w.region("beta")
+		w.mesh(a, b)
+		a.federate(a)
+		b.federate(a)
+		w.converge(15 * time.Second)
+		f := a.fed()
+		payload, err := f.encodeAges()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.cut(a, b)
+		time.Sleep(20 * time.Second)
+		ahead := slices.Clone(payload)
+		ahead[len(ahead)-1]++ // one revision that this node does not have
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := f.HandleAges(ctx, "n2", ahead); err == nil {
+			t.Error("ages of rows that are not here were taken in")
+		}
+		if age, _ := f.Age(b.id); age < 15*time.Second {
+			t.Errorf("the copy is called %v old after a cut of 20 s", age)
+		}
+		if _, err := f.HandleAges(context.Background(), "n2", payload); err != nil {
+			t.Error(err)
+		}
+		if age, _ := f.Age(b.id); age > 5*time.Second {
+			t.Errorf("the copy is called %v old, although the leader knows better", age)
 		}
 	})
 }
