@@ -64,6 +64,16 @@ func (a *ages) note(name channelName, stamp int64, age time.Duration) {
 	}
 }
 
+// expect counts a channel that is offered, so that a region has no age before each of its channels was answered for: after
+// a start some are new again before others.
+func (a *ages) expect(name channelName) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, known := a.fresh[name]; !known {
+		a.fresh[name] = a.began.Add(-neverHeard)
+	}
+}
+
 // forget takes channels out of the ages of their regions.
 func (a *ages) forget(which func(channelName) bool) {
 	a.mu.Lock()
@@ -84,7 +94,7 @@ func (a *ages) of(name channelName) time.Duration {
 	return neverHeard
 }
 
-// region gives the age of the oldest channel of a region; false: nothing was heard of it.
+// region gives the age of the oldest channel of a region; false: nothing was heard of it, or not yet of each channel.
 func (a *ages) region(id [16]byte) (time.Duration, bool) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -93,6 +103,9 @@ func (a *ages) region(id [16]byte) (time.Duration, bool) {
 		if name.region == id {
 			oldest, ok = max(oldest, time.Since(at)), true
 		}
+	}
+	if oldest >= neverHeard {
+		return 0, false
 	}
 	return oldest, ok
 }
@@ -108,7 +121,7 @@ func (a *ages) newest(id [16]byte) (time.Duration, bool) {
 			newest = at
 		}
 	}
-	return newest.Sub(a.began), !newest.IsZero()
+	return newest.Sub(a.began), newest.After(a.began.Add(-neverHeard))
 }
 
 // cover takes in a head that the channel is at.
@@ -285,7 +298,8 @@ func (f *Federation) HandleAges(ctx context.Context, _ string, payload []byte) (
 	}
 }
 
-// ageOf gives the age of a channel as this region may pass it on; its own is as new as can be.
+// ageOf gives the age of a channel as this region may pass it on; its own is as new as can be, since a probe is taken in
+// only when this node knows that it is not behind.
 func (f *Federation) ageOf(name channelName) time.Duration {
 	if name.region == f.cfg.Identity.RegionID {
 		return 0

@@ -164,8 +164,13 @@ func (o *outlet) receive(ctx context.Context) error {
 // take takes in what the peer asks for.
 func (o *outlet) take(ctx context.Context, m *feed.Message) error {
 	name := channelName{m.Region, m.Channel}
-	if m.Type == feed.TypePull {
+	switch m.Type {
+	case feed.TypePull:
 		return o.open(ctx, name, m.Pull)
+	case feed.TypeProbe:
+		if !o.f.current(ctx) {
+			return nil // unanswered, so what the peer has grows old; it looks for another server
+		}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -184,11 +189,21 @@ func (o *outlet) take(ctx context.Context, m *feed.Message) error {
 	return nil
 }
 
+// current makes sure that what this node shows from now on is not behind its region: a follower that is cut off has old
+// rows, and does not know how old.
+func (f *Federation) current(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Tuning.ProbeEvery)
+	defer cancel()
+	_, err := f.cfg.Store.Linearize(ctx)
+	return err == nil
+}
+
 // open begins to serve a channel, and looks at what the peer shows of this region.
 func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error {
 	if name.region == o.f.cfg.Identity.RegionID {
 		o.f.judge(ctx, p.Head)
 	}
+	current := o.f.current(ctx)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.drop(name)
@@ -203,6 +218,9 @@ func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error
 		if refusal != nil {
 			o.replies = append(o.replies, refusal)
 			return nil
+		}
+		if !current { // until a probe is taken in, nothing that is sent is known to be new
+			e.Probe(p.Stamp - int64(neverHeard))
 		}
 		o.exporters[name] = e
 		o.f.tails.pull(name)

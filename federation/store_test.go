@@ -23,6 +23,7 @@ type twin struct {
 	changed  chan struct{}
 	leader   string
 	both     bool          // every node takes itself for the leader
+	cutOff   bool          // no node knows whether it is behind
 	moved    chan struct{} // closed when the leader changes
 	nodes    map[string]*Federation
 	ready    chan struct{}
@@ -123,6 +124,13 @@ func (s *twin) pin() *state.Memory {
 	return s.rows.Snapshot()
 }
 
+// cut makes the nodes unable to tell whether they are behind.
+func (s *twin) cut(off bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cutOff = off
+}
+
 // lead makes a node the leader.
 func (s *twin) lead(node string) {
 	s.mu.Lock()
@@ -171,6 +179,12 @@ func (r replica) Propose(ctx context.Context, op record.Op) (record.Result, erro
 }
 
 func (r replica) Linearize(context.Context) (record.Positions, error) {
+	r.mu.Lock()
+	cutOff := r.cutOff
+	r.mu.Unlock()
+	if cutOff {
+		return record.Positions{}, fault.New(fault.Unavailable, "no leader")
+	}
 	s, err := state.Summarize(r.pin())
 	return s.Positions, err
 }

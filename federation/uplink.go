@@ -200,6 +200,9 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 			return err
 		}
 		for i := range offers {
+			c.expect(&offers[i])
+		}
+		for i := range offers {
 			if err := c.consider(ctx, &offers[i]); err != nil {
 				return err
 			}
@@ -248,6 +251,18 @@ func (c *connection) wish() []byte {
 		}
 	}
 	return wish
+}
+
+// expect counts a channel that a peer really has into the age of its region, before any of them is pulled.
+func (c *connection) expect(o *offer) {
+	head, err := record.DecodeFeedHead(o.head)
+	if err != nil || head.Region == c.u.f.cfg.Identity.RegionID || c.u.f.book.find(head.Region) == nil {
+		return
+	}
+	name := channelName{head.Region, head.Channel}
+	if doc, err := record.DecodeChannelDocument(o.document); err == nil && c.genuine(name, o, &head, &doc) {
+		c.u.f.ages.expect(name)
+	}
 }
 
 // consider looks at one channel that the peer has: it may show that this region is fenced, or be one to pull from here.

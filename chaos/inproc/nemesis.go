@@ -75,11 +75,26 @@ func (w *world) target(name string) (*site, *node) {
 	return s, s.nodes[0]
 }
 
+// unseenFor is how much longer than planned a nemesis lasts that was not seen to work yet: its target may have been
+// switched off by another one meanwhile.
+const unseenFor = 3 * time.Second
+
+// last waits for the time of a nemesis, and longer until it was seen.
+func (w *world) last(ctx context.Context, n *schedule.Nemesis, seen func() bool) {
+	pause(ctx, n.Duration.Duration())
+	_ = w.wait(ctx, unseenFor, "an effect", func() string { // the evidence tells
+		if seen() {
+			return ""
+		}
+		return "nothing was seen"
+	})
+}
+
 // disturb adds a rule to a network.
 func (w *world) disturb(ctx context.Context, n *schedule.Nemesis) effect {
 	net, r, what := w.rule(n)
 	net.add(r)
-	pause(ctx, n.Duration.Duration())
+	w.last(ctx, n, func() bool { return r.hits.Load() > 0 })
 	net.remove(r)
 	hits := r.hits.Load()
 	return effect{hits > 0, fmt.Sprintf("%d %s", hits, what)}
@@ -167,7 +182,11 @@ func (w *world) slowWatches(ctx context.Context, n *schedule.Nemesis) effect {
 	w.mu.Lock()
 	w.pause[name], w.lag[name] = time.Duration(n.Parameters["pause_ms"])*time.Millisecond, 0
 	w.mu.Unlock()
-	pause(ctx, n.Duration.Duration())
+	w.last(ctx, n, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.lag[name] > 0
+	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.pause, name)

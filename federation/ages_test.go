@@ -1,0 +1,65 @@
+package federation
+
+import (
+	"testing"
+	"time"
+
+	"supercluster/internal/bubble"
+)
+
+// After a start a region is as old as all its channels, not as those that were answered for first.
+func TestAges_EveryChannelCounts(t *testing.T) {
+	a, region := newAges(), [16]byte{1}
+	first, second := channelName{region, 1}, channelName{region, 2}
+	if _, known := a.region(region); known {
+		t.Error("a region that nothing was heard of has an age")
+	}
+	a.expect(first)
+	a.expect(second)
+	a.note(first, a.stamp(), 0)
+	if age, known := a.region(region); known {
+		t.Errorf("the age is %v, though nobody answered for a channel", age)
+	}
+	if _, heard := a.newest(region); !heard {
+		t.Error("the region was heard")
+	}
+	told := newAges()
+	told.merge(a.encode(), time.Now())
+	if age, known := told.region(region); known {
+		t.Errorf("another node takes the age for %v, though nobody answered for a channel", age)
+	}
+	a.note(second, a.stamp(), 0)
+	a.expect(second) // offered again
+	if age, known := a.region(region); !known || age > time.Minute {
+		t.Errorf("the age is %v (%v), though both channels were answered for", age, known)
+	}
+	a.expect(channelName{region, 3})
+	a.forget(func(n channelName) bool { return n.channel == 3 })
+	if _, known := a.region(region); !known {
+		t.Error("a channel that is withheld counts")
+	}
+}
+
+// A node that cannot tell whether it is behind vouches for nothing: what others have of its region grows old.
+func TestAges_ServerThatIsCutOff(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		a, b := w.region("alpha"), w.region("beta")
+		w.mesh(a, b)
+		a.federate(a)
+		b.federate(a)
+		w.converge(15 * time.Second)
+		time.Sleep(3 * time.Second)
+		if age := b.age(a); age > 1500*time.Millisecond {
+			t.Fatalf("the age is %v, though all is well", age)
+		}
+		a.store.cut(true)
+		time.Sleep(5 * time.Second)
+		if age := b.age(a); age < 4*time.Second {
+			t.Errorf("the age is %v, 5 s after the server was cut off from its region", age)
+		}
+		a.store.cut(false)
+		w.until(20*time.Second, "the age is low again", func() bool { return b.age(a) < 1500*time.Millisecond })
+	})
+}
