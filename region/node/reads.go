@@ -44,6 +44,9 @@ func (r *reads) linearize(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return r.late(err)
 	}
+	if staleReads {
+		return nil
+	}
 	deadline := time.Now().Add(patience)
 	if d, ok := ctx.Deadline(); ok {
 		deadline = minTime(d, time.Now().Add(maxPatience))

@@ -55,7 +55,7 @@ func (m *machine) importRecords(b *record.Import, r *record.Result) error {
 	if err != nil || in == nil {
 		return err
 	}
-	if !m.limits.without.Cursor && in.state.Position != b.From {
+	if !skipsCursor && !m.limits.without.Cursor && in.state.Position != b.From {
 		refuse(r, record.StatusStale, "the channel stands at %d.%d, not at %d.%d", in.state.Position.Incarnation,
 			in.state.Position.Sequence, b.From.Incarnation, b.From.Sequence)
 		return nil
@@ -73,7 +73,7 @@ func (m *machine) importRecords(b *record.Import, r *record.Result) error {
 		return err
 	}
 	switch {
-	case !m.limits.without.Cursor && digest != next.Digest:
+	case !skipsCursor && !m.limits.without.Cursor && digest != next.Digest:
 		refuse(r, record.StatusInvalid, "the records do not lead to the digest of their signed head")
 		return nil
 	case growth && m.full():
@@ -108,7 +108,7 @@ func (m *machine) decodeImport(b *record.Import, in *inbound, r *record.Result) 
 			refuse(r, record.StatusInvalid, "record %d of the batch cannot be read: %v", i, err)
 			return head, nil, false
 		}
-		if !m.limits.without.Cursor && rec.Sequence != at.Sequence+1 || !distinctChanges(&rec) {
+		if !skipsCursor && !m.limits.without.Cursor && rec.Sequence != at.Sequence+1 || !distinctChanges(&rec) {
 			refuse(r, record.StatusInvalid, "record %d of the batch has sequence %d after %d, or changes a key twice", i,
 				rec.Sequence, at.Sequence)
 			return head, nil, false
@@ -116,7 +116,7 @@ func (m *machine) decodeImport(b *record.Import, in *inbound, r *record.Result) 
 		at.Sequence, at.Chain = rec.Sequence, record.ChainNext(at.Chain, encoded)
 		recs[i] = rec
 	}
-	if !m.limits.without.Cursor && head.Position != at {
+	if !skipsCursor && !m.limits.without.Cursor && head.Position != at {
 		refuse(r, record.StatusInvalid, "the records end at %d.%d with another chain than their head at %d.%d",
 			at.Incarnation, at.Sequence, head.Position.Incarnation, head.Position.Sequence)
 		return head, nil, false

@@ -1,0 +1,97 @@
+// Package main shows that the tests find bugs: it builds the real packages with one seeded bug after the other and runs
+// the scenario that must catch it.
+//
+// It owns the list of seeded bugs and of their scenarios. It never judges a scenario by itself: `go test` does, once
+// without the bug, when it must pass, and once with it, when it must fail. A build that fails catches nothing.
+// Nothing here may be called concurrently.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// bug is a build tag and the test that must fail with it.
+type bug struct {
+	tag, pkg, scenario string
+}
+
+var bugs = []bug{
+	{"bug_stale_read", "./region", "TestCluster_LeaderIsCutOffAndComesBack"},
+	{"bug_import_no_cursor", "./region/state", "TestImport_RefusesWhatDoesNotFit"},
+	{"bug_head_unsigned", "./federation/feed", "TestImporter_Refuses"},
+}
+
+func main() {
+	only := flag.String("only", "", "run only the bug with this tag")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "Usage, in the root of the repository:\n  go run ./chaos/bugs\n  go run ./chaos/bugs --only bug_stale_read\n\nFlags:")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	os.Exit(run(*only))
+}
+
+func run(only string) int {
+	caught, all := 0, 0
+	for _, b := range bugs {
+		if only != "" && only != b.tag {
+			continue
+		}
+		all++
+		start := time.Now()
+		if err := b.caught(); err != nil {
+			fmt.Printf("MISSED   %s  by %s: %v\n", b.tag, b.scenario, err)
+			continue
+		}
+		caught++
+		fmt.Printf("caught   %s  by %s in %.0f s\n", b.tag, b.scenario, time.Since(start).Seconds())
+	}
+	fmt.Printf("bugs: %d of %d caught\n", caught, all)
+	if all == 0 || caught < all {
+		return 1
+	}
+	return 0
+}
+
+// caught runs the scenario on the right build and on the one with the bug.
+func (b bug) caught() error {
+	dir, err := os.MkdirTemp("", "bugs")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	right, wrong := filepath.Join(dir, "right"), filepath.Join(dir, "wrong")
+	if err := b.build(right, ""); err != nil {
+		return err
+	}
+	if err := b.build(wrong, b.tag); err != nil {
+		return err
+	}
+	if out, err := b.test(right).CombinedOutput(); err != nil {
+		return fmt.Errorf("fails without the bug: %w\n%s", err, out)
+	}
+	err = b.test(wrong).Run()
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 {
+		return fmt.Errorf("with the bug the scenario did not fail: %v", err)
+	}
+	return nil
+}
+
+func (b bug) build(to, tag string) error {
+	if out, err := exec.Command("go", "test", "-c", "-tags", tag, "-o", to, b.pkg).CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// test runs a built test in the folder of its package.
+func (b bug) test(program string) *exec.Cmd {
+	cmd := exec.Command(program, "-test.run", "^"+b.scenario+"$", "-test.timeout", "60s")
+	cmd.Dir = b.pkg
+	return cmd
+}
