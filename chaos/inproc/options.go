@@ -53,9 +53,14 @@ func options() schedule.Options {
 		Workload: schedule.Workload{
 			Clients: 3, Groups: 6, Keys: 3, Watches: 2,
 			Mix: []schedule.Weight{
-				{Kind: history.CallPut, Weight: 15}, {Kind: history.CallGet, Weight: 25}, {Kind: history.CallDelete, Weight: 5},
-				{Kind: history.CallCAS, Weight: 15}, {Kind: history.CallTxn, Weight: 10}, {Kind: history.CallConfig, Weight: 5},
-				{Kind: history.CallService, Weight: 10}, {Kind: history.CallLookup, Weight: 15},
+				{Kind: history.CallPut, Weight: 15},
+				{Kind: history.CallGet, Weight: 25},
+				{Kind: history.CallDelete, Weight: 5},
+				{Kind: history.CallCAS, Weight: 15},
+				{Kind: history.CallTxn, Weight: 10},
+				{Kind: history.CallConfig, Weight: 5},
+				{Kind: history.CallService, Weight: 10},
+				{Kind: history.CallLookup, Weight: 15},
 			},
 		},
 	}
