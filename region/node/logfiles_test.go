@@ -25,7 +25,7 @@ func openLog(t *testing.T, dir string) raftio.ILogDB {
 	t.Helper()
 	cfg := config.NodeHostConfig{Expert: config.ExpertConfig{FS: vfs.Default, LogDB: config.GetTinyMemLogDBConfig()}}
 	cfg.Expert.LogDB.KVWriteBufferSize = tanBuffer
-	wrapped := &tanLog{states: map[raftio.NodeInfo]pb.State{}, fail: func(err error) { t.Error(err) }}
+	wrapped := newTanLog(func(err error) { t.Error(err) })
 	log, err := tanFactory{wrapped}.Create(cfg, nil, []string{dir}, []string{dir})
 	if err != nil {
 		t.Fatal(err)

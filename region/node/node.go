@@ -11,8 +11,6 @@ import (
 
 	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
-	"github.com/lni/dragonboat/v4/raftio"
-	pb "github.com/lni/dragonboat/v4/raftpb"
 	sm "github.com/lni/dragonboat/v4/statemachine"
 	"go.opentelemetry.io/otel/metric"
 
@@ -75,7 +73,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.grouper = newGrouper(cfg.Folder.Replica(), cfg.Folder.Boot(), cfg.Tuning.Depth, cfg.Log, m, n.hasLeader)
 	n.reads = newReads(n.hasLeader, m)
-	n.tan = &tanLog{states: map[raftio.NodeInfo]pb.State{}, fail: n.Fail}
+	n.tan = newTanLog(n.Fail)
 	return n, nil
 }
 

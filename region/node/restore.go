@@ -124,6 +124,7 @@ func (f *Folder) quietHost(dir string) config.NodeHostConfig {
 	n := &Node{
 		cfg:     Config{Node: f.id.Node, Folder: f, Transport: deafTransport{}},
 		members: newMembers(slices.Collect(maps.Keys(f.id.Members))),
+		tan:     newTanLog(nil),
 	}
 	c := n.hostConfig()
 	c.NodeHostDir, c.RaftEventListener, c.EnableMetrics = dir, nil, false

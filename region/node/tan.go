@@ -52,8 +52,13 @@ type tanLog struct {
 	mu     sync.Mutex
 	states map[raftio.NodeInfo]pb.State
 
-	// fail stops this replica. Dragonboat answers an error of its log with a panic that tells nobody what to do.
+	// fail stops this replica. Dragonboat answers an error of its log with a panic that tells nobody what to do. Nil leaves
+	// it at that, for a log that is thrown away.
 	fail func(error)
+}
+
+func newTanLog(fail func(error)) *tanLog {
+	return &tanLog{states: map[raftio.NodeInfo]pb.State{}, fail: fail}
 }
 
 // SaveRaftState saves updates with their states filled in. The updates are the caller's and are left as they were.
@@ -84,7 +89,7 @@ func (l *tanLog) SaveRaftState(updates []pb.Update, worker uint64) error {
 
 // stopOn stops this replica for an error of the log: its worker must not take another step.
 func (l *tanLog) stopOn(err error, what string) {
-	if err == nil {
+	if err == nil || l.fail == nil {
 		return
 	}
 	failed := fault.Wrap(fault.Corrupt, err, "%s", what).WithHint(replaceHint)
@@ -116,10 +121,10 @@ func (l *tanLog) IterateEntries(entries []pb.Entry, size, shard, replica, low, h
 	before := len(entries)
 	entries, size, err := l.ILogDB.IterateEntries(entries, size, shard, replica, low, part, most)
 	l.stopOn(err, "the Raft log can not be read")
-	if len(entries) > before && entries[len(entries)-1].Index+1 < high {
+	if err == nil && len(entries) > before && entries[len(entries)-1].Index+1 < high {
 		size = max(size, maxSize+1)
 	}
-	return entries, size, nil
+	return entries, size, err
 }
 
 // RemoveNodeData forgets a replica.

@@ -16,7 +16,7 @@ func openTan(t *testing.T, n, bytes int) raftio.ILogDB {
 	memory := config.GetTinyMemLogDBConfig()
 	memory.KVWriteBufferSize = tanBuffer
 	cfg := config.NodeHostConfig{NodeHostDir: "/raft", Expert: config.ExpertConfig{LogDB: memory, FS: vfs.NewMem()}}
-	log, err := tanFactory{&tanLog{states: map[raftio.NodeInfo]pb.State{}, fail: func(err error) { t.Error(err) }}}.Create(cfg, nil, []string{"/raft"}, []string{"/raft"})
+	log, err := tanFactory{newTanLog(func(err error) { t.Error(err) })}.Create(cfg, nil, []string{"/raft"}, []string{"/raft"})
 	if err != nil {
 		t.Fatal(err)
 	}
