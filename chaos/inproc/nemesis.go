@@ -94,10 +94,13 @@ func (w *world) last(ctx context.Context, n *schedule.Nemesis, seen func() bool)
 func (w *world) disturb(ctx context.Context, n *schedule.Nemesis) effect {
 	net, r, what := w.rule(n)
 	net.add(r)
-	w.last(ctx, n, func() bool { return r.hits.Load() > 0 })
+	w.last(ctx, n, r.seen)
 	net.remove(r)
-	hits := r.hits.Load()
-	return effect{hits > 0, fmt.Sprintf("%d %s", hits, what)}
+	evidence := fmt.Sprintf("%d %s", r.hits.Load(), what)
+	if refused := r.refused.Load(); refused > 0 {
+		evidence += fmt.Sprintf(", %d connections refused", refused)
+	}
+	return effect{r.seen(), evidence}
 }
 
 // rule says which network a nemesis disturbs, how, and what the rule counts.

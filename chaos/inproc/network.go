@@ -14,10 +14,11 @@ import (
 
 // rule is one fault on the way between two ends.
 type rule struct {
-	asked atomic.Int64 // frames or datagrams that matched
-	hits  atomic.Int64 // those of them that something happened to
-	match func(from, to string) bool
-	fault func(n int64) wire.Fault // of the n-th frame or datagram that matches
+	asked   atomic.Int64 // frames or datagrams that matched
+	hits    atomic.Int64 // those of them that something happened to
+	refused atomic.Int64 // connections that were refused: nothing is sent then
+	match   func(from, to string) bool
+	fault   func(n int64) wire.Fault // of the n-th frame or datagram that matches
 }
 
 // network decides what is lost, late or twice: between the nodes of a region, where ends are nodes, and between regions,
@@ -60,12 +61,16 @@ func (n *network) judge(from, to string) (f wire.Fault) {
 	return f
 }
 
-// drops says whether a connection is refused; what would be asked only for that is not counted.
+// seen says whether anything happened by the rule.
+func (r *rule) seen() bool { return r.hits.Load()+r.refused.Load() > 0 }
+
+// drops says whether a connection is refused.
 func (n *network) drops(from, to string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for r := range n.rules {
 		if r.match(from, to) && r.fault(0).Drop {
+			r.refused.Add(1)
 			return true
 		}
 	}

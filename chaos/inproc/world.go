@@ -126,7 +126,7 @@ func (w *world) start(ctx context.Context) error {
 				}
 			}
 		}
-		return ""
+		return w.digests(ctx) // what was there before the channels is told in any order
 	})
 }
 
