@@ -40,6 +40,12 @@ func (m *Machine) judgeIsland(now time.Duration) {
 	m.island, m.islandAt = alone, now
 	if !alone {
 		m.since = now
+		return
+	}
+	for _, p := range m.peers {
+		if p.state == plan.StateSuspect && now-p.at < Away {
+			p.set(plan.StateUp, now, "") // it fell silent a moment before the others, for the same reason
+		}
 	}
 }
 

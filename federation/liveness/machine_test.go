@@ -205,7 +205,7 @@ func TestJudge(t *testing.T) {
 			[]int{2, 3},
 			func(r *run) { r.all(false, 2); r.pass(2500 * time.Millisecond); r.all(false, 3) },
 			[]time.Duration{2 * time.Second, time.Hour},
-			[]string{"!su", "!su"},
+			[]string{"!uu", "!uu"},
 			"",
 		},
 		{
