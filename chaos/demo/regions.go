@@ -61,8 +61,12 @@ func (r *regions) begin(ctx context.Context) error {
 		return err
 	}
 	r.check(len(r.grpc) == 3, "%d regions serve, %v after their start", len(r.grpc), time.Since(start).Round(time.Millisecond))
-	_, err = r.in(ctx, "dc1", "placement", "put", "dc2/", "--home", "dc2")
-	return errors.Join(err, r.equal(ctx, time.Now()))
+	for _, site := range sites {
+		if _, err := r.in(ctx, site, "placement", "put", "dc2/", "--home", "dc2"); err != nil {
+			return err
+		}
+	}
+	return r.equal(ctx, time.Now())
 }
 
 // addresses asks the program where its regions are.
@@ -91,7 +95,11 @@ func (r *regions) addresses(ctx context.Context) error {
 // equal verifies in every region that what it has of the others is what they signed.
 func (r *regions) equal(ctx context.Context, from time.Time) error {
 	for _, site := range sites {
-		_, err := r.in(ctx, site, "federation", "verify", "--timeout", "20s")
+		// A source that is only just back does not answer at once.
+		_, err := r.in(ctx, site, "federation", "verify", "--timeout", "5s")
+		for err != nil && ctx.Err() == nil && time.Since(from) < 20*time.Second {
+			_, err = r.in(ctx, site, "federation", "verify", "--timeout", "5s")
+		}
 		r.check(err == nil, "%s equals its sources, %.1f s later", site, time.Since(from).Seconds())
 	}
 	return nil
