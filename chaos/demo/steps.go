@@ -77,7 +77,7 @@ func (d *demo) run(ctx context.Context, binary, envoy string) error {
 	done := make(chan struct{})
 	go func() { defer close(done); d.load.Run(loading, d.rate) }()
 	defer func() { stop(); <-done }()
-	for _, step := range []func(context.Context) error{d.steady, d.leave, d.comeBack, d.kill, d.restart, d.ask} {
+	for _, step := range []func(context.Context) error{d.steady, d.leave, d.comeBack, d.kill, d.restart, d.ask, d.secondAct} {
 		if err := step(ctx); err != nil {
 			return err
 		}
