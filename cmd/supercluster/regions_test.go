@@ -34,8 +34,12 @@ func TestRegions_Six(t *testing.T) {
 				t.Fatal(err)
 			}
 			beat := &pb.HeartbeatTarget{Service: "web", Instance: web.GetId(), Health: health}
-			if _, err := r.registry.Heartbeat(ctx, &pb.HeartbeatRequest{Targets: []*pb.HeartbeatTarget{beat}}); err != nil {
-				t.Fatal(err)
+			for unknown := true; unknown; time.Sleep(5 * time.Millisecond) { // until the view has the instance
+				answer, err := r.registry.Heartbeat(ctx, &pb.HeartbeatRequest{Targets: []*pb.HeartbeatTarget{beat}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				unknown = len(answer.GetUnknown()) > 0
 			}
 		}
 	}
