@@ -118,7 +118,9 @@ func (s *Scan) judge(b []byte, at, end int) State {
 	if end > len(b) && len(b) < BlockSize {
 		return Torn // the file ends before the chunk does
 	}
-	if emptySector(b, at, min(end, len(b))) {
+	// The sector in which the chunk ends counts, too, if nothing was written behind it: a process can be killed between two
+	// pages of a write.
+	if emptySector(b, at, min((end+sector-1)/sector*sector, len(b))) {
 		return Torn
 	}
 	return Damaged

@@ -102,8 +102,8 @@ func TestScan_CutWriteIsTorn(t *testing.T) {
 			t.Fatalf("cut at %d: state %d, record at %d, want %d", cut, state, s.Begin(), last)
 		}
 	}
-	for from := (last/sector + 1) * sector; from+sector <= len(file); from += sector {
-		broken := bytes.Clone(file)
+	for from := (last/sector + 1) * sector; from < len(file); from += sector {
+		broken := append(bytes.Clone(file), make([]byte, 2*BlockSize)...) // what was reserved behind the end
 		clear(broken[from:])
 		if state, s := scan(broken); state != Torn || s.Begin() != int64(last) {
 			t.Fatalf("zeros from %d: state %d, record at %d, want %d", from, state, s.Begin(), last)
