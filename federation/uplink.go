@@ -649,6 +649,9 @@ func yield(took time.Duration, busy bool) time.Duration {
 // propose has an operation applied, and notes how fresh the channel is then. An idle head is written only if it says
 // something new about revisions: otherwise what it says is noted in memory.
 func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) error {
+	if acknowledgesEarly {
+		p.applied(op, m)
+	}
 	idle := op.Import != nil && len(op.Import.Records) == 0 && len(op.Import.Document) == 0
 	if !idle || p.f.ages.worthWriting(p.name, op.Import.Head) {
 		began := time.Now()
@@ -660,6 +663,12 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 		}
 		p.f.metrics.imported(op)
 	}
+	p.applied(op, m)
+	return nil
+}
+
+// applied notes where the channel stands and how fresh it is after an operation. What was only received counts for nothing.
+func (p *puller) applied(op *record.Op, m *feed.Message) {
 	switch {
 	case op.Import != nil:
 		if head, err := record.DecodeFeedHead(op.Import.Head); err == nil {
@@ -679,7 +688,6 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 		}
 		p.chunked(last)
 	}
-	return nil
 }
 
 // watch tells the watchdog how far a channel is that comes through this peer, also when nothing of it comes: its home said
