@@ -16,7 +16,7 @@ help: ## list the targets
 run: build ## build bin/supercluster and start a region for development
 	bin/supercluster dev
 
-demo: build tools ## a region, three backends and Envoy: kill, return and drain, each step checked
+demo: build tools ## a region, then three, backends and Envoy under load: kill, return, cut, loss of a region, each step checked
 	go run ./chaos/demo --binary bin/supercluster
 
 build: ## build bin/supercluster

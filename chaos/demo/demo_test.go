@@ -26,7 +26,7 @@ func TestDemo(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build the demo: %v: %s", err, out)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "-binary", binary, "-envoy", envoy)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

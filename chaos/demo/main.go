@@ -1,6 +1,7 @@
 // Command demo shows SuperCluster at work and checks what it shows: a region, three HTTP backends and a real Envoy
-// under load, while backends leave gracefully, die and come back. Each step prints its counts. It exits non-zero
-// when one of its own checks fails and ends with `demo: N passed, N failed`.
+// under load, while backends leave gracefully, die and come back; then three regions with Envoy in one of them, which loses
+// its instance, is cut off and healed, and sees another region lost. Each step prints its counts. It exits non-zero when
+// one of its own checks fails, and ends with `demo: N passed, N failed`.
 package main
 
 import (

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -13,7 +15,7 @@ import (
 	"supercluster/internal/procs"
 )
 
-// regions is the second act: three regions, of which one is cut off and healed, and one is killed and started again.
+// regions is the second act: an instance in each of three regions, and Envoy in the first one.
 type regions struct {
 	*demo
 	admin string
@@ -22,15 +24,21 @@ type regions struct {
 
 var sites = []string{"dc1", "dc2", "dc3"}
 
-// secondAct plays it on a group of its own.
-func (d *demo) secondAct(ctx context.Context) error {
+// takesOver is how long after the loss of a region the last request may fail: when it is given up, and what was under way.
+const takesOver = 7 * time.Second
+
+// secondAct plays it on processes of its own.
+func (d *demo) secondAct(ctx context.Context, envoy string) error {
 	r := &regions{demo: d, grpc: map[string]string{}}
-	for _, step := range []func(context.Context) error{r.begin, r.cut, r.lose} {
+	for _, step := range []func(context.Context) error{r.begin, r.serve} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := d.startEnvoy(ctx, "12.", envoy); err != nil {
+		return err
+	}
+	return d.underLoad(ctx, r.local, r.fail, r.cut, r.lose)
 }
 
 // in runs a command of ours in a region.
@@ -45,9 +53,13 @@ func (r *regions) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	offset, err := freeOffset()
+	if err != nil {
+		return err
+	}
 	r.admin = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	start := time.Now()
-	server, err := r.group.Start("regions", r.binary, "dev", "--regions", "3", "--port-offset", fmt.Sprint(1000+100*rand.IntN(150)), "--admin", r.admin)
+	server, err := r.group.Start("regions", r.binary, "dev", "--regions", fmt.Sprint(len(sites)), "--port-offset", fmt.Sprint(offset), "--admin", r.admin)
 	if err != nil {
 		return err
 	}
@@ -60,13 +72,44 @@ func (r *regions) begin(ctx context.Context) error {
 	if err := r.addresses(ctx); err != nil {
 		return err
 	}
-	r.check(len(r.grpc) == 3, "%d regions serve, %v after their start", len(r.grpc), time.Since(start).Round(time.Millisecond))
+	r.check(len(r.grpc) == len(sites), "%d regions serve, %v after their start", len(r.grpc), time.Since(start).Round(time.Millisecond))
 	for _, site := range sites {
 		if _, err := r.in(ctx, site, "placement", "put", "dc2/", "--home", "dc2"); err != nil {
 			return err
 		}
 	}
-	return r.equal(ctx, time.Now())
+	r.equal(ctx, time.Now())
+	return nil
+}
+
+// freeOffset finds an offset at which the ports of three regions are free.
+func freeOffset() (int, error) {
+	for range 100 {
+		offset := 1000 + 100*rand.IntN(150)
+		if free(offset) {
+			return offset, nil
+		}
+	}
+	return 0, errors.New("no free ports for three regions were found")
+}
+
+func free(offset int) bool {
+	for i := range sites {
+		for _, port := range []int{8300, 8302, 8303, 8500, 8502, 8600} {
+			address := fmt.Sprintf("127.0.0.1:%d", port+offset+10*i)
+			l, err := net.Listen("tcp", address)
+			if err != nil {
+				return false
+			}
+			l.Close()
+			u, err := net.ListenPacket("udp", address)
+			if err != nil {
+				return false
+			}
+			u.Close()
+		}
+	}
+	return true
 }
 
 // addresses asks the program where its regions are.
@@ -92,17 +135,59 @@ func (r *regions) addresses(ctx context.Context) error {
 	return nil
 }
 
+// serve starts an instance in each region.
+func (r *regions) serve(ctx context.Context) error {
+	r.say("11. An instance of web in each region, registered there, and a route to them.")
+	ports, err := procs.FreePorts(len(sites))
+	if err != nil {
+		return err
+	}
+	for i, site := range sites {
+		r.backends[i] = fmt.Sprintf("127.0.0.1:%d", ports[i])
+		if err := r.startBackend(i); err != nil {
+			return err
+		}
+		r.server = r.grpc[site]
+		if err := r.register(ctx, i); err != nil {
+			return err
+		}
+	}
+	if _, err := r.in(ctx, "dc1", "route", "put", "shop", "--host", host, "--prefix", "/", "--service", "web"); err != nil {
+		return err
+	}
+	known := func(ctx context.Context) bool { return r.listed(ctx) == len(sites) }
+	coming, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := procs.WaitUntil(coming, "the instances of all regions in dc1", known); err != nil {
+		return err
+	}
+	r.check(true, "dc1 knows the instances of all three regions")
+	return nil
+}
+
+// listed counts the instances that a client in dc1 would be sent to.
+func (r *regions) listed(ctx context.Context) (n int) {
+	quiet := *r.demo
+	quiet.out, quiet.server = io.Discard, r.grpc["dc1"]
+	out, err := quiet.cli(ctx, "lookup", "web")
+	for i := range sites {
+		if err == nil && strings.Contains(out, r.backends[i]) {
+			n++
+		}
+	}
+	return n
+}
+
 // equal verifies in every region that what it has of the others is what they signed.
-func (r *regions) equal(ctx context.Context, from time.Time) error {
+func (r *regions) equal(ctx context.Context, from time.Time) {
 	for _, site := range sites {
 		// A source that is only just back does not answer at once.
 		_, err := r.in(ctx, site, "federation", "verify", "--timeout", "5s")
 		for err != nil && ctx.Err() == nil && time.Since(from) < 20*time.Second {
 			_, err = r.in(ctx, site, "federation", "verify", "--timeout", "5s")
 		}
-		r.check(err == nil, "%s equals its sources, %.1f s later", site, time.Since(from).Seconds())
+		r.check(err == nil, "%s equals its sources by digest, %.1f s later", site, time.Since(from).Seconds())
 	}
-	return nil
 }
 
 func (r *regions) dev(ctx context.Context, args ...string) error {
@@ -110,15 +195,56 @@ func (r *regions) dev(ctx context.Context, args ...string) error {
 	return err
 }
 
+func (r *regions) local(ctx context.Context) error {
+	r.say("13. %d requests a second through Envoy in dc1.", r.rate)
+	c := r.during(ctx, time.Now(), 2*time.Second, nil)
+	r.show(c)
+	r.check(c.Failed == 0 && c.Backends[r.backends[0]] == c.Total, "all are answered by dc1's own instance")
+	return nil
+}
+
+// elsewhere reports whether an instance of another region answered since.
+func (r *regions) elsewhere(since time.Time) bool {
+	return r.load.Since(since, r.backends[1])+r.load.Since(since, r.backends[2]) > 0
+}
+
+func (r *regions) fail(ctx context.Context) error {
+	r.say("14. The instance of dc1 dies (kill -9), then starts again.")
+	from := time.Now()
+	if err := r.running[0].Kill(); err != nil {
+		return err
+	}
+	c := r.during(ctx, from, 3*time.Second, func() bool { return r.elsewhere(from) })
+	r.show(c)
+	r.check(r.elsewhere(from), "another region takes over")
+	r.check(100*c.Failed < c.Total, "fewer than 1 %% of the requests fail (%d of %d)", c.Failed, c.Total)
+	from = time.Now()
+	if err := r.startBackend(0); err != nil {
+		return err
+	}
+	c = r.during(ctx, from, time.Second, func() bool { return r.load.Since(from, r.backends[0]) > 0 })
+	r.show(c)
+	r.check(c.Backends[r.backends[0]] > 0 && c.Failed == 0, "traffic comes back to dc1, and nothing fails")
+	return nil
+}
+
 func (r *regions) cut(ctx context.Context) error {
-	r.say("11. dc1 is cut from dc2 and dc3; both sides write.")
+	r.say("15. dc1 is cut from dc2 and dc3 for some seconds; both sides write.")
+	from := time.Now()
 	if err := errors.Join(r.dev(ctx, "cut", "dc1", "dc2"), r.dev(ctx, "cut", "dc1", "dc3")); err != nil {
 		return err
 	}
-	for _, site := range []string{"dc1", "dc2"} {
+	for _, site := range sites[:2] {
 		_, err := r.in(ctx, site, "config", "put", site+"/limit", "10")
 		r.check(err == nil, "%s writes what it is the home of", site)
 	}
+	c := r.during(ctx, from, 6*time.Second, nil)
+	r.show(c)
+	r.check(c.Failed == 0 && c.Backends[r.backends[0]] == c.Total, "dc1 goes on serving its own clients")
+	r.check(r.listed(ctx) == len(sites), "none of the instances that dc1 knows is removed")
+	_, err := r.in(ctx, "dc1", "config", "get", "dc2/limit", "--level", "local")
+	_, other := r.in(ctx, "dc3", "config", "get", "dc1/limit", "--level", "local")
+	r.check(err != nil && other != nil, "what the other side wrote is not there yet")
 	if err := r.dev(ctx, "heal"); err != nil {
 		return err
 	}
@@ -127,9 +253,7 @@ func (r *regions) cut(ctx context.Context) error {
 
 // read verifies, and reads in every region what both sides wrote.
 func (r *regions) read(ctx context.Context, from time.Time) error {
-	if err := r.equal(ctx, from); err != nil {
-		return err
-	}
+	r.equal(ctx, from)
 	found := 0
 	for _, site := range sites {
 		for _, home := range sites[:2] {
@@ -143,15 +267,31 @@ func (r *regions) read(ctx context.Context, from time.Time) error {
 }
 
 func (r *regions) lose(ctx context.Context) error {
-	r.say("12. dc2 is killed and starts again on its data.")
-	if err := r.dev(ctx, "kill-region", "dc2"); err != nil {
-		return err
-	}
-	_, err := r.in(ctx, "dc1", "config", "get", "dc2/limit", "--level", "local")
-	r.check(err == nil, "dc1 still reads what dc2 wrote")
+	r.say("16. dc1 has no instance for a while, and the region that answers for it is lost with its instance.")
 	from := time.Now()
-	if err := r.dev(ctx, "start-region", "dc2"); err != nil {
+	if err := r.running[0].Kill(); err != nil {
 		return err
 	}
+	r.during(ctx, from, 3*time.Second, func() bool { return r.elsewhere(from) })
+	lost, left := 1, 2
+	if r.load.Since(from, r.backends[2]) > r.load.Since(from, r.backends[1]) {
+		lost, left = 2, 1
+	}
+	from = time.Now()
+	if err := errors.Join(r.dev(ctx, "kill-region", sites[lost]), r.running[lost].Kill()); err != nil {
+		return err
+	}
+	c := r.during(ctx, from, takesOver+time.Second, nil)
+	r.show(c)
+	r.check(r.load.Since(from, r.backends[left]) > 0, "%s takes over from %s", sites[left], sites[lost])
+	r.check(100*c.Failed < c.Total, "fewer than 1 %% of the requests fail (%d of %d)", c.Failed, c.Total)
+	r.check(c.Failed == 0 || c.LastFailure <= takesOver, "none later than %v", takesOver)
+	from = time.Now()
+	if err := errors.Join(r.dev(ctx, "start-region", sites[lost]), r.startBackend(lost), r.startBackend(0)); err != nil {
+		return err
+	}
+	c = r.during(ctx, from, time.Second, func() bool { return r.load.Since(from, r.backends[0]) > 0 })
+	r.show(c)
+	r.check(c.Backends[r.backends[0]] > 0 && c.Failed == 0, "%s is back, dc1 serves its own clients again, and nothing fails", sites[lost])
 	return r.read(ctx, from)
 }

@@ -61,23 +61,43 @@ func (d *demo) run(ctx context.Context, binary, envoy string) error {
 		return err
 	}
 	d.binary = abs
+	for _, act := range []func(context.Context, string) error{d.firstAct, d.secondAct} {
+		if err := d.play(ctx, act, envoy); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// play plays an act on processes of its own.
+func (d *demo) play(ctx context.Context, act func(context.Context, string) error, envoy string) (err error) {
 	if d.group, err = procs.NewGroup(); err != nil {
 		return err
 	}
 	defer d.group.Close()
+	return act(ctx, envoy)
+}
+
+// firstAct is one region.
+func (d *demo) firstAct(ctx context.Context, envoy string) error {
 	for _, step := range []func(context.Context) error{
 		d.startRegion, d.startBackends,
-		func(ctx context.Context) error { return d.startEnvoy(ctx, envoy) },
+		func(ctx context.Context) error { return d.startEnvoy(ctx, "3.", envoy) },
 	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
+	return d.underLoad(ctx, d.steady, d.leave, d.comeBack, d.kill, d.restart, d.ask)
+}
+
+// underLoad plays steps while requests are sent.
+func (d *demo) underLoad(ctx context.Context, steps ...func(context.Context) error) error {
 	loading, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() { defer close(done); d.load.Run(loading, d.rate) }()
 	defer func() { stop(); <-done }()
-	for _, step := range []func(context.Context) error{d.steady, d.leave, d.comeBack, d.kill, d.restart, d.ask, d.secondAct} {
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -158,8 +178,8 @@ func (d *demo) register(ctx context.Context, i int) error {
 	return err
 }
 
-func (d *demo) startEnvoy(ctx context.Context, envoy string) error {
-	d.say("3. Envoy, from a bootstrap that the server makes.")
+func (d *demo) startEnvoy(ctx context.Context, step, envoy string) error {
+	d.say(step + " Envoy, from a bootstrap that the server makes.")
 	ports, err := procs.FreePorts(2)
 	if err != nil {
 		return err
