@@ -1,10 +1,13 @@
 package federation
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"supercluster/internal/bubble"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
 )
 
 // After a start a region is as old as all its channels, not as those that were answered for first.
@@ -61,5 +64,38 @@ func TestAges_ServerThatIsCutOff(t *testing.T) {
 		}
 		a.store.cut(false)
 		w.until(20*time.Second, "the age is low again", func() bool { return b.age(a) < 1500*time.Millisecond })
+	})
+}
+
+// A region that receives but cannot apply has nothing new: its age grows, and it does not say that it is further.
+func TestAges_OfWhatWasOnlyReceived(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		a, b := w.region("alpha"), w.region("beta")
+		w.mesh(a, b)
+		a.federate(a)
+		b.federate(a)
+		w.converge(15 * time.Second)
+		b.store.mu.Lock()
+		b.store.refuse = func(op *record.Op) error {
+			if op.Type == record.OpImport {
+				return fault.New(fault.Unavailable, "no leader")
+			}
+			return nil
+		}
+		b.store.mu.Unlock()
+		for i := range 50 {
+			a.put(instance(fmt.Sprint("web/", i)), "new")
+			time.Sleep(200 * time.Millisecond)
+		}
+		if age := b.age(a); age < 9*time.Second {
+			t.Errorf("the age is %v, though nothing was applied for 10 s", age)
+		}
+		b.store.mu.Lock()
+		b.store.refuse = nil
+		b.store.mu.Unlock()
+		w.converge(20 * time.Second)
+		w.until(5*time.Second, "the age is low again", func() bool { return b.age(a) < 1500*time.Millisecond })
 	})
 }

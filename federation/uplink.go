@@ -649,6 +649,9 @@ func yield(took time.Duration, busy bool) time.Duration {
 // propose has an operation applied, and notes how fresh the channel is then. An idle head is written only if it says
 // something new about revisions: otherwise what it says is noted in memory.
 func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) error {
+	if acknowledgesEarly {
+		p.applied(op, m)
+	}
 	idle := op.Import != nil && len(op.Import.Records) == 0 && len(op.Import.Document) == 0
 	if !idle || p.f.ages.worthWriting(p.name, op.Import.Head) {
 		began := time.Now()
@@ -660,6 +663,12 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 		}
 		p.f.metrics.imported(op)
 	}
+	p.applied(op, m)
+	return nil
+}
+
+// applied notes where the channel stands and how fresh it is after an operation. What was only received counts for nothing.
+func (p *puller) applied(op *record.Op, m *feed.Message) {
 	switch {
 	case op.Import != nil:
 		if head, err := record.DecodeFeedHead(op.Import.Head); err == nil {
@@ -679,7 +688,6 @@ func (p *puller) propose(ctx context.Context, op *record.Op, m *feed.Message) er
 		}
 		p.chunked(last)
 	}
-	return nil
 }
 
 // watch tells the watchdog how far a channel is that comes through this peer, also when nothing of it comes: its home said
@@ -760,36 +768,4 @@ func (u *uplink) backlog(name channelName, much bool) {
 	some := len(u.behind) > 0
 	u.mu.Unlock()
 	u.link.Backlog(some)
-}
-
-// mergeable counts the batches at the front that may go together: they have records, and fit into one entry.
-func mergeable(messages []*feed.Message) int {
-	n, size := 0, 0
-	for ; n < len(messages); n++ {
-		b := messages[n].Batch
-		if b == nil || len(b.Records) == 0 || len(b.Document) > 0 {
-			break
-		}
-		if size += messages[n].Size(); n > 0 && size > feed.MaxBatchBytes {
-			break
-		}
-	}
-	return max(n, 1)
-}
-
-func merge(messages []*feed.Message) *feed.Message {
-	if len(messages) == 1 {
-		return messages[0]
-	}
-	last := *messages[len(messages)-1]
-	batch := *last.Batch
-	batch.Records = nil
-	for _, m := range messages {
-		batch.Records = append(batch.Records, m.Batch.Records...)
-		if m.Batch.Stamp != 0 {
-			batch.Stamp, batch.AgeNanos = m.Batch.Stamp, m.Batch.AgeNanos
-		}
-	}
-	last.Batch = &batch
-	return &last
 }

@@ -82,3 +82,39 @@ func TestTan_ReadsInParts(t *testing.T) {
 		})
 	}
 }
+
+// What was saved is there after a loss of power, whatever the disk had not been told to keep.
+func TestTan_SavedIsOnTheDisk(t *testing.T) {
+	const entries = 20
+	disk := vfs.NewStrictMem()
+	open := func() (raftio.ILogDB, error) {
+		memory := config.GetTinyMemLogDBConfig()
+		memory.KVWriteBufferSize = tanBuffer
+		cfg := config.NodeHostConfig{NodeHostDir: "/raft", Expert: config.ExpertConfig{LogDB: memory, FS: disk}}
+		return tanFactory{newTanLog(nil)}.Create(cfg, nil, []string{"/raft"}, []string{"/raft"})
+	}
+	log, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := uint64(1); i <= entries; i++ {
+		update := pb.Update{ShardID: shard, ReplicaID: 1, State: pb.State{Term: 1, Commit: i - 1}, EntriesToSave: []pb.Entry{{Index: i, Term: 1, Cmd: []byte("put")}}}
+		if err := log.SaveRaftState([]pb.Update{update}, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disk.SetIgnoreSyncs(true) // the power fails
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	disk.ResetToSyncedState()
+	disk.SetIgnoreSyncs(false)
+	if log, err = open(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	state, err := log.ReadRaftState(shard, 1, 0)
+	if err != nil || state.EntryCount != entries {
+		t.Errorf("%d of %d saved entries are left, %v", state.EntryCount, entries, err)
+	}
+}

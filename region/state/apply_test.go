@@ -157,6 +157,32 @@ func TestPurge_LeavesNothingOfADeletedTenant(t *testing.T) {
 	}
 }
 
+// Who goes on from before a deletion that was not compacted hears of it, whatever was purged meanwhile.
+func TestPurge_LeavesWhatWasNotCompacted(t *testing.T) {
+	w := newRegion(t)
+	from := w.ok(t, "put a 1").Revision
+	w.ok(t, "put b 1")
+	w.ok(t, "del a")
+	w.ok(t, "put b 2")
+	w.ok(t, fmt.Sprintf("compact 1 %d", from))
+	w.ok(t, "purge 1 100")
+	commits, err := state.Commits(w.kv, record.ShardData, from, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := map[string]string{"a": "1"}
+	for i := range commits {
+		for _, e := range commits[i].Events {
+			if copied[e.Record.Key.Name] = string(e.Record.Value); e.Type == record.EventDelete {
+				delete(copied, e.Record.Key.Name)
+			}
+		}
+	}
+	if len(copied) != 1 || copied["b"] != "2" {
+		t.Errorf("who followed from revision %d has %v; a is deleted and b is 2", from, copied)
+	}
+}
+
 func TestSummary_NamesTheAlarms(t *testing.T) {
 	w := newRegion(t)
 	w.ops(t, mustParse(t, "alarm on 2"), mustParse(t, "alarm on 1"))

@@ -28,6 +28,9 @@ func (m *machine) purge(p *record.Purge, r *record.Result) error {
 	}
 	left := min(int(p.Changes), maxPurge)
 	floor := m.head.Compacted.Of(p.Shard) // a hold would lower it here
+	if purgesReadable {
+		floor = m.head.Positions.Of(p.Shard)
+	}
 	revisions, rows, err := m.purgeable(p.Shard, floor, left)
 	if err != nil {
 		return err

@@ -102,6 +102,10 @@ func (f *follower) next() ([]record.Commit, error) {
 	}
 	f.s.metrics.fallbacks.Add(context.Background(), 1)
 	f.batch = 0
+	if dropsBehind {
+		f.at, f.behind = v.Positions, true
+		return nil, nil
+	}
 	return f.fromLog(v)
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -113,6 +114,12 @@ func (b *batch) add(commits []record.Commit, size int) {
 
 // commit makes the overlay's writes durable in order with earlier ones, then visible: caches, readers, followers.
 func (s *Store) commit(now Published, b batch) error {
+	if splitsIndex {
+		index, _, err := s.overlay.Get(record.HeadKey())
+		if err = errors.Join(err, s.live.Set(record.HeadKey(), index, pebble.NoSync)); err != nil {
+			return err
+		}
+	}
 	writes := s.live.NewBatchWithSize(s.overlay.size())
 	err := s.overlay.fill(writes)
 	if err == nil {

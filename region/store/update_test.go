@@ -334,3 +334,55 @@ func TestDiskState_OnARealDisk(t *testing.T) {
 		t.Errorf("DiskState() = %+v, %v", d, err)
 	}
 }
+
+// A loss of power may leave any beginning of what was written. The state is then the one after some entry, whole, and
+// names that entry.
+func TestUpdate_AnyBeginningIsWhole(t *testing.T) {
+	fs := vfs.NewMem()
+	r := start(t, testConfig(fs))
+	after := map[uint64][32]byte{r.index: r.hash()}
+	for i := range 8 {
+		r.must(put(numbered("k", i%3), numbered("v", i)), put("x", numbered("x", i)))
+		after[r.index] = r.hash()
+	}
+	last := r.index
+	if err := r.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	logs := filesOf(t, fs, "state", ".log")
+	path := logs[len(logs)-1]
+	whole := readFile(t, fs, path)
+	seen := map[uint64]bool{}
+	for cut := len(whole); cut > 0; cut -= 7 {
+		seen[beginning(t, fs, path, whole[:cut], after)] = true
+	}
+	if !seen[last] || len(seen) < 5 {
+		t.Errorf("the beginnings end after the entries %v of %d", seen, last)
+	}
+}
+
+// beginning opens a copy of the files with another log, and gives the entry after which the state is; 0: before the first.
+func beginning(t *testing.T, fs *vfs.MemFS, path string, log []byte, after map[uint64][32]byte) uint64 {
+	t.Helper()
+	copied := vfs.NewMem()
+	if ok, err := vfs.Clone(fs, copied, "state", "state"); !ok || err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, copied, path, string(log))
+	s, err := New(testConfig(copied))
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := s.Open(nil)
+	if err != nil {
+		t.Fatalf("%d bytes of the log: %v", len(log), err)
+	}
+	defer s.Close()
+	if index == 0 {
+		return 0
+	}
+	if hash, _, err := s.Hash(); err != nil || hash != after[index] {
+		t.Errorf("%d bytes of the log: the state is not the one after entry %d, which it names (%v)", len(log), index, err)
+	}
+	return index
+}
