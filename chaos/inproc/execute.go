@@ -147,6 +147,9 @@ func (w *world) digests(ctx context.Context) (problem string) {
 	return problem
 }
 
+// firstChannels is how many channels a region makes of itself.
+const firstChannels = int(record.ClassSummaries - record.ClassControl)
+
 func (s *site) digestsOf(ctx context.Context, o *site, problem *string) error {
 	theirs, release, err := o.pin(ctx)
 	if err != nil {
@@ -168,6 +171,9 @@ func (s *site) digestsOf(ctx context.Context, o *site, problem *string) error {
 	if err != nil {
 		return err
 	}
+	if len(channels) < firstChannels {
+		*problem = fmt.Sprintf("%s has made %d of %d channels", o.name, len(channels), firstChannels)
+	}
 	for i := range channels {
 		if s != o && !channels[i].MayHave(s.identity.RegionID) {
 			continue
@@ -176,9 +182,12 @@ func (s *site) digestsOf(ctx context.Context, o *site, problem *string) error {
 		if err != nil {
 			return err
 		}
-		have, _, err := state.FeedStateOf(mine, alias, channels[i].ID)
+		have, begun, err := state.FeedStateOf(mine, alias, channels[i].ID)
 		if err != nil {
 			return err
+		}
+		if !begun { // an empty channel has the digest of one that was never pulled, whose first records come as a snapshot
+			*problem = fmt.Sprintf("%s has not begun with channel %d of %s", s.name, channels[i].ID, o.name)
 		}
 		text := fmt.Sprintf("%s of %d", hex.EncodeToString(have.Digest[:]), have.Records)
 		if have.Walking {
