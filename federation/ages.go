@@ -12,11 +12,11 @@ import (
 	"supercluster/region/state"
 )
 
-// MethodAges is the method of the node channel by which the leader tells the other nodes how old what the region has of
-// others is.
+// MethodAges is the method of the node channel by which the other nodes ask the leader how old what the region has of others
+// is.
 const MethodAges uint8 = 6
 
-// spreadEvery is how often it does.
+// spreadEvery is how often what the leader knows goes to the other nodes.
 const spreadEvery = 500 * time.Millisecond
 
 // headEvery is how often an idle head is written to the store although nothing but the revision moved.
@@ -64,13 +64,15 @@ func (a *ages) note(name channelName, stamp int64, age time.Duration) {
 	}
 }
 
-// expect counts a channel that is offered, so that a region has no age before each of its channels was answered for: after
-// a start some are new again before others.
-func (a *ages) expect(name channelName) {
+// expect counts channels that are offered together, so that a region has no age before each of its channels was answered
+// for: after a start some are new again before others.
+func (a *ages) expect(names ...channelName) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, known := a.fresh[name]; !known {
-		a.fresh[name] = a.began.Add(-neverHeard)
+	for _, name := range names {
+		if _, known := a.fresh[name]; !known {
+			a.fresh[name] = a.began.Add(-neverHeard)
+		}
 	}
 }
 
@@ -182,7 +184,7 @@ func (a *ages) encode() []byte {
 	for name, at := range a.fresh {
 		b = append(b, name.region[:]...)
 		b = binary.AppendUvarint(b, uint64(name.channel))
-		b = binary.AppendVarint(b, int64(time.Since(at)))
+		b = binary.AppendUvarint(b, uint64(max(time.Since(at), 0)))
 		h := a.heads[name]
 		for _, n := range []uint64{h.incarnation, h.sequence, h.revision} {
 			b = binary.AppendUvarint(b, n)
@@ -191,60 +193,133 @@ func (a *ages) encode() []byte {
 	return b
 }
 
-// merge takes in the ages of the leader, as they were at a time of this node.
-func (a *ages) merge(b []byte, now time.Time) {
+// merge takes in the ages of the leader, who was asked at a time of this node: what was so old when it answered is counted
+// from then on, so the way here never makes it fresher. Channels of a region that the leader does not count are not counted
+// here either.
+func (a *ages) merge(b []byte, asked time.Time) error {
+	told, err := decodeAges(b)
+	if err != nil {
+		return err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(b) > 16 {
-		var name channelName
-		copy(name.region[:], b)
-		channel, n := binary.Uvarint(b[16:])
-		if n <= 0 {
-			return
+	listed, regions := map[channelName]bool{}, map[[16]byte]bool{}
+	for _, t := range told {
+		listed[t.name], regions[t.name.region] = true, true
+		if at := asked.Add(-t.age); at.After(a.fresh[t.name]) {
+			a.fresh[t.name] = at
 		}
-		age, k := binary.Varint(b[16+n:])
-		if k <= 0 {
-			return
-		}
-		name.channel = uint32(channel)
-		if at := now.Add(-time.Duration(age)); at.After(a.fresh[name]) {
-			a.fresh[name] = at
-		}
-		b = b[16+n+k:]
-		var h coveredHead
-		for _, to := range []*uint64{&h.incarnation, &h.sequence, &h.revision} {
-			v, n := binary.Uvarint(b)
-			if n <= 0 {
-				return
-			}
-			*to, b = v, b[n:]
-		}
-		if h.revision > 0 {
-			a.coverLocked(name, h)
+		if t.head.revision > 0 {
+			a.coverLocked(t.name, t.head)
 		}
 	}
+	maps.DeleteFunc(a.fresh, func(name channelName, _ time.Time) bool { return regions[name.region] && !listed[name] })
+	return nil
 }
 
-// spreadAges tells the other nodes of the region, while this one leads.
-func (f *Federation) spreadAges(ctx context.Context) error {
+// toldAge is what the leader says of one channel.
+type toldAge struct {
+	name channelName
+	age  time.Duration
+	head coveredHead
+}
+
+func decodeAges(b []byte) (told []toldAge, err error) {
+	for r := (ageReader{b: b}); len(r.b) > 0; {
+		t := toldAge{name: r.name(), age: time.Duration(r.number())}
+		t.head = coveredHead{incarnation: r.number(), sequence: r.number(), revision: r.number()}
+		if r.short || t.age < 0 {
+			return nil, fault.New(fault.Invalid, "what a node says of ages is cut off or broken")
+		}
+		told = append(told, t)
+	}
+	return told, nil
+}
+
+// ageReader reads what encode wrote.
+type ageReader struct {
+	b     []byte
+	short bool
+}
+
+func (r *ageReader) name() (name channelName) {
+	n := copy(name.region[:], r.b)
+	r.short = r.short || n < len(name.region)
+	r.b = r.b[n:]
+	name.channel = uint32(r.number())
+	return name
+}
+
+func (r *ageReader) number() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.short, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+// learnAges asks the leader again and again, while another node leads.
+func (f *Federation) learnAges(ctx context.Context) error {
 	for pause(ctx, spreadEvery) {
-		if leads, _ := f.cfg.Store.Leads(); !leads {
+		leader := f.cfg.Store.Leader()
+		if leader == "" || leader == f.cfg.Node {
 			continue
 		}
-		payload, err := f.encodeAges()
-		if err != nil {
-			continue // told again in a moment
-		}
-		for _, node := range f.cfg.Store.Alive() {
-			if node == f.cfg.Node || len(payload) == 0 {
-				continue
-			}
-			call, cancel := context.WithTimeout(ctx, spreadEvery)
-			_, _ = f.cfg.Store.Call(call, node, MethodAges, payload) // told again in a moment
-			cancel()
+		if err := f.askAges(ctx, leader); err != nil && ctx.Err() == nil {
+			f.log.Debug("the leader did not say how old what is here of others is", "leader", leader, "error", err)
 		}
 	}
 	return nil
+}
+
+// agesWithin is how long the leader may take to answer, and this node to have what the leader had.
+const agesWithin = 2 * time.Second
+
+// askAges asks the leader once. What it answers holds from when it was asked.
+func (f *Federation) askAges(ctx context.Context, leader string) error {
+	ctx, cancel := context.WithTimeout(ctx, agesWithin)
+	defer cancel()
+	asked := time.Now()
+	payload, err := f.cfg.Store.Call(ctx, leader, MethodAges, nil)
+	if err != nil {
+		return err
+	}
+	return f.takeAges(ctx, payload, asked)
+}
+
+// takeAges takes in what the leader answered, once this node has what the leader had: a node that is behind would call its old
+// copies fresh.
+func (f *Federation) takeAges(ctx context.Context, payload []byte, asked time.Time) error {
+	n := len(payload) - positionBytes
+	if n < 0 {
+		return nil // nothing is known of others
+	}
+	need := record.Positions{System: binary.BigEndian.Uint64(payload[n:]), Data: binary.BigEndian.Uint64(payload[n+8:])}
+	if err := f.untilCovered(ctx, need); err != nil {
+		return err
+	}
+	return f.ages.merge(payload[:n], asked)
+}
+
+// untilCovered waits until this node has what was there at positions.
+func (f *Federation) untilCovered(ctx context.Context, need record.Positions) error {
+	for {
+		changed := f.cfg.Store.Changed()
+		at, err := f.positions()
+		if err != nil {
+			return err
+		}
+		if at.Covers(need) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // positionBytes is the size of the positions at the end of what the leader tells.
@@ -271,32 +346,8 @@ func (f *Federation) positions() (at record.Positions, err error) {
 	return at, err
 }
 
-// HandleAges takes in what the leader tells, once this node has what the leader had: a node that is behind would call its
-// old copies fresh.
-func (f *Federation) HandleAges(ctx context.Context, _ string, payload []byte) ([]byte, error) {
-	came := time.Now()
-	n := len(payload) - positionBytes
-	if n < 0 {
-		return nil, fault.New(fault.Invalid, "ages of %d bytes", len(payload))
-	}
-	need := record.Positions{System: binary.BigEndian.Uint64(payload[n:]), Data: binary.BigEndian.Uint64(payload[n+8:])}
-	for {
-		changed := f.cfg.Store.Changed()
-		at, err := f.positions()
-		if err != nil {
-			return nil, err
-		}
-		if at.Covers(need) {
-			f.ages.merge(payload[:n], came)
-			return nil, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
+// HandleAges says how old what is here of others is.
+func (f *Federation) HandleAges(context.Context, string, []byte) ([]byte, error) { return f.encodeAges() }
 
 // ageOf gives the age of a channel as this region may pass it on; its own is as new as can be, since a probe is taken in
 // only when this node knows that it is not behind.

@@ -27,7 +27,9 @@ func TestAges_EveryChannelCounts(t *testing.T) {
 		t.Error("the region was heard")
 	}
 	told := newAges()
-	told.merge(a.encode(), time.Now())
+	if err := told.merge(a.encode(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	if age, known := told.region(region); known {
 		t.Errorf("another node takes the age for %v, though nobody answered for a channel", age)
 	}
@@ -40,6 +42,32 @@ func TestAges_EveryChannelCounts(t *testing.T) {
 	a.forget(func(n channelName) bool { return n.channel == 3 })
 	if _, known := a.region(region); !known {
 		t.Error("a channel that is withheld counts")
+	}
+	told.expect(channelName{region, 3})
+	if err := told.merge(a.encode(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, known := told.region(region); !known {
+		t.Error("a channel that is withheld counts at another node")
+	}
+}
+
+// What a node says of ages is taken in whole or not at all.
+func TestAges_BrokenAnswer(t *testing.T) {
+	a := newAges()
+	a.note(channelName{[16]byte{1}, 1}, a.stamp(), 0)
+	a.note(channelName{[16]byte{2}, 300}, a.stamp(), time.Hour)
+	whole := a.encode()
+	for n := range len(whole) {
+		told := newAges()
+		if err := told.merge(whole[:n], time.Now()); err == nil && len(told.fresh) == 2 {
+			t.Errorf("%d of %d bytes were taken for all", n, len(whole))
+		} else if err != nil && len(told.fresh) > 0 {
+			t.Errorf("%d of %d bytes were taken in part: %v", n, len(whole), err)
+		}
+	}
+	if err := newAges().merge(whole, time.Now()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -176,7 +176,7 @@ func (f *Federation) Run(ctx context.Context) error {
 	g.Go(func() error { return f.endpoint.Run(ctx) })
 	g.Go(func() error { return f.keepBook(ctx) })
 	g.Go(func() error { return f.lead(ctx) })
-	g.Go(func() error { return f.spreadAges(ctx) })
+	g.Go(func() error { return f.learnAges(ctx) })
 	g.Go(func() error { return f.reach.spread(ctx) })
 	g.Go(func() error { return f.keepSeen(ctx) })
 	g.Go(func() error { return f.tails.run(ctx) })

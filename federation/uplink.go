@@ -199,9 +199,7 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 		if err != nil {
 			return err
 		}
-		for i := range offers {
-			c.expect(&offers[i])
-		}
+		c.expect(offers)
 		for i := range offers {
 			if err := c.consider(ctx, &offers[i]); err != nil {
 				return err
@@ -253,16 +251,26 @@ func (c *connection) wish() []byte {
 	return wish
 }
 
-// expect counts a channel that a peer really has into the age of its region, before any of them is pulled.
-func (c *connection) expect(o *offer) {
+// expect counts the channels that a peer really has into the ages of their regions, before any of them is pulled.
+func (c *connection) expect(offers []offer) {
+	var names []channelName
+	for i := range offers {
+		if name, ok := c.counts(&offers[i]); ok {
+			names = append(names, name)
+		}
+	}
+	c.u.f.ages.expect(names...)
+}
+
+// counts names the channel of an offer, if it is one of another region that is a peer.
+func (c *connection) counts(o *offer) (channelName, bool) {
 	head, err := record.DecodeFeedHead(o.head)
 	if err != nil || head.Region == c.u.f.cfg.Identity.RegionID || c.u.f.book.find(head.Region) == nil {
-		return
+		return channelName{}, false
 	}
 	name := channelName{head.Region, head.Channel}
-	if doc, err := record.DecodeChannelDocument(o.document); err == nil && c.genuine(name, o, &head, &doc) {
-		c.u.f.ages.expect(name)
-	}
+	doc, err := record.DecodeChannelDocument(o.document)
+	return name, err == nil && c.genuine(name, o, &head, &doc)
 }
 
 // consider looks at one channel that the peer has: it may show that this region is fenced, or be one to pull from here.
