@@ -347,7 +347,9 @@ func (f *Federation) positions() (at record.Positions, err error) {
 }
 
 // HandleAges says how old what is here of others is.
-func (f *Federation) HandleAges(context.Context, string, []byte) ([]byte, error) { return f.encodeAges() }
+func (f *Federation) HandleAges(context.Context, string, []byte) ([]byte, error) {
+	return f.encodeAges()
+}
 
 // ageOf gives the age of a channel as this region may pass it on; its own is as new as can be, since a probe is taken in
 // only when this node knows that it is not behind.

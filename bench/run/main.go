@@ -17,12 +17,13 @@ import (
 
 // options are the flags of every benchmark.
 type options struct {
-	binary string        // ours
-	peers  string        // folder with the peers' binaries
-	out    string        // folder of the JSON files
-	round  time.Duration // length of one load round
-	rounds int           // rounds of each side
-	quick  bool          // small sizes, to see that it runs
+	binary  string        // ours
+	peers   string        // folder with the peers' binaries
+	out     string        // folder of the JSON files
+	round   time.Duration // length of one load round
+	servers int           // of a region; 0: each kind
+	rounds  int           // rounds of each side
+	quick   bool          // small sizes, to see that it runs
 }
 
 // benchmark is one entry of the list.
@@ -51,6 +52,7 @@ func main() {
 	flag.DurationVar(&opt.round, "round", 2*time.Second, "length of one load round")
 	flag.IntVar(&opt.rounds, "rounds", 4, "rounds of each side, in alternating order")
 	flag.BoolVar(&opt.quick, "quick", false, "small sizes: only to see that it runs")
+	flag.IntVar(&opt.servers, "servers", 0, "federation: only regions of so many servers, without the mirror; 0: all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

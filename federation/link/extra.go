@@ -13,8 +13,9 @@ func (l *Link) widen(ctx context.Context, address string) {
 	defer users.Wait()
 	defer l.narrow(0)
 	s := spread{window: l.end.cfg.Limits.StreamWindow}
-	before := l.Status().Stats
-	tick := time.NewTicker(spreadEvery)
+	stepped := l.Status().Stats
+	looked, steps, bulk := stepped, 0, 1
+	tick := time.NewTicker(needEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -24,17 +25,26 @@ func (l *Link) widen(ctx context.Context, address string) {
 		}
 		l.forgetEnded()
 		now := l.Status().Stats
-		moved := max(grown(now.WireIn, before.WireIn), grown(now.WireOut, before.WireOut))
-		before = now
-		l.mu.Lock()
-		backlog := l.backlog
-		l.mu.Unlock()
-		want := s.step(time.Now(), backlog, moved/spreadEvery.Seconds(), now.RTT)
+		need := s.steady(time.Now(), grown(now.WireIn, looked.WireIn)/needEvery.Seconds(), now.RTT)
+		looked = now
+		if steps++; steps == int(spreadEvery/needEvery) {
+			moved := max(grown(now.WireIn, stepped.WireIn), grown(now.WireOut, stepped.WireOut))
+			stepped, steps = now, 0
+			bulk = s.step(time.Now(), l.behind(), moved/spreadEvery.Seconds(), now.RTT)
+		}
+		want := max(need, bulk)
 		l.narrow(want - 1)
 		if now.Connections < want {
 			l.grow(ctx, address, &users)
 		}
 	}
+}
+
+// behind reports whether much is to be fetched.
+func (l *Link) behind() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.backlog
 }
 
 // grown is what a counter gained; it is smaller than before when a connection ended.

@@ -78,3 +78,28 @@ func TestSpread(t *testing.T) {
 		t.Errorf("after the pause: %d connections", got)
 	}
 }
+
+// TestSpread_Steady: what comes steadily from far away has as many connections as keep a loss from becoming a queue.
+func TestSpread_Steady(t *testing.T) {
+	s, now := spread{}, time.Unix(0, 0)
+	for i, step := range []struct {
+		after time.Duration
+		rate  float64
+		rtt   time.Duration
+		want  int
+	}{
+		{needEvery, 0, 300 * time.Millisecond, 1},
+		{needEvery, 40e3, 300 * time.Millisecond, 1},
+		{needEvery, 136e3, 300 * time.Millisecond, 3},
+		{needEvery, 10e6, 300 * time.Millisecond, maxConnections},
+		{needEvery, 0, 300 * time.Millisecond, maxConnections}, // it may come again
+		{spreadHold, 136e3, 300 * time.Millisecond, 3},
+		{spreadHold, 136e3, 80 * time.Millisecond, 1},
+		{needEvery, 10e6, 20 * time.Millisecond, 1}, // not far
+	} {
+		now = now.Add(step.after)
+		if got := s.steady(now, step.rate, step.rtt); got != step.want {
+			t.Errorf("step %d: %d connections, not %d", i, got, step.want)
+		}
+	}
+}

@@ -21,7 +21,7 @@ type LinkConfig struct {
 	// Handler uses a connection until it returns, which ends the connection. Its context ends with the connection.
 	Handler func(ctx context.Context, c *Conn) error
 	// Extra uses one more connection, for streams of bulk classes. There are up to three while Backlog is set, as
-	// long as they carry more than fewer did. Its context ends with its connection, or when that is needed no more: then it
+	// long as they carry more than fewer did, and while so much comes from far away that a loss would queue it. Its context ends with its connection, or when that is needed no more: then it
 	// has 3 s to end what is on its way. Nil allows none.
 	Extra func(ctx context.Context, c *Conn) error
 
