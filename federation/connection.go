@@ -1,0 +1,180 @@
+package federation
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"supercluster/federation/link"
+	"supercluster/region/record"
+)
+
+// connection is one connection of an uplink.
+type connection struct {
+	u     *uplink
+	conn  *link.Conn
+	group *errgroup.Group
+	ctx   context.Context
+
+	judged map[channelName]offer // the last offer of each channel whose signatures are good
+
+	mu     sync.Mutex
+	inlets map[link.Class]*inlet
+}
+
+// follow asks the peer again and again what it offers, and pulls what is to come from it.
+func (c *connection) follow(ctx context.Context, calls *caller) error {
+	f := c.u.f
+	for {
+		if err := calls.askClock(ctx); err != nil {
+			return err
+		}
+		answer, err := calls.call(ctx, callOffers, c.wish())
+		if err != nil {
+			return err
+		}
+		offers, err := decodeOffers(answer)
+		if err != nil {
+			return err
+		}
+		c.expect(offers)
+		for i := range offers {
+			if err := c.consider(ctx, &offers[i]); err != nil {
+				return err
+			}
+		}
+		c.withheld(offers)
+		if err := f.untilOffers(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// untilOffers waits until peers are to be asked again what they offer: sooner when a channel falls quiet.
+func (f *Federation) untilOffers(ctx context.Context) error {
+	t := time.NewTimer(f.cfg.Tuning.OfferEvery)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.routes.wants():
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// withheld takes the channels out of the age of the peer that it does not offer any more: what it keeps to itself does not
+// make the rest old. A region that offers nothing is fenced, or not ready.
+func (c *connection) withheld(offers []offer) {
+	offered := map[uint32]bool{}
+	for i := range offers {
+		if head, err := record.DecodeFeedHead(offers[i].head); err == nil && head.Region == c.u.peer.id {
+			offered[head.Channel] = true
+		}
+	}
+	if len(offered) > 0 {
+		c.u.f.ages.forget(func(n channelName) bool { return n.region == c.u.peer.id && !offered[n.channel] })
+	}
+}
+
+// wish asks for the channels of regions that do not serve them themselves, and for what is newer than anybody showed.
+func (c *connection) wish() []byte {
+	wish := []byte{relayWish}
+	peers, _ := c.u.f.book.list()
+	for _, p := range peers {
+		if p.id != c.u.peer.id {
+			r := c.u.f.routes
+			wish = appendWish(wish, p.id, r.incarnation(p.id), !r.direct(p.id))
+		}
+	}
+	return wish
+}
+
+// expect counts the channels that a peer really has into the ages of their regions, before any of them is pulled.
+func (c *connection) expect(offers []offer) {
+	var names []channelName
+	for i := range offers {
+		if name, ok := c.counts(&offers[i]); ok {
+			names = append(names, name)
+		}
+	}
+	c.u.f.ages.expect(names...)
+}
+
+// counts names the channel of an offer, if it is one of another region that is a peer.
+func (c *connection) counts(o *offer) (channelName, bool) {
+	head, err := record.DecodeFeedHead(o.head)
+	if err != nil || head.Region == c.u.f.cfg.Identity.RegionID || c.u.f.book.find(head.Region) == nil {
+		return channelName{}, false
+	}
+	name := channelName{head.Region, head.Channel}
+	doc, err := record.DecodeChannelDocument(o.document)
+	return name, err == nil && c.genuine(name, o, &head, &doc)
+}
+
+// consider looks at one channel that the peer has: it may show that this region is fenced, or be one to pull from here.
+func (c *connection) consider(ctx context.Context, o *offer) error {
+	f := c.u.f
+	head, err := record.DecodeFeedHead(o.head)
+	if err != nil {
+		return err
+	}
+	if head.Region == f.cfg.Identity.RegionID {
+		f.judge(ctx, o.head)
+		return nil
+	}
+	home := f.book.find(head.Region)
+	doc, err := record.DecodeChannelDocument(o.document)
+	name := channelName{head.Region, head.Channel}
+	if home == nil || err != nil || !c.genuine(name, o, &head, &doc) {
+		return nil // not of a peer, or not by it
+	}
+	f.routes.head(name, head.Position, o.head)
+	c.u.watch(name)
+	claim, ok := f.routes.claim(name, c.u.peer.id, head.Position, f.cfg.Tuning.RelayAfter, time.Now())
+	if !ok {
+		return nil
+	}
+	in, err := c.inlet(classOf(doc.Channel.Class))
+	if err != nil {
+		return err
+	}
+	p := newPuller(f, c.u, in, name, claim)
+	in.add(name, p)
+	c.group.Go(func() error {
+		defer claim.release()
+		defer in.remove(name, p)
+		return p.run(claim.context(c.ctx))
+	})
+	return nil
+}
+
+// genuine judges the signatures of an offer; one that was judged before is not judged again.
+func (c *connection) genuine(name channelName, o *offer, head *record.FeedHead, doc *record.ChannelDocument) bool {
+	last := c.judged[name]
+	verify := c.u.f.book.verify
+	if !bytes.Equal(last.document, o.document) {
+		if doc.Region != name.region || doc.Channel.ID != name.channel || !verify(doc.Region, doc.Signed(), doc.Signature) {
+			return false
+		}
+		last.document = bytes.Clone(o.document)
+	}
+	if !bytes.Equal(last.head, o.head) {
+		if !verify(head.Region, head.Signed(), head.Signature) {
+			return false
+		}
+		last.head = bytes.Clone(o.head)
+	}
+	c.judged[name] = last
+	return true
+}
+
+// classOf gives the class of streams for a class of channels; of one that a later version has, that of config.
+func classOf(c record.Class) link.Class {
+	if c >= record.ClassControl && c <= record.ClassSummaries {
+		return link.Class(c)
+	}
+	return link.ClassConfig
+}
