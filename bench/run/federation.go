@@ -65,7 +65,7 @@ func benchFederation(ctx context.Context, opt options) ([]measure.Row, error) {
 		return nil, fmt.Errorf("three regions of one server: %w", err)
 	}
 	rows = append(rows, one...)
-	three, err := federationStage(ctx, opt, 3, []int{300})
+	three, err := federationStage(ctx, opt, 3, []int{50, 300}) // at 300 nine servers need all of two processors
 	if err != nil {
 		return nil, fmt.Errorf("three regions of three servers: %w", err)
 	}
