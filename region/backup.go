@@ -55,7 +55,12 @@ func (r *Region) StateHash(ctx context.Context) (sum [32]byte, at state.Summary,
 	return sum, at, err
 }
 
+// pinWithin is how long a region without a leader is waited for.
+const pinWithin = 10 * time.Second
+
 func (r *Region) linearized(ctx context.Context) (state.Reader, func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, pinWithin)
+	defer cancel()
 	if _, err := r.reach(ctx, record.LevelLinearizable); err != nil {
 		return nil, nil, err
 	}
