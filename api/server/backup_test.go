@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,7 +186,8 @@ func TestBackup_SlowClients(t *testing.T) {
 
 		began = time.Now()
 		stream, ended, leave := r.begin(access.RoleOperator)
-		go func() {
+		var reader sync.WaitGroup
+		reader.Go(func() {
 			for stream.ctx.Err() == nil {
 				select {
 				case <-stream.sent:
@@ -193,11 +195,12 @@ func TestBackup_SlowClients(t *testing.T) {
 				case <-stream.ctx.Done():
 				}
 			}
-		}()
+		})
 		if err := <-ended; !fault.Is(err, fault.SlowConsumer) || !strings.Contains(err.Error(), "within 5m0s") || time.Since(began) != r.s.cfg.Limits.BackupTimeout {
 			t.Errorf("who reads slowly was left after %s: %v", time.Since(began), err)
 		}
 		leave()
+		reader.Wait()
 
 		stream, ended, leave = r.begin(access.RoleOperator)
 		<-stream.sent
