@@ -89,11 +89,11 @@ func (s *Server) hashState(ctx context.Context, resp *pb.GetStatusResponse) erro
 		return err
 	}
 	defer done()
-	sum, at, err := s.cfg.Region.StateHash(ctx)
+	h, err := s.cfg.Region.StateHash(ctx)
 	if err != nil {
 		return err
 	}
-	resp.StateHash, resp.AppliedIndex, resp.Revision = hex.EncodeToString(sum[:]), at.AppliedIndex, at.Positions.Data
+	resp.StateHash, resp.ContentHash = hex.EncodeToString(h.State[:]), hex.EncodeToString(h.Content[:])
+	resp.AppliedIndex, resp.Revision = h.Applied, h.Revision
 	return nil
 }
-

@@ -254,7 +254,7 @@ func TestStatus_HashOnlyWhenAsked(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || !strings.HasPrefix(resp.StateHash, "ab00") || resp.AppliedIndex != 7 || resp.Revision != 5 {
+		if err != nil || !strings.HasPrefix(resp.StateHash, "ab00") || !strings.HasPrefix(resp.ContentHash, "cd00") || resp.AppliedIndex != 7 || resp.Revision != 5 {
 			t.Errorf("%v, %v", resp, err)
 		}
 	}

@@ -10,7 +10,9 @@ import (
 )
 
 // restoreLeaves is what a restore that did not end may have left, in the order in which it goes: what tells of it goes last.
-func restoreLeaves() []string { return []string{identityName + ".new", raftName, stateName, restoreName} }
+func restoreLeaves() []string {
+	return []string{identityName + ".new", raftName, stateName, restoreName}
+}
 
 // restoreUnfinished reports whether a folder without an identity holds what a restore left that did not end.
 func restoreUnfinished(dir string) bool {
