@@ -99,12 +99,11 @@ func (a *App) createBackup(ctx context.Context, c *client, dir string) (made bac
 			_ = os.Remove(file.Name()) // the first error says more
 		}
 	}()
-	in, err := backup.NewReader(io.TeeReader(&chunkReader{stream: stream}, &backupFile{file}))
-	if err != nil {
-		return made, err
+	out := &backupFile{file: file}
+	content, in, err := a.receive(io.TeeReader(&chunkReader{stream: stream}, out))
+	if out.err != nil {
+		return made, out.err
 	}
-	defer in.Close()
-	content, err := a.checkRows(in)
 	if err != nil {
 		return made, err
 	}
@@ -113,6 +112,16 @@ func (a *App) createBackup(ctx context.Context, c *client, dir string) (made bac
 	}
 	made.ContentHash = hex.EncodeToString(content[:])
 	return made, nil
+}
+
+// receive reads a backup to its end and checks it.
+func (a *App) receive(from io.Reader) (content [32]byte, in *backup.Reader, err error) {
+	if in, err = backup.NewReader(from); err != nil {
+		return content, nil, err
+	}
+	defer in.Close()
+	content, err = a.checkRows(in)
+	return content, in, err
 }
 
 // nameBackup makes a backup durable and gives it its name.
@@ -188,16 +197,19 @@ func (c *chunkReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// backupFile writes a file and says what a failure means.
-type backupFile struct{ file *os.File }
+// backupFile writes a file, and keeps a failure with what it means: who reads through it wraps that.
+type backupFile struct {
+	file *os.File
+	err  error
+}
 
 // Write writes a part of the backup.
 func (f *backupFile) Write(p []byte) (int, error) {
 	n, err := f.file.Write(p)
 	if err != nil {
-		return n, backupFault(filepath.Dir(f.file.Name()), err)
+		f.err = backupFault(filepath.Dir(f.file.Name()), err)
 	}
-	return n, nil
+	return n, f.err
 }
 
 // progress tells on the error output how far long work is, once a second.
