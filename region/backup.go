@@ -40,22 +40,41 @@ func writeBackup(w io.Writer, head *backup.Header, rows state.Reader) (backup.Tr
 	return out.Close(n, sum)
 }
 
-// StateHash reads all of the state and gives its hash, with the entry and the revisions it is of. It is equal on all nodes
-// at the same entry.
-func (r *Region) StateHash(ctx context.Context) (sum [32]byte, at state.Summary, err error) {
-	rows, release, err := r.linearized(ctx)
-	if err != nil {
-		return sum, at, err
-	}
-	defer release()
-	if at, err = state.Summarize(rows); err != nil {
-		return sum, at, err
-	}
-	sum, err = state.Hash(rows)
-	return sum, at, err
+// Hashes are those of the state at an entry.
+type Hashes struct {
+	// Applied and Revision are the entry and the revision of the data that they are of.
+	Applied, Revision uint64
+	// State is equal on all nodes at the same entry.
+	State [32]byte
+	// Content is equal for a backup and for the region that was restored from it, until somebody writes.
+	Content [32]byte
 }
 
+// StateHash reads all of the state.
+func (r *Region) StateHash(ctx context.Context) (h Hashes, err error) {
+	rows, release, err := r.linearized(ctx)
+	if err != nil {
+		return h, err
+	}
+	defer release()
+	sum, err := state.Summarize(rows)
+	if err != nil {
+		return h, err
+	}
+	h.Applied, h.Revision = sum.AppliedIndex, sum.Positions.Data
+	if h.State, err = state.Hash(rows); err != nil {
+		return h, err
+	}
+	h.Content, err = state.Content(rows)
+	return h, err
+}
+
+// pinWithin is how long a region without a leader is waited for.
+const pinWithin = 10 * time.Second
+
 func (r *Region) linearized(ctx context.Context) (state.Reader, func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, pinWithin)
+	defer cancel()
 	if _, err := r.reach(ctx, record.LevelLinearizable); err != nil {
 		return nil, nil, err
 	}

@@ -34,6 +34,45 @@ func smallBackup(t *testing.T) []byte {
 	return backupOf(t, mem)
 }
 
+// TestContent: the content hash changes by what a client writes, and not by where the machinery stands.
+func TestContent(t *testing.T) {
+	mem, index := state.NewMemory(), uint64(0)
+	hashAfter := func(op record.Op) [32]byte {
+		index++
+		applyTo(t, mem, index, op)
+		sum, err := state.Content(mem)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	put := func(k record.Key, value string) record.Op {
+		return record.Op{Type: record.OpTxn, Txn: &record.Txn{Shard: k.Shard, Then: []record.TxnOp{{Type: record.TxnPut, Key: k, Value: []byte(value)}}}}
+	}
+	last := hashAfter(record.Op{Type: record.OpIdentity, Identity: &record.Identity{RegionID: [16]byte{1}, Name: "dc1"}})
+	for _, c := range []struct {
+		what    string
+		op      record.Op
+		changes bool
+	}{
+		{"a put", put(key("a"), "1"), true},
+		{"an alarm", record.Op{Type: record.OpAlarm, Alarm: &record.Alarm{Kind: record.AlarmNoSpace, Replica: 1, Raised: true}}, false},
+		{"no alarm", record.Op{Type: record.OpAlarm, Alarm: &record.Alarm{Kind: record.AlarmNoSpace, Replica: 1}}, false},
+		{"a node's record", put(NodeKey("n1"), "n1"), false},
+		{"another value", put(key("a"), "2"), true},
+		{"the same value once more", put(key("a"), "2"), true},
+		{"a record of the system shard", record.Op{Type: record.OpTxn, Txn: &record.Txn{Shard: record.ShardSystem, Then: []record.TxnOp{
+			{Type: record.TxnPut, Key: record.Key{Shard: record.ShardSystem, Kind: record.KindRegion, Scope: record.ScopeRegion, Name: "x"}, Value: []byte("1")},
+		}}}, true},
+	} {
+		next := hashAfter(c.op)
+		if (next != last) != c.changes {
+			t.Errorf("%s: the content changed: %v, want %v", c.what, next != last, c.changes)
+		}
+		last = next
+	}
+}
+
 func TestBackup_EveryFlippedByteFailsVerify(t *testing.T) {
 	file := smallBackup(t)
 	content, err := verifyBytes(t, file)

@@ -3,6 +3,7 @@ package region
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -62,6 +63,13 @@ func (w *writers) count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.acked)
+}
+
+// snapshot gives what was acknowledged up to now.
+func (w *writers) snapshot() map[string]bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.acked)
 }
 
 // longest gives the longest time without an acknowledgement since the last call.

@@ -25,6 +25,8 @@ import (
 type BackupContent struct {
 	Header  backup.Header
 	Trailer backup.Trailer
+	// ContentHash is equal to that of every node of the region that begins with it; see state.Content.
+	ContentHash [32]byte
 }
 
 // VerifyBackup restores a backup into a throw-away store in an empty folder, and compares the hash of the state that is
@@ -82,6 +84,9 @@ func compareStore(s *store.Store, c *BackupContent) error {
 		return err
 	}
 	if err := checkContent(&c.Header, &c.Trailer, n, sum); err != nil {
+		return err
+	}
+	if c.ContentHash, err = state.Content(rows); err != nil {
 		return err
 	}
 	summary, err := state.Summarize(rows)
@@ -208,10 +213,10 @@ func (cfg *RestoreConfig) rows(c *BackupContent, fn func(key, value []byte) erro
 		return err
 	}
 	defer in.Close()
-	rows, h := uint64(0), state.NewHasher()
+	rows, h, content := uint64(0), state.NewHasher(), state.NewContentHasher()
 	err = state.ReadSnapshot(in, func(key, value []byte) error {
 		rows++
-		if err := h.Add(key, value); err != nil {
+		if err := errors.Join(h.Add(key, value), content.Add(key, value)); err != nil {
 			return err
 		}
 		return fn(key, value)
@@ -222,26 +227,30 @@ func (cfg *RestoreConfig) rows(c *BackupContent, fn func(key, value []byte) erro
 	if err != nil {
 		return err
 	}
-	c.Header, c.Trailer = in.Header, in.Trailer
+	c.Header, c.Trailer, c.ContentHash = in.Header, in.Trailer, content.Sum()
 	return checkContent(&in.Header, &in.Trailer, rows, h.Sum())
 }
 
-// rewrite writes the rows of the backup as they are after the restore, and gives their hash.
+// rewrite writes the rows of the backup as they are after the restore, and gives their hash. Their content must be that of the backup.
 func (cfg *RestoreConfig) rewrite(w io.Writer, change *state.Restore, whole *BackupContent) (sum [32]byte, err error) {
-	out, h := record.NewSnapshotWriter(w, whole.Header.FeatureLevel), state.NewHasher()
+	out, h, content := record.NewSnapshotWriter(w, whole.Header.FeatureLevel), state.NewHasher(), state.NewContentHasher()
 	var again BackupContent
 	err = cfg.rows(&again, func(key, value []byte) error {
 		value, keep, err := change.Row(key, value)
 		if err != nil || !keep {
 			return err
 		}
-		if err := h.Add(key, value); err != nil {
+		if err := errors.Join(h.Add(key, value), content.Add(key, value)); err != nil {
 			return err
 		}
 		return out.Add(key, value)
 	})
-	if err == nil && again.Trailer != whole.Trailer {
-		err = fault.New(fault.Conflict, "the backup changed while it was read")
+	switch {
+	case err != nil:
+	case again != *whole:
+		err = fault.New(fault.Conflict, "the backup changed while it was read").WithHint("copy it to where nobody writes, and restore again")
+	case content.Sum() != whole.ContentHash:
+		err = fault.New(fault.Internal, "the restored state has the content hash %x, and the backup %x", content.Sum(), whole.ContentHash)
 	}
 	if err != nil {
 		return sum, err

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -12,17 +11,17 @@ import (
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/internal/fault"
+	"supercluster/region/backup"
 	"supercluster/registry/access"
 )
 
 // backupChunk is how much of a backup one message carries.
 const backupChunk = 64 << 10
 
-// Backup streams a backup. It pins the state while it runs, which costs the disk what is written meanwhile: so one at a time,
-// and a client that does not read is left.
+// Backup streams a backup. It pins the state while it runs, which costs the disk what is written meanwhile: so one at a time, a
+// client that does not read is left, and so is one that reads for too long.
 func (k clusterService) Backup(_ *pb.BackupRequest, stream grpc.ServerStreamingServer[pb.BackupResponse]) error {
-	ctx := stream.Context()
-	c := callFrom(ctx)
+	c := callFrom(stream.Context())
 	if err := decide(c, access.Request{Verb: access.VerbAdmin, Kind: access.KindCluster, Name: "backup"}); err != nil {
 		return err
 	}
@@ -31,24 +30,44 @@ func (k clusterService) Backup(_ *pb.BackupRequest, stream grpc.ServerStreamingS
 		return err
 	}
 	defer done()
-	ctx, cancel := k.s.untilStop(ctx)
+	began := time.Now()
+	trailer, size, err := k.s.sendBackup(stream)
+	took := time.Since(began)
+	k.s.backups.note(stream.Context(), err, began, size, took)
+	if err != nil {
+		return err
+	}
+	k.s.log.Info("a backup was made", "principal", c.principal.Name, "rows", trailer.Rows, "size", size, "took", took, "state_hash", hex.EncodeToString(trailer.Hash[:]))
+	return nil
+}
+
+// sendBackup sends a backup and gives its end and the bytes that were sent.
+func (s *Server) sendBackup(stream grpc.ServerStreamingServer[pb.BackupResponse]) (t backup.Trailer, size uint64, err error) {
+	limit := s.cfg.Limits.BackupTimeout
+	ctx, cancel := context.WithTimeoutCause(stream.Context(), limit, fault.New(fault.SlowConsumer,
+		"the client did not take the whole backup within %s: it was given up, so that the disk of this node gets its space back", limit).
+		WithHint("take it to a machine with a faster connection to this node"))
 	defer cancel()
-	chunks := newChunkSender(ctx, stream, k.s.cfg.Limits.SendTimeout)
+	ctx, stopped := s.untilStop(ctx)
+	defer stopped()
+	chunks := newChunkSender(ctx, stream, s.cfg.Limits.SendTimeout)
 	defer chunks.close()
 	out := bufio.NewWriterSize(chunks, backupChunk)
-	trailer, err := k.s.cfg.Region.Backup(ctx, out, k.s.cfg.Version, time.Now())
+	t, err = s.cfg.Region.Backup(ctx, out, s.cfg.Version, time.Now())
 	if err == nil {
 		err = out.Flush()
 	}
+	slow, late := fault.As(context.Cause(ctx))
 	switch {
-	case stream.Context().Err() != nil:
-		return stream.Context().Err()
-	case errors.Is(err, context.Canceled):
-		return fault.New(fault.Unavailable, "this node is stopping").WithHint("ask another node for the backup")
 	case err == nil:
-		k.s.log.Info("a backup was made", "principal", c.principal.Name, "rows", trailer.Rows, "state_hash", hex.EncodeToString(trailer.Hash[:]))
+	case stream.Context().Err() != nil:
+		err = stream.Context().Err()
+	case late && ctx.Err() != nil:
+		err = slow
+	case errors.Is(err, context.Canceled):
+		err = fault.New(fault.Unavailable, "this node is stopping").WithHint("ask another node for the backup")
 	}
-	return err
+	return t, chunks.sent, err
 }
 
 // readWhole lets one caller at a time read all of the state.
@@ -70,70 +89,11 @@ func (s *Server) hashState(ctx context.Context, resp *pb.GetStatusResponse) erro
 		return err
 	}
 	defer done()
-	sum, at, err := s.cfg.Region.StateHash(ctx)
+	h, err := s.cfg.Region.StateHash(ctx)
 	if err != nil {
 		return err
 	}
-	resp.StateHash, resp.AppliedIndex, resp.Revision = hex.EncodeToString(sum[:]), at.AppliedIndex, at.Positions.Data
+	resp.StateHash, resp.ContentHash = hex.EncodeToString(h.State[:]), hex.EncodeToString(h.Content[:])
+	resp.AppliedIndex, resp.Revision = h.Applied, h.Revision
 	return nil
-}
-
-// chunkSender sends what is written to it, each message within a time, as sender does for watches.
-type chunkSender struct {
-	ctx     context.Context
-	timeout time.Duration
-	queue   chan *pb.BackupResponse // unbuffered: the store is the queue
-	done    chan error              // one result for each message taken from queue
-	late    bool
-}
-
-func newChunkSender(ctx context.Context, stream grpc.ServerStreamingServer[pb.BackupResponse], timeout time.Duration) *chunkSender {
-	c := &chunkSender{ctx: ctx, timeout: timeout, queue: make(chan *pb.BackupResponse), done: make(chan error, 1)}
-	go func() {
-		for msg := range c.queue {
-			c.done <- stream.Send(msg)
-		}
-		close(c.done)
-	}()
-	return c
-}
-
-// Write sends a part of the backup.
-func (c *chunkSender) Write(p []byte) (int, error) {
-	sent := 0
-	for len(p) > 0 {
-		n := min(len(p), backupChunk)
-		if err := c.send(&pb.BackupResponse{Data: bytes.Clone(p[:n])}); err != nil {
-			return sent, err
-		}
-		sent, p = sent+n, p[n:]
-	}
-	return sent, nil
-}
-
-func (c *chunkSender) send(msg *pb.BackupResponse) error {
-	if c.late {
-		return fault.New(fault.SlowConsumer, "the backup was given up")
-	}
-	timer := time.NewTimer(c.timeout)
-	defer timer.Stop()
-	c.queue <- msg // the goroutine is waiting: it took the result of the message before
-	select {
-	case err := <-c.done:
-		return err
-	case <-timer.C:
-		c.late = true
-		return fault.New(fault.SlowConsumer, "the client did not take the backup for %s", c.timeout).WithHint("begin the backup again")
-	case <-c.ctx.Done():
-		c.late = true
-		return c.ctx.Err()
-	}
-}
-
-// close ends the goroutine. A late send is left to the end of the stream, which comes with the handler's return.
-func (c *chunkSender) close() {
-	close(c.queue)
-	if !c.late {
-		<-c.done
-	}
 }

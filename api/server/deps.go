@@ -10,7 +10,6 @@ import (
 	"supercluster/region"
 	"supercluster/region/backup"
 	"supercluster/region/record"
-	"supercluster/region/state"
 	"supercluster/registry"
 )
 
@@ -29,7 +28,7 @@ type Region interface {
 	Call(ctx context.Context, node string, method uint8, payload []byte) ([]byte, error)
 	Alive() []string
 	Backup(ctx context.Context, w io.Writer, version string, at time.Time) (backup.Trailer, error)
-	StateHash(ctx context.Context) (sum [32]byte, at state.Summary, err error)
+	StateHash(ctx context.Context) (region.Hashes, error)
 }
 
 // Views is the registry's view, as package registry/live gives it.

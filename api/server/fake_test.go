@@ -227,8 +227,8 @@ func (r *fakeRegion) Backup(ctx context.Context, w io.Writer, version string, at
 	return out.Close(0, [32]byte{1})
 }
 
-func (r *fakeRegion) StateHash(context.Context) ([32]byte, state.Summary, error) {
-	return [32]byte{0xab}, state.Summary{AppliedIndex: 7, Positions: record.Positions{Data: 5}}, nil
+func (r *fakeRegion) StateHash(context.Context) (region.Hashes, error) {
+	return region.Hashes{State: [32]byte{0xab}, Content: [32]byte{0xcd}, Applied: 7, Revision: 5}, nil
 }
 
 func (r *fakeRegion) Alive() []string {

@@ -77,6 +77,8 @@ type Limits struct {
 	Watches int
 	// SendTimeout is how long one message to a client may take before its stream is ended.
 	SendTimeout time.Duration
+	// BackupTimeout is how long a client may take for a whole backup: as long the state stays pinned.
+	BackupTimeout time.Duration
 	// RequestTimeout is how long an HTTP request may take to arrive, its body included.
 	RequestTimeout time.Duration
 	// ReadTimeout is the deadline of reads that wait and bring none. Writes that bring none have the region's.
@@ -89,6 +91,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.OpenRate, 5_000)
 	setDefault(&l.Watches, 4096)
 	setDefault(&l.SendTimeout, 10*time.Second)
+	setDefault(&l.BackupTimeout, time.Hour)
 	setDefault(&l.RequestTimeout, 60*time.Second)
 	setDefault(&l.ReadTimeout, 10*time.Second)
 	return l
@@ -111,6 +114,7 @@ type Server struct {
 	drains    *drains
 	metrics   *callMetrics
 	forwards  forwardMetrics
+	backups   *backupMetrics
 
 	services []service
 	unaries  map[string]*unaryMethod // full method -> how to call it in this process
@@ -148,6 +152,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, fault.Wrap(fault.Internal, err, "the API's metrics cannot be made")
 	}
 	if s.forwards, err = newForwardMetrics(cfg.Meter); err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "the API's metrics cannot be made")
+	}
+	if s.backups, err = newBackupMetrics(cfg.Meter); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "the API's metrics cannot be made")
 	}
 	s.registerServices()

@@ -83,6 +83,7 @@ func printRestored(out io.Writer, c config.Server, r *region.Restored) error {
 	return e.Encode(map[string]any{
 		"region": h.Region, "region_id": h.RegionID, "node": c.Node, "replica": r.Replica, "data_dir": c.DataDir, "revision": h.Revision,
 		"backup_state_hash": hex.EncodeToString(r.Content.Trailer.Hash[:]), "state_hash": hex.EncodeToString(r.Hash[:]),
+		"content_hash": hex.EncodeToString(r.Content.ContentHash[:]),
 	})
 }
 
@@ -90,6 +91,7 @@ func printRestored(out io.Writer, c config.Server, r *region.Restored) error {
 func sayRestored(out io.Writer, c config.Server, file string, r *region.Restored) {
 	h := &r.Content.Header
 	fmt.Fprintf(out, "restored region %s (%s) at revision %d into %s, as node %s, replica %d\n", h.Region, h.RegionID, h.Revision, c.DataDir, c.Node, r.Replica)
+	fmt.Fprintf(out, "content hash of the backup and of the begin %x\n", r.Content.ContentHash)
 	fmt.Fprintf(out, "state hash of the backup %x\nstate hash of the begin  %x: the same on every member\n\nNext:\n", r.Content.Trailer.Hash, r.Hash)
 	step := 1
 	if len(c.Members) > 1 {

@@ -121,6 +121,9 @@ func (f *Folder) open(ctx context.Context, cfg FolderConfig) error {
 		if err := f.belongs(cfg); err != nil {
 			return err
 		}
+		if err := f.dropRestore(); err != nil {
+			return err
+		}
 		if f.id.Restored > 0 && f.id.Boot == restoreBoot {
 			if err := f.askMembers(ctx, cfg); err != nil {
 				return err
@@ -200,14 +203,23 @@ func (f *Folder) mayBegin(ctx context.Context, cfg FolderConfig) error {
 	return f.askMembers(ctx, cfg)
 }
 
-// unused refuses a folder that holds what no node put there.
+// unused refuses a folder that holds what no node put there, and one whose restore did not end.
 func unused(dir string) error {
+	if restoreUnfinished(dir) {
+		return unfinishedFault(dir)
+	}
+	return holdsOnly(dir)
+}
+
+// holdsOnly refuses a folder that holds more than what is in any, and some names.
+func holdsOnly(dir string, names ...string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return folderFault(dir, err)
 	}
+	names = append(names, lockName, keysName, "lost+found")
 	for _, e := range entries {
-		if e.Name() != lockName && e.Name() != keysName && e.Name() != "lost+found" {
+		if !slices.Contains(names, e.Name()) {
 			return fault.New(fault.Conflict, "data folder %s holds %q but no %s: it is not a node's", dir, e.Name(), identityName).
 				WithHint("set data-dir to an empty folder, or restore %s", identityName)
 		}

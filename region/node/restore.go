@@ -37,8 +37,9 @@ func RestoreReplica(base uint64, members []string, member string) uint64 {
 	return base + replicaIDs(members)[member]
 }
 
-// restoreName is the folder of what a restore needs only while it runs.
-const restoreName = "restore"
+// restoreName is the folder of what a restore needs only while it runs. It is there before anything else of the restore, and
+// goes last: where it is and no identity, a restore did not end, and all else in the data folder is what it left.
+const restoreName = "supercluster-restore"
 
 // Every member must begin at the same entry of the same term, or their logs would differ at what counts as committed. A
 // log of one member that nobody else takes part in always comes there.
@@ -51,7 +52,7 @@ const (
 
 // Restore makes an unused data folder that of a member of a region that begins again with a state. Every member is
 // restored so, from the same state; then all start as after a stop.
-func Restore(ctx context.Context, cfg RestoreConfig) (err error) {
+func Restore(ctx context.Context, cfg RestoreConfig) error {
 	if err := refuseForeignSettings(); err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func Restore(ctx context.Context, cfg RestoreConfig) (err error) {
 		return fault.New(fault.Conflict, "data folder %s is in use by a node: nothing is restored over it", cfg.Dir).
 			WithHint("move it away, or set another data-dir, on every member")
 	}
-	if err := unused(cfg.Dir); err != nil {
+	if err := beginRestore(cfg.Dir); err != nil {
 		return err
 	}
 	f := &Folder{dir: cfg.Dir, id: identity{
@@ -79,35 +80,36 @@ func Restore(ctx context.Context, cfg RestoreConfig) (err error) {
 		f.id.Members[name] = cfg.Base + id
 	}
 	f.id.Replica = f.id.Members[cfg.Node]
-	defer func() {
-		if err != nil {
-			for _, name := range []string{raftName, stateName} {
-				_ = os.RemoveAll(filepath.Join(cfg.Dir, name)) // the first error says more
-			}
-		}
-		_ = os.RemoveAll(filepath.Join(cfg.Dir, restoreName))
-	}()
+	if err := f.fill(ctx, cfg); err != nil {
+		_ = clearRestore(cfg.Dir) // the first error says more; the next restore tries again
+		return err
+	}
+	return f.dropRestore()
+}
+
+// fill makes the log and the state of the folder, and its identity last: without that no node starts on it.
+func (f *Folder) fill(ctx context.Context, cfg RestoreConfig) error {
 	if err := f.prepareAndImport(ctx, cfg); err != nil {
 		return err
 	}
 	if err := os.Mkdir(f.StateDir(), 0o700); err != nil {
-		return folderFault(cfg.Dir, err)
+		return folderFault(f.dir, err)
 	}
-	return f.save() // last: without it no node starts on the folder
+	if err := syncAll(f.RaftDir()); err != nil {
+		return folderFault(f.dir, err)
+	}
+	return f.save()
 }
 
 // prepareAndImport puts the state into a log of one member, takes it out as a snapshot, and makes that the log's begin.
 func (f *Folder) prepareAndImport(ctx context.Context, cfg RestoreConfig) error {
 	temporary := filepath.Join(f.dir, restoreName)
 	for range restoreTries {
-		if err := os.RemoveAll(temporary); err != nil {
+		log, export := filepath.Join(temporary, "log"), filepath.Join(temporary, "export")
+		if err := errors.Join(os.RemoveAll(log), os.RemoveAll(export), os.MkdirAll(export, 0o700)); err != nil {
 			return folderFault(f.dir, err)
 		}
-		export := filepath.Join(temporary, "export")
-		if err := os.MkdirAll(export, 0o700); err != nil {
-			return folderFault(f.dir, err)
-		}
-		same, err := f.prepare(ctx, cfg, filepath.Join(temporary, "log"), export)
+		same, err := f.prepare(ctx, cfg, log, export)
 		if err != nil {
 			return err
 		}

@@ -40,6 +40,8 @@ type backupText struct {
 	Rows   uint64         `json:"rows"`
 	Bytes  uint64         `json:"bytes"`
 	Hash   string         `json:"state_hash,omitempty"`
+	// ContentHash is that of every node of a region that begins with the backup; known when all of it was read.
+	ContentHash string `json:"content_hash,omitempty"`
 	// State is `verified`, `whole` (it has its end; not checked), or what is wrong.
 	State string `json:"state"`
 	Error string `json:"error,omitempty"`
@@ -97,18 +99,29 @@ func (a *App) createBackup(ctx context.Context, c *client, dir string) (made bac
 			_ = os.Remove(file.Name()) // the first error says more
 		}
 	}()
-	in, err := backup.NewReader(io.TeeReader(&chunkReader{stream: stream}, &backupFile{file}))
-	if err != nil {
-		return made, err
+	out := &backupFile{file: file}
+	content, in, err := a.receive(io.TeeReader(&chunkReader{stream: stream}, out))
+	if out.err != nil {
+		return made, out.err
 	}
-	defer in.Close()
-	if err := a.checkRows(in); err != nil {
+	if err != nil {
 		return made, err
 	}
 	if made, err = a.nameBackup(file, dir, in); err != nil {
 		return made, backupFault(dir, err)
 	}
+	made.ContentHash = hex.EncodeToString(content[:])
 	return made, nil
+}
+
+// receive reads a backup to its end and checks it.
+func (a *App) receive(from io.Reader) (content [32]byte, in *backup.Reader, err error) {
+	if in, err = backup.NewReader(from); err != nil {
+		return content, nil, err
+	}
+	defer in.Close()
+	content, err = a.checkRows(in)
+	return content, in, err
 }
 
 // nameBackup makes a backup durable and gives it its name.
@@ -139,27 +152,26 @@ func (a *App) nameBackup(file *os.File, dir string, in *backup.Reader) (made bac
 	return made, nil
 }
 
-// checkRows reads a backup to its end and compares the hash of its state.
-func (a *App) checkRows(in *backup.Reader) error {
-	rows, bytes, h := uint64(0), uint64(0), state.NewHasher()
+// checkRows reads a backup to its end, compares the hash of its state, and gives that of its content.
+func (a *App) checkRows(in *backup.Reader) (content [32]byte, err error) {
+	rows, bytes, h, c := uint64(0), uint64(0), state.NewHasher(), state.NewContentHasher()
 	p := a.progress()
-	err := state.ReadSnapshot(in, func(key, value []byte) error {
+	if err := state.ReadSnapshot(in, func(key, value []byte) error {
 		rows, bytes = rows+1, bytes+uint64(len(key)+len(value))
 		p.tell(rows, bytes)
-		return h.Add(key, value)
-	})
-	if err != nil {
-		return err
+		return errors.Join(h.Add(key, value), c.Add(key, value))
+	}); err != nil {
+		return content, err
 	}
 	var one [1]byte
 	if n, err := in.Read(one[:]); n > 0 || !errors.Is(err, io.EOF) {
-		return errors.Join(fault.New(fault.Corrupt, "the backup does not end where its state does"), err)
+		return content, errors.Join(fault.New(fault.Corrupt, "the backup does not end where its state does"), err)
 	}
 	if rows != in.Trailer.Rows || h.Sum() != in.Trailer.Hash {
-		return fault.New(fault.Corrupt, "the state that arrived has %d rows and the hash %x, not %d and %x", rows, h.Sum(), in.Trailer.Rows, in.Trailer.Hash).
+		return content, fault.New(fault.Corrupt, "the state that arrived has %d rows and the hash %x, not %d and %x", rows, h.Sum(), in.Trailer.Rows, in.Trailer.Hash).
 			WithHint("make the backup again")
 	}
-	return nil
+	return c.Sum(), nil
 }
 
 // chunkReader reads the stream of a backup.
@@ -185,16 +197,19 @@ func (c *chunkReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// backupFile writes a file and says what a failure means.
-type backupFile struct{ file *os.File }
+// backupFile writes a file, and keeps a failure with what it means: who reads through it wraps that.
+type backupFile struct {
+	file *os.File
+	err  error
+}
 
 // Write writes a part of the backup.
 func (f *backupFile) Write(p []byte) (int, error) {
 	n, err := f.file.Write(p)
 	if err != nil {
-		return n, backupFault(filepath.Dir(f.file.Name()), err)
+		f.err = backupFault(filepath.Dir(f.file.Name()), err)
 	}
-	return n, nil
+	return n, f.err
 }
 
 // progress tells on the error output how far long work is, once a second.
@@ -230,5 +245,6 @@ func backupTable(t *table, b backupText) {
 	}
 	t.add("rows, bytes", fmt.Sprintf("%d, %s in a file of %s", b.Rows, sizeText(b.Bytes), sizeText(uint64(b.Size))))
 	t.add("state hash", orDash(b.Hash))
+	t.add("content hash", orDash(b.ContentHash))
 	t.add("state", strings.TrimSuffix(b.State+": "+b.Error, ": "))
 }

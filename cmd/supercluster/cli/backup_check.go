@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -181,6 +182,7 @@ func verifyBackup(ctx context.Context, path string) (b backupText, err error) {
 	if err == nil {
 		b.Backup = &content.Header
 		b.finish(&content.Trailer)
+		b.ContentHash = hex.EncodeToString(content.ContentHash[:])
 	}
 	return b, err
 }

@@ -14,7 +14,7 @@ import (
 func (a *App) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "status", Short: "Show how the server and its region are", Example: "  supercluster status\n  supercluster status -o json", Args: args(0, 0)}
 	watch := watchFlag(cmd)
-	hash := cmd.Flags().Bool("state-hash", false, "hash the state, too: reads all of it")
+	hash := cmd.Flags().Bool("state-hash", false, "hash the state and its content, too: reads all of it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
 			s, err := c.cluster.GetStatus(ctx, &pb.GetStatusRequest{StateHash: *hash})
@@ -39,6 +39,7 @@ func statusTable(t *table, s *pb.GetStatusResponse) {
 	t.add("revision", fmt.Sprintf("%d (compacted %d, purged %d)", s.GetRevision(), s.GetCompactedRevision(), s.GetPurgedRevision()))
 	if s.GetStateHash() != "" {
 		t.add("state hash", s.GetStateHash())
+		t.add("content hash", s.GetContentHash())
 	}
 	t.add("age", ageText(s.GetAge()))
 	t.add("keys, bytes", fmt.Sprintf("%d, %d", s.GetKeys(), s.GetBytes()))

@@ -29,7 +29,7 @@ const (
 
 type GetStatusRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Fill in `state_hash`: reads all of the state; for operators.
+	// Fill in `state_hash` and `content_hash`: reads all of the state; for operators.
 	StateHash     bool `protobuf:"varint,1,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -178,7 +178,10 @@ type GetStatusResponse struct {
 	FeatureLevel uint32                 `protobuf:"varint,18,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
 	// The hash of the state at `revision` and `applied_index`, in hex, when it was asked for; equal on every member at the
 	// same applied index, and that of a backup of it.
-	StateHash     string `protobuf:"bytes,19,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	StateHash string `protobuf:"bytes,19,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	// The hash of what the region holds, in hex, when it was asked for: that of a backup of it, and of a region that was restored from
+	// that backup, until somebody writes. It leaves out where log, alarms, fence and channels stand.
+	ContentHash   string `protobuf:"bytes,20,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -342,6 +345,13 @@ func (x *GetStatusResponse) GetFeatureLevel() uint32 {
 func (x *GetStatusResponse) GetStateHash() string {
 	if x != nil {
 		return x.StateHash
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetContentHash() string {
+	if x != nil {
+		return x.ContentHash
 	}
 	return ""
 }
@@ -1156,7 +1166,7 @@ const file_supercluster_v1_operate_proto_rawDesc = "" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\"\x0f\n" +
 	"\rBackupRequest\"$\n" +
 	"\x0eBackupResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\xd0\x04\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xf3\x04\n" +
 	"\x11GetStatusResponse\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
 	"\tregion_id\x18\x02 \x01(\tR\bregionId\x12\x12\n" +
@@ -1178,7 +1188,8 @@ const file_supercluster_v1_operate_proto_rawDesc = "" +
 	"\aproxies\x18\x11 \x01(\rR\aproxies\x12#\n" +
 	"\rfeature_level\x18\x12 \x01(\rR\ffeatureLevel\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\x13 \x01(\tR\tstateHash\"\x14\n" +
+	"state_hash\x18\x13 \x01(\tR\tstateHash\x12!\n" +
+	"\fcontent_hash\x18\x14 \x01(\tR\vcontentHash\"\x14\n" +
 	"\x12ListMembersRequest\"\xc9\x01\n" +
 	"\x06Member\x12)\n" +
 	"\x04node\x18\x01 \x01(\v2\x15.supercluster.v1.NodeR\x04node\x12\x16\n" +
