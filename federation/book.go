@@ -36,11 +36,12 @@ type book struct {
 	// spaces are the federated namespaces; never changed in place.
 	spaces      map[spaceName]*placedSpace
 	incarnation uint64
+	ended       chan struct{} // closed when the incarnation is over
 }
 
 func newBook(id Identity) *book {
 	return &book{
-		self: id.RegionID, key: id.FeedKey, peers: map[[16]byte]*peer{}, changed: make(chan struct{}),
+		self: id.RegionID, key: id.FeedKey, peers: map[[16]byte]*peer{}, changed: make(chan struct{}), ended: make(chan struct{}),
 		own: &pb.Region{Id: hex.EncodeToString(id.RegionID[:]), Name: id.Name},
 	}
 }

@@ -89,8 +89,16 @@ func TestRestored(t *testing.T) {
 		a, b, c, before := w.restored()
 		defer b.forward(a)()
 		defer c.forward(a)()
+		lost, ended, err := a.fed().Life(t.Context())
+		if err != nil || lost != 1 {
+			t.Fatalf("life %d before it healed: %v", lost, err)
+		}
 		w.isolate(a, false)
 		w.until(20*time.Second, "it healed", func() bool { return a.status().GetHealing() != nil })
+		<-ended
+		if next, _, err := a.fed().Life(t.Context()); err != nil || next != 2 {
+			t.Errorf("life %d after it healed: %v", next, err)
+		}
 		w.converge(20 * time.Second)
 		if got := a.shown(a); !maps.Equal(got, before) {
 			t.Errorf("after healing there are %d records, before there were %d", len(got), len(before))

@@ -31,7 +31,7 @@ func (k clusterService) Backup(_ *pb.BackupRequest, stream grpc.ServerStreamingS
 		return err
 	}
 	defer done()
-	ctx, cancel := k.s.untilStop(ctx)
+	ctx, cancel := k.s.untilStop(ctx, nil)
 	defer cancel()
 	chunks := newChunkSender(ctx, stream, k.s.cfg.Limits.SendTimeout)
 	defer chunks.close()

@@ -179,7 +179,7 @@ func goldenFeedOps() (ops []record.Op, names []string) {
 func TestGolden_FeedEntries(t *testing.T) {
 	ops, names := goldenFeedOps()
 	line := func(name string, ops ...record.Op) golden {
-		e := record.Entry{Level: record.LevelNeeded(ops), Replica: 3, Boot: 2, Sequence: 300, Time: goldenTime, Ops: ops}
+		e := record.Entry{Level: 2, Replica: 3, Boot: 2, Sequence: 300, Time: goldenTime, Ops: ops}
 		b, err := record.AppendEntry(nil, &e)
 		if err != nil {
 			t.Fatal(err)

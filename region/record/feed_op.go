@@ -232,12 +232,19 @@ func (c *cursor) replaceOp() *Replace {
 	return b
 }
 
+// LevelIncarnation is the feature level from which what is shown of another region's records carries its incarnation.
+const LevelIncarnation = 3
+
 // levelOf gives the feature level that an operation needs.
 func levelOf(t OpType) uint32 {
-	if t >= OpPeer {
+	switch {
+	case t == OpImport || t == OpReplace || t == OpWalk:
+		return LevelIncarnation
+	case t >= OpPeer:
 		return 2
+	default:
+		return 1
 	}
-	return 1
 }
 
 // LevelNeeded gives the lowest feature level that a replica needs to apply the operations.

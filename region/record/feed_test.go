@@ -362,7 +362,11 @@ func TestLevelNeeded(t *testing.T) {
 	}
 	for i := range ops {
 		feed = append(feed[:0], old[0], ops[i])
-		if got := record.LevelNeeded(feed); got != 2 {
+		want := uint32(2)
+		if op := ops[i].Type; op == record.OpImport || op == record.OpReplace || op == record.OpWalk {
+			want = record.LevelIncarnation
+		}
+		if got := record.LevelNeeded(feed); got != want {
 			t.Errorf("operation %d needs level %d", ops[i].Type, got)
 		}
 		carries := ops[i].Type == record.OpImport || ops[i].Type == record.OpReplace

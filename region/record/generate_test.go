@@ -82,6 +82,7 @@ func genRecord() *rapid.Generator[record.Record] {
 			Origin: record.Origin{
 				Home: genID().Draw(t, "home"), OwnerEpoch: rapid.Uint64().Draw(t, "epoch"),
 				HomeRevision: rapid.Uint64().Draw(t, "home revision"), FeedSequence: rapid.Uint64().Draw(t, "feed"),
+				Incarnation: rapid.Uint64().Draw(t, "incarnation"),
 			},
 			Attributes: genAttributes().Draw(t, "attributes"), Deleted: rapid.Bool().Draw(t, "deleted"),
 		}

@@ -96,6 +96,8 @@ type Origin struct {
 	OwnerEpoch   uint64
 	HomeRevision uint64
 	FeedSequence uint64
+	// Incarnation is that of the home whose HomeRevision it is; 0 in rows of versions that did not keep it.
+	Incarnation uint64
 }
 
 // Attributes are small typed facts beside a value.
