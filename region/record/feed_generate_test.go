@@ -168,6 +168,8 @@ func genFeedOp(t *rapid.T, op *record.Op) {
 		}
 	case record.OpMint:
 		op.Mint = &record.Mint{Incarnation: u64("incarnation"), Seen: u64("seen"), Operator: rapid.Bool().Draw(t, "operator")}
+	case record.OpWithdraw:
+		op.Withdraw = &record.Withdraw{RegionID: region, Channel: channel, Document: genBytes().Draw(t, "document")}
 	case record.OpTrimFeed:
 		op.TrimFeed = &record.TrimFeed{RegionID: region, Channel: channel, Through: u64("through")}
 	}

@@ -176,25 +176,31 @@ func goldenFeedOps() (ops []record.Op, names []string) {
 	return ops, names
 }
 
+// goldenWithdraw came with level 3.
+var goldenWithdraw = record.Op{Type: record.OpWithdraw, Withdraw: &record.Withdraw{
+	RegionID: goldenRegion, Channel: 2, Document: []byte("document"),
+}}
+
 func TestGolden_FeedEntries(t *testing.T) {
 	ops, names := goldenFeedOps()
-	line := func(name string, ops ...record.Op) golden {
-		e := record.Entry{Level: 2, Replica: 3, Boot: 2, Sequence: 300, Time: goldenTime, Ops: ops}
+	of := func(level uint32, name string, ops ...record.Op) golden {
+		e := record.Entry{Level: level, Replica: 3, Boot: 2, Sequence: 300, Time: goldenTime, Ops: ops}
 		b, err := record.AppendEntry(nil, &e)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return golden{name, b, ops, func(b []byte) (any, error) {
 			got, err := record.DecodeEntry(b)
-			if err != nil || got.Level != 2 {
+			if err != nil || got.Level != level {
 				return nil, fmt.Errorf("head is %+v: %w", got, err)
 			}
 			return got.Ops, nil
 		}}
 	}
-	lines := []golden{line("all", ops...)}
+	lines := []golden{of(2, "all", ops...)}
 	for i := range ops {
-		lines = append(lines, line(names[i], ops[i]))
+		lines = append(lines, of(2, names[i], ops[i]))
 	}
+	lines = append(lines, of(3, "withdraw", goldenWithdraw))
 	checkGolden(t, "feed_entries.golden", lines)
 }

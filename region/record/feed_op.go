@@ -102,6 +102,13 @@ type TrimFeed struct {
 	Through  uint64
 }
 
+// Withdraw gives up a channel of another region whose audience this region is not in any more: what is here of it goes.
+type Withdraw struct {
+	RegionID [16]byte
+	Channel  uint32
+	Document []byte // the signed document that says so
+}
+
 func appendFeedOp(dst []byte, op *Op) ([]byte, bool) {
 	switch {
 	case op.Type == OpPeer && op.Peer != nil:
@@ -132,6 +139,8 @@ func appendFeedOp(dst []byte, op *Op) ([]byte, bool) {
 		return append(binary.AppendUvarint(dst, op.Mint.Seen), flag(op.Mint.Operator, 1)), true
 	case op.Type == OpTrimFeed && op.TrimFeed != nil:
 		return binary.AppendUvarint(appendChannelName(dst, op.TrimFeed.RegionID, op.TrimFeed.Channel), op.TrimFeed.Through), true
+	case op.Type == OpWithdraw && op.Withdraw != nil:
+		return appendBytes(appendChannelName(dst, op.Withdraw.RegionID, op.Withdraw.Channel), op.Withdraw.Document), true
 	}
 	return dst, false
 }
@@ -202,6 +211,8 @@ func (c *cursor) feedOp(op *Op) (ok bool, err error) {
 		op.Mint = &Mint{Incarnation: c.uint64(), Seen: c.uint64(), Operator: c.uint8() != 0}
 	case OpTrimFeed:
 		op.TrimFeed = &TrimFeed{RegionID: c.id(), Channel: c.uint32(), Through: c.uint64()}
+	case OpWithdraw:
+		op.Withdraw = &Withdraw{RegionID: c.id(), Channel: c.uint32(), Document: c.bytes()}
 	default:
 		return false, nil
 	}
@@ -232,13 +243,14 @@ func (c *cursor) replaceOp() *Replace {
 	return b
 }
 
-// LevelIncarnation is the feature level from which what is shown of another region's records carries its incarnation.
+// LevelIncarnation is the feature level from which what is shown of another region's records carries its incarnation, and from
+// which channels are withdrawn.
 const LevelIncarnation = 3
 
 // levelOf gives the feature level that an operation needs.
 func levelOf(t OpType) uint32 {
 	switch {
-	case t == OpImport || t == OpReplace || t == OpWalk:
+	case t == OpImport || t == OpReplace || t == OpWalk || t == OpWithdraw:
 		return LevelIncarnation
 	case t >= OpPeer:
 		return 2
@@ -289,6 +301,8 @@ func (op *Op) FeedBytes() int {
 		size = overhead + len(c.Name) + selectorBytes(c.Selector) + 16*len(c.Audience)
 	case op.Walk != nil:
 		size = overhead + len(op.Walk.From)
+	case op.Withdraw != nil:
+		size = overhead + len(op.Withdraw.Document)
 	case op.SetFence != nil:
 		size = overhead + len(op.SetFence.Proof) + len(op.SetFence.Reason)
 	}

@@ -146,7 +146,7 @@ func genTxn() *rapid.Generator[record.Txn] {
 func genOp() *rapid.Generator[record.Op] {
 	return rapid.Custom(func(t *rapid.T) record.Op {
 		op := record.Op{
-			Type: record.OpType(rapid.IntRange(1, int(record.OpHeal)).Draw(t, "type")), Tenant: rapid.Uint32().Draw(t, "tenant"),
+			Type: record.OpType(rapid.IntRange(1, int(record.OpWithdraw)).Draw(t, "type")), Tenant: rapid.Uint32().Draw(t, "tenant"),
 			RequestID: genName().Draw(t, "request"), Seen: rapid.Uint64().Draw(t, "seen"),
 		}
 		u64 := func(name string) uint64 { return rapid.Uint64().Draw(t, name) }

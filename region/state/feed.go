@@ -309,7 +309,7 @@ func (c *ownChannel) beginWalk() {
 
 // dispatchFeed runs an operation of federation; false: it is none.
 func (m *machine) dispatchFeed(op *record.Op, r *record.Result) (bool, error) {
-	if op.Type >= record.OpPeer && op.Type <= record.OpTrimFeed && m.head.NextTenant == 1 {
+	if op.Type >= record.OpPeer && op.Type <= record.OpWithdraw && op.Type != record.OpHeal && m.head.NextTenant == 1 {
 		refuse(r, record.StatusDenied, "the region has no identity yet; it comes with the first entry")
 		return true, nil
 	}
@@ -336,6 +336,8 @@ func (m *machine) dispatchFeed(op *record.Op, r *record.Result) (bool, error) {
 		return true, m.mint(op.Mint, r)
 	case op.Type == record.OpTrimFeed && op.TrimFeed != nil:
 		return true, m.trimFeed(op.TrimFeed, r)
+	case op.Type == record.OpWithdraw && op.Withdraw != nil:
+		return true, m.withdraw(op.Withdraw, r)
 	}
 	return false, nil
 }

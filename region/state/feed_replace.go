@@ -197,6 +197,9 @@ func (m *machine) walkImported(alias uint32, b *record.Walk, r *record.Result) e
 		refuse(r, record.StatusStale, "the walk does not stand there")
 		return nil
 	}
+	if m.withdrawn(in) {
+		return m.walkWithdrawn(in, b)
+	}
 	if in.take, err = ImportSelector(m.kv, alias); err != nil {
 		return err
 	}

@@ -150,6 +150,8 @@ func (a *App) lagCommand() *cobra.Command {
 
 func channelState(s *pb.ChannelStatus) string {
 	switch {
+	case s.GetWithdrawn():
+		return "withdrawn"
 	case s.GetResyncing():
 		return "snapshot"
 	case s.GetWalking():
