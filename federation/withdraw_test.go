@@ -17,7 +17,7 @@ func (s *site) audience(names ...string) {
 	s.w.t.Helper()
 	if _, err := s.fed().SetChannel(context.Background(), &pb.Channel{
 		Id: uint32(record.ClassEndpoints), Name: "all", Class: "endpoints", Audience: names,
-	}); err != nil {
+	}, record.Writer{}); err != nil {
 		s.w.t.Fatal(err)
 	}
 }

@@ -176,10 +176,19 @@ func goldenFeedOps() (ops []record.Op, names []string) {
 	return ops, names
 }
 
-// goldenWithdraw came with level 3.
-var goldenWithdraw = record.Op{Type: record.OpWithdraw, Withdraw: &record.Withdraw{
-	RegionID: goldenRegion, Channel: 2, Document: []byte("document"),
-}}
+// goldenLevel3 is what came with level 3.
+func goldenLevel3() (ops []record.Op, names []string) {
+	add := func(name string, op record.Op) { ops, names = append(ops, op), append(names, name) }
+	add("withdraw", record.Op{Type: record.OpWithdraw, Withdraw: &record.Withdraw{RegionID: goldenRegion, Channel: 2, Document: []byte("document")}})
+	add("peer-compared", record.Op{Type: record.OpPeer, Peer: &record.Peer{
+		RegionID: goldenRegion, Value: []byte("value"), Writer: goldenWriter, Compare: true, Revision: 300,
+	}})
+	add("link-by", record.Op{Type: record.OpLink, Link: &record.Link{RegionID: goldenRegion, Remote: [16]byte{5}, Tenant: 300, Writer: goldenWriter}})
+	add("channel-by", record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: goldenChannel, Writer: goldenWriter}})
+	add("take-by", record.Op{Type: record.OpTake, Take: &record.Take{RegionID: goldenRegion, Selector: goldenSelector, Writer: goldenWriter}})
+	add("mint-by", record.Op{Type: record.OpMint, Mint: &record.Mint{Incarnation: 3, Seen: 4, Operator: true, Writer: goldenWriter}})
+	return ops, names
+}
 
 func TestGolden_FeedEntries(t *testing.T) {
 	ops, names := goldenFeedOps()
@@ -201,6 +210,9 @@ func TestGolden_FeedEntries(t *testing.T) {
 	for i := range ops {
 		lines = append(lines, of(2, names[i], ops[i]))
 	}
-	lines = append(lines, of(3, "withdraw", goldenWithdraw))
+	ops, names = goldenLevel3()
+	for i := range ops {
+		lines = append(lines, of(3, names[i], ops[i]))
+	}
 	checkGolden(t, "feed_entries.golden", lines)
 }

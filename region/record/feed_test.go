@@ -357,14 +357,16 @@ func TestChannel_MayHave(t *testing.T) {
 func TestLevelNeeded(t *testing.T) {
 	old, feed := goldenOps(), make([]record.Op, 0)
 	ops, _ := goldenFeedOps()
-	ops = append(ops, goldenWithdraw)
+	level2 := len(ops)
+	later, _ := goldenLevel3()
+	ops = append(ops, later...)
 	if got := record.LevelNeeded(old); got != 1 {
 		t.Errorf("operations of level 1 need level %d", got)
 	}
 	for i := range ops {
 		feed = append(feed[:0], old[0], ops[i])
 		want := uint32(2)
-		if op := ops[i].Type; op == record.OpImport || op == record.OpReplace || op == record.OpWalk || op == record.OpWithdraw {
+		if op := ops[i].Type; op == record.OpImport || op == record.OpReplace || op == record.OpWalk || i >= level2 {
 			want = record.LevelIncarnation
 		}
 		if got := record.LevelNeeded(feed); got != want {
