@@ -51,6 +51,9 @@ func (f *Federation) covered(r state.Reader, region [16]byte, incarnation, revis
 		if err != nil || !wanted(classes, doc.Channel.Class) {
 			return nil // not known yet
 		}
+		if !doc.Channel.MayHave(f.cfg.Identity.RegionID) {
+			return nil // nothing of it comes here any more
+		}
 		if s.Position.Incarnation > incarnation {
 			return fault.New(fault.Compacted, "region %q has been restored since: what it was at revision %d before may be lost", f.book.name(region), revision).
 				WithHint("read without the token, and go on with the one of your next write")

@@ -36,11 +36,12 @@ type book struct {
 	// spaces are the federated namespaces; never changed in place.
 	spaces      map[spaceName]*placedSpace
 	incarnation uint64
+	ended       chan struct{} // closed when the incarnation is over
 }
 
 func newBook(id Identity) *book {
 	return &book{
-		self: id.RegionID, key: id.FeedKey, peers: map[[16]byte]*peer{}, changed: make(chan struct{}),
+		self: id.RegionID, key: id.FeedKey, peers: map[[16]byte]*peer{}, changed: make(chan struct{}), ended: make(chan struct{}),
 		own: &pb.Region{Id: hex.EncodeToString(id.RegionID[:]), Name: id.Name},
 	}
 }
@@ -262,26 +263,75 @@ func (f *Federation) trust(peers map[[16]byte]*peer) {
 // describeSelf writes the document of this region when it is not what it should be. Peers get it with the control
 // channel.
 func (f *Federation) describeSelf(ctx context.Context) error {
-	want := f.book.ownDocument()
-	id := f.cfg.Identity
-	want.FeedKey, want.CaCertificates, want.TrustDomain = id.FeedKey, id.Roots, id.TrustDomain
-	f.address(want)
-	have := f.book.ownDocument()
-	want.Updated, have.Updated = nil, nil
-	if proto.Equal(want, have) && have.GetFeedKey() != nil {
+	if have := f.book.ownDocument(); have.GetFeedKey() != nil && same(have, f.fullDocument()) {
 		return nil
 	}
-	return f.writeSelf(ctx, want)
+	_, err := f.changeSelf(ctx, record.Writer{Actor: "federation"}, func(*pb.Region) error { return nil })
+	return err
 }
 
-func (f *Federation) writeSelf(ctx context.Context, doc *pb.Region) error {
+// same reports whether two documents of a region say the same, whenever they were written.
+func same(a, b *pb.Region) bool {
+	a, b = proto.CloneOf(a), proto.CloneOf(b)
+	a.Updated, b.Updated = nil, nil
+	return proto.Equal(a, b)
+}
+
+// maxChanges is how often a change of the region's document is tried again that others were faster than.
+const maxChanges = 16
+
+// changeSelf changes the document of this region. It begins from the one that the store has and is applied to no other, so
+// that of several who change parts of it none undoes what another did.
+func (f *Federation) changeSelf(ctx context.Context, w record.Writer, change func(doc *pb.Region) error) (*pb.Region, error) {
+	for tries := 1; ; tries++ {
+		have, at, err := f.storedSelf()
+		if err != nil {
+			return nil, err
+		}
+		want := proto.CloneOf(have)
+		f.complete(want)
+		if err := change(want); err != nil {
+			return nil, err
+		}
+		if at > 0 && same(have, want) {
+			return want, nil
+		}
+		err = f.writeSelf(ctx, want, at, w)
+		if err == nil || !stale(err) || tries == maxChanges {
+			return want, err
+		}
+	}
+}
+
+// storedSelf gives the document of this region as it is in the store, and its revision; the first one and 0 if there is none.
+func (f *Federation) storedSelf() (doc *pb.Region, revision uint64, err error) {
+	id := f.cfg.Identity
+	doc = &pb.Region{Id: hex.EncodeToString(id.RegionID[:]), Name: id.Name}
+	err = f.pinned(func(r state.Reader) error {
+		rec, found, err := state.Get(r, registry.RegionRecordKey(id.RegionID), 0)
+		if err != nil || !found {
+			return err
+		}
+		revision = rec.ModifyRevision
+		if proto.Unmarshal(rec.Value, doc) != nil {
+			return fault.New(fault.Internal, "the stored document of this region does not parse")
+		}
+		return nil
+	})
+	return doc, revision, err
+}
+
+func (f *Federation) writeSelf(ctx context.Context, doc *pb.Region, revision uint64, w record.Writer) error {
 	doc.Updated = timestampNow()
 	value, err := registry.RegionValue(doc)
 	if err != nil {
 		return err
 	}
+	if w.Time == 0 {
+		w.Time = time.Now().UnixNano()
+	}
 	_, err = f.propose(ctx, record.Op{Type: record.OpPeer, Peer: &record.Peer{
-		RegionID: f.cfg.Identity.RegionID, Value: value, Writer: record.Writer{Actor: "federation", Time: time.Now().UnixNano()},
+		RegionID: f.cfg.Identity.RegionID, Value: value, Writer: w, Compare: true, Revision: revision,
 	}})
 	return err
 }

@@ -24,6 +24,7 @@ const (
 	callJoin    uint8 = 4 // the first contact, with an invitation
 	callClock   uint8 = 5 // the time of the node that answers, as it counts it
 	callReach   uint8 = 6 // which regions the peer reaches
+	callKept    uint8 = 7 // which channels that the caller has are kept from it now
 )
 
 const (
@@ -261,6 +262,8 @@ func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, p
 		return f.answerReach()
 	case callTenants:
 		return f.tenants()
+	case callKept:
+		return f.answerKept(peer.Region, payload)
 	case callForward:
 		return f.answerForward(ctx, peer.Region, payload)
 	default:

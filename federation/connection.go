@@ -47,6 +47,9 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 			}
 		}
 		c.withheld(offers)
+		if err := c.askKept(ctx, calls, offers); err != nil {
+			return err
+		}
 		if err := f.untilOffers(ctx); err != nil {
 			return err
 		}

@@ -89,8 +89,16 @@ func TestRestored(t *testing.T) {
 		a, b, c, before := w.restored()
 		defer b.forward(a)()
 		defer c.forward(a)()
+		lost, ended, err := a.fed().Life(t.Context())
+		if err != nil || lost != 1 {
+			t.Fatalf("life %d before it healed: %v", lost, err)
+		}
 		w.isolate(a, false)
 		w.until(20*time.Second, "it healed", func() bool { return a.status().GetHealing() != nil })
+		<-ended
+		if next, _, err := a.fed().Life(t.Context()); err != nil || next != 2 {
+			t.Errorf("life %d after it healed: %v", next, err)
+		}
 		w.converge(20 * time.Second)
 		if got := a.shown(a); !maps.Equal(got, before) {
 			t.Errorf("after healing there are %d records, before there were %d", len(got), len(before))
@@ -268,12 +276,12 @@ func TestClone(t *testing.T) {
 		t.Logf("incarnation %d lives; %d fences at one, %d at the other", lives.status().GetIncarnation(), a.store.counted(record.OpFence), clone.store.counted(record.OpFence))
 		// The operator stops the other one, and lets this one go on.
 		lives.servers[0].stop()
-		if _, err := stopped.fed().Unfence(context.Background()); err != nil {
+		if _, err := stopped.fed().Unfence(context.Background(), record.Writer{Actor: "ada"}); err != nil {
 			t.Fatal(err)
 		}
 		stopped.put(config("app"), "of the one that goes on")
 		w.until(60*time.Second, "it goes on", func() bool { return b.behind(stopped) == "" && c.behind(stopped) == "" })
-		if _, err := stopped.fed().Unfence(context.Background()); fault.KindOf(err) != fault.Conflict {
+		if _, err := stopped.fed().Unfence(context.Background(), record.Writer{Actor: "ada"}); fault.KindOf(err) != fault.Conflict {
 			t.Errorf("what is not fenced was unfenced: %v", err)
 		}
 	})

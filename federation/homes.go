@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"context"
 	"slices"
 
 	"supercluster/region/record"
@@ -125,6 +126,35 @@ func (f *Federation) Self() (region [16]byte, incarnation uint64) {
 	return f.book.self, f.book.incarnation
 }
 
+// Life gives the incarnation of this region as the store of this node has it now, 0 while it exchanges nothing, and what is
+// closed when the next one begins.
+func (f *Federation) Life(ctx context.Context) (incarnation uint64, ended <-chan struct{}, err error) {
+	for {
+		noted, ended := f.book.life()
+		var row record.Federation
+		if err := f.pinned(func(r state.Reader) (err error) {
+			row, _, err = state.ReadFederation(r)
+			return err
+		}); err != nil {
+			return 0, nil, err
+		}
+		if row.Incarnation == noted {
+			return noted, ended, nil
+		}
+		select {
+		case <-ended: // what the store has was not noted yet
+		case <-ctx.Done():
+			return 0, nil, ctx.Err()
+		}
+	}
+}
+
+func (b *book) life() (incarnation uint64, ended <-chan struct{}) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.incarnation, b.ended
+}
+
 func (b *book) space(tenant, namespace uint32) *placedSpace {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -136,4 +166,6 @@ func (b *book) setIncarnation(n uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.incarnation = n
+	close(b.ended)
+	b.ended = make(chan struct{})
 }

@@ -70,39 +70,42 @@ func (f *Federation) system(ctx context.Context, w record.Writer, compare []reco
 	return err
 }
 
-// redeem uses an invitation up: it exists, holds, and nobody used it before.
-func (f *Federation) redeem(ctx context.Context, secret []byte) error {
+// redeem uses an invitation up: it exists, holds, and nobody used it before. It gives who made it.
+func (f *Federation) redeem(ctx context.Context, secret []byte) (inviter string, err error) {
 	k := invitationKey(secret)
 	refused := fault.New(fault.Denied, "the invitation is not one of this region, or was used").
 		WithHint("make another: `supercluster region peer invite`")
 	if _, err := f.cfg.Store.Linearize(ctx); err != nil {
-		return err
+		return "", err
 	}
 	var rec record.Record
 	var found bool
 	if err := f.pinned(func(r state.Reader) (err error) {
-		rec, found, err = state.Get(r, k, 0)
+		if rec, found, err = state.Get(r, k, 0); err != nil || !found {
+			return err
+		}
+		inviter, err = state.ActorOf(r, k.Shard, rec.ModifyRevision)
 		return err
 	}); err != nil {
-		return err
+		return "", err
 	}
 	if !found || len(rec.Value) != 8 {
-		return refused
+		return "", refused
 	}
-	w := record.Writer{Actor: "federation", Message: "an invitation was used"}
+	w := record.Writer{Actor: inviter, Message: "the invitation was used", Time: time.Now().UnixNano()}
 	compare := []record.Compare{{
 		Key: k, Target: record.CompareModifyRevision, Operator: record.CompareEqual, Number: rec.ModifyRevision,
 	}}
 	if err := f.system(ctx, w, compare, record.TxnOp{Type: record.TxnDelete, Key: k}); fault.Is(err, fault.Conflict) {
-		return refused
+		return "", refused
 	} else if err != nil {
-		return err
+		return "", err
 	}
 	if expires := time.Unix(0, int64(binary.BigEndian.Uint64(rec.Value))); time.Now().After(expires) {
-		return fault.New(fault.Denied, "the invitation ended at %s", expires.UTC().Format(time.RFC3339)).
+		return "", fault.New(fault.Denied, "the invitation ended at %s", expires.UTC().Format(time.RFC3339)).
 			WithHint("make another: `supercluster region peer invite`")
 	}
-	return nil
+	return inviter, nil
 }
 
 // join serves a region that is not trusted yet and has an invitation: one call, then the connection ends.
@@ -149,10 +152,12 @@ func (f *Federation) welcome(ctx context.Context, c *link.Conn, payload []byte) 
 	if err := f.fits(who.Region, doc); err != nil {
 		return nil, err
 	}
-	if err := f.redeem(ctx, m.GetSecret()); err != nil {
+	inviter, err := f.redeem(ctx, m.GetSecret())
+	if err != nil {
 		return nil, err
 	}
-	if err := f.addPeer(ctx, who.Region, doc); err != nil {
+	w := record.Writer{Actor: inviter, Message: "the region joined by an invitation", Time: time.Now().UnixNano()}
+	if err := f.addPeer(ctx, who.Region, doc, w); err != nil {
 		return nil, err
 	}
 	f.log.Info("a region joined", "region", doc.GetName(), "id", doc.GetId(), "ca", f.cfg.Identity.Fingerprints(doc.GetCaCertificates()))
@@ -161,10 +166,16 @@ func (f *Federation) welcome(ctx context.Context, c *link.Conn, payload []byte) 
 
 // fullDocument describes this region as it is, also before it was written for the first time.
 func (f *Federation) fullDocument() *pb.Region {
-	doc, id := f.book.ownDocument(), f.cfg.Identity
+	doc := f.book.ownDocument()
+	f.complete(doc)
+	return doc
+}
+
+// complete says in a document of this region what this node knows of it.
+func (f *Federation) complete(doc *pb.Region) {
+	id := f.cfg.Identity
 	doc.FeedKey, doc.CaCertificates, doc.TrustDomain = id.FeedKey, id.Roots, id.TrustDomain
 	f.address(doc)
-	return doc
 }
 
 // address says in a document of this region where it is reached.
@@ -211,19 +222,19 @@ func sameKeys(a, b *pb.Region) bool {
 	})
 }
 
-func (f *Federation) addPeer(ctx context.Context, id [16]byte, doc *pb.Region) error {
+func (f *Federation) addPeer(ctx context.Context, id [16]byte, doc *pb.Region, w record.Writer) error {
 	value, err := registry.RegionValue(doc)
 	if err != nil {
 		return err
 	}
 	_, err = f.propose(ctx, record.Op{Type: record.OpPeer, Peer: &record.Peer{
-		RegionID: id, Value: value, Writer: record.Writer{Actor: "federation", Message: "the region joined", Time: time.Now().UnixNano()},
+		RegionID: id, Value: value, Writer: w,
 	}})
 	return err
 }
 
 // Accept joins this region with the one that made an invitation.
-func (f *Federation) Accept(ctx context.Context, inv *pb.Invitation) (*pb.Peer, error) {
+func (f *Federation) Accept(ctx context.Context, inv *pb.Invitation, w record.Writer) (*pb.Peer, error) {
 	var region [16]byte
 	id, err := hex.DecodeString(inv.GetRegionId())
 	if err != nil || len(id) != len(region) || len(inv.GetCaCertificates()) == 0 || len(inv.GetAddresses()) == 0 || len(inv.GetSecret()) == 0 {
@@ -251,7 +262,7 @@ func (f *Federation) Accept(ctx context.Context, inv *pb.Invitation) (*pb.Peer, 
 	if err := f.fits(region, doc); err != nil {
 		return nil, err
 	}
-	if err := f.addPeer(ctx, region, doc); err != nil {
+	if err := f.addPeer(ctx, region, doc, w); err != nil {
 		return nil, err
 	}
 	return &pb.Peer{Region: doc, Fingerprints: f.cfg.Identity.Fingerprints(doc.GetCaCertificates())}, nil
@@ -326,21 +337,22 @@ func (f *Federation) RemovePeer(ctx context.Context, name string, w record.Write
 }
 
 // Rename gives this region another name; the old one stays an alias.
-func (f *Federation) Rename(ctx context.Context, name string) (*pb.Region, error) {
-	doc := f.fullDocument()
-	if doc.GetName() == name {
-		return doc, nil
-	}
-	want := proto.CloneOf(doc)
-	want.Name = name
-	if err := f.fitsName(want); err != nil {
-		return nil, err
-	}
-	if !slices.Contains(want.Aliases, doc.GetName()) {
-		want.Aliases = append(want.Aliases, doc.GetName())
-	}
-	want.Aliases = slices.DeleteFunc(want.Aliases, func(a string) bool { return a == name })
-	return want, f.writeSelf(ctx, want)
+func (f *Federation) Rename(ctx context.Context, name string, w record.Writer) (*pb.Region, error) {
+	return f.changeSelf(ctx, w, func(doc *pb.Region) error {
+		if doc.GetName() == name {
+			return nil
+		}
+		was := doc.GetName()
+		doc.Name = name
+		if err := f.fitsName(doc); err != nil {
+			return err
+		}
+		if !slices.Contains(doc.Aliases, was) {
+			doc.Aliases = append(doc.Aliases, was)
+		}
+		doc.Aliases = slices.DeleteFunc(doc.Aliases, func(a string) bool { return a == name })
+		return nil
+	})
 }
 
 // fitsName judges a name of this region against those of its peers.
@@ -355,7 +367,7 @@ func (f *Federation) fitsName(doc *pb.Region) error {
 }
 
 // Unfence ends the fence of a region that found another living copy of itself.
-func (f *Federation) Unfence(ctx context.Context) (uint64, error) {
+func (f *Federation) Unfence(ctx context.Context, w record.Writer) (uint64, error) {
 	var row record.Federation
 	if err := f.pinned(func(r state.Reader) (err error) {
 		row, _, err = state.ReadFederation(r)
@@ -366,6 +378,6 @@ func (f *Federation) Unfence(ctx context.Context) (uint64, error) {
 	if row.Fence == record.FenceNone {
 		return 0, fault.New(fault.Conflict, "the region is not fenced")
 	}
-	r, err := f.propose(ctx, record.Op{Type: record.OpMint, Mint: &record.Mint{Incarnation: row.Incarnation, Seen: row.Seen, Operator: true}})
+	r, err := f.propose(ctx, record.Op{Type: record.OpMint, Mint: &record.Mint{Incarnation: row.Incarnation, Seen: row.Seen, Operator: true, Writer: w}})
 	return uint64(r.ID), err
 }

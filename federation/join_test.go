@@ -15,15 +15,31 @@ import (
 	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
+	"supercluster/region/state"
+	"supercluster/registry"
 )
 
 func invite(t testing.TB, s *site) *pb.Invitation {
 	t.Helper()
-	inv, err := s.fed().Invite(context.Background(), 0, record.Writer{})
+	inv, err := s.fed().Invite(context.Background(), 0, record.Writer{Actor: "olive"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return inv
+}
+
+// joinedBy is who made a region a peer, or changed what is known of it last.
+func (s *site) joinedBy(o *site) string {
+	s.w.t.Helper()
+	rec, _, err := state.Get(s.store.pin(), registry.RegionRecordKey(o.id), 0)
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	actor, err := state.ActorOf(s.store.pin(), record.ShardSystem, rec.ModifyRevision)
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	return actor
 }
 
 func TestJoin(t *testing.T) {
@@ -31,9 +47,12 @@ func TestJoin(t *testing.T) {
 		w := newWorld(t, 20*time.Millisecond)
 		defer w.close()
 		a, b := w.region("alpha"), w.region("beta")
-		p, err := b.fed().Accept(context.Background(), invite(t, a))
+		p, err := b.fed().Accept(context.Background(), invite(t, a), record.Writer{Actor: "ada"})
 		if err != nil || p.GetRegion().GetName() != "alpha" || len(p.GetFingerprints()) != 1 {
 			t.Fatalf("%v, %v", p, err)
+		}
+		if mine, theirs := b.joinedBy(a), a.joinedBy(b); mine != "ada" || theirs != "olive" {
+			t.Errorf("one side was made a peer by %q, the other by %q", mine, theirs)
 		}
 		a.links(b)
 		b.links(a)
@@ -44,7 +63,7 @@ func TestJoin(t *testing.T) {
 		w.converge(15 * time.Second)
 		w.verify()
 		// A region that joins again, as it was, stays what it was.
-		if _, err := b.fed().Accept(context.Background(), invite(t, a)); err != nil {
+		if _, err := b.fed().Accept(context.Background(), invite(t, a), record.Writer{Actor: "ada"}); err != nil {
 			t.Errorf("to join again: %v", err)
 		}
 		w.converge(15 * time.Second)
@@ -68,7 +87,7 @@ func TestJoin_Refused(t *testing.T) {
 			return inv
 		}
 		used := invite(t, a)
-		if _, err := b.fed().Accept(context.Background(), used); err != nil {
+		if _, err := b.fed().Accept(context.Background(), used, record.Writer{Actor: "ada"}); err != nil {
 			t.Fatal(err)
 		}
 		expired, err := a.fed().Invite(context.Background(), time.Second, record.Writer{})
@@ -100,7 +119,7 @@ func TestJoin_Refused(t *testing.T) {
 			{"nobody there", c, alter(func(i *pb.Invitation) { i.Addresses = []string{"10.9.9.9:8302"} }), fault.Unavailable},
 			{"the same name", other, invite(t, a), fault.Exists},
 		} {
-			if _, err := x.by.fed().Accept(context.Background(), x.inv); fault.KindOf(err) != x.want {
+			if _, err := x.by.fed().Accept(context.Background(), x.inv, record.Writer{Actor: "ada"}); fault.KindOf(err) != x.want {
 				t.Errorf("%s: %v, not %v", x.name, err, x.want)
 			}
 		}
@@ -216,13 +235,13 @@ func TestJoin_FloodIsBounded(t *testing.T) {
 			t.Errorf("%d connections were opened, %d are being served", open, joining)
 		}
 		inv := invite(t, a)
-		if _, err := c.fed().Accept(ctx, inv); err == nil {
+		if _, err := c.fed().Accept(ctx, inv, record.Writer{Actor: "ada"}); err == nil {
 			t.Error("one more region could join at once")
 		}
 		a.put(config("app"), "meanwhile")
 		w.converge(2*time.Second, a, b)
 		time.Sleep(callTimeout + time.Second)
-		if _, err := c.fed().Accept(ctx, inv); err != nil {
+		if _, err := c.fed().Accept(ctx, inv, record.Writer{Actor: "ada"}); err != nil {
 			t.Errorf("after the flood: %v", err)
 		}
 	})

@@ -95,8 +95,8 @@ func (f *Federation) Placements(tenantOf func(uint32) string) (all []*pb.Placeme
 }
 
 // LinkTenant shows a tenant of another region under one of this region; a zero tenant ends it.
-func (f *Federation) LinkTenant(ctx context.Context, region, remote [16]byte, tenant uint32) error {
-	_, err := f.propose(ctx, record.Op{Type: record.OpLink, Link: &record.Link{RegionID: region, Remote: remote, Tenant: tenant}})
+func (f *Federation) LinkTenant(ctx context.Context, region, remote [16]byte, tenant uint32, w record.Writer) error {
+	_, err := f.propose(ctx, record.Op{Type: record.OpLink, Link: &record.Link{RegionID: region, Remote: remote, Tenant: tenant, Writer: w}})
 	return err
 }
 
@@ -119,7 +119,7 @@ func (f *Federation) Linked(region [16]byte, tenant uint32) (remote [16]byte, fo
 }
 
 // Import says what of a peer's records is shown here.
-func (f *Federation) Import(ctx context.Context, region string, terms []*pb.Term) error {
+func (f *Federation) Import(ctx context.Context, region string, terms []*pb.Term, w record.Writer) error {
 	id, err := f.peerNamed(region)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func (f *Federation) Import(ctx context.Context, region string, terms []*pb.Term
 	if err != nil {
 		return err
 	}
-	_, err = f.propose(ctx, record.Op{Type: record.OpTake, Take: &record.Take{RegionID: id, Selector: selector}})
+	_, err = f.propose(ctx, record.Op{Type: record.OpTake, Take: &record.Take{RegionID: id, Selector: selector, Writer: w}})
 	return err
 }
 
@@ -141,7 +141,7 @@ func (f *Federation) peerNamed(name string) ([16]byte, error) {
 }
 
 // SetChannel makes a channel of this region, or changes one.
-func (f *Federation) SetChannel(ctx context.Context, c *pb.Channel) (*pb.Channel, error) {
+func (f *Federation) SetChannel(ctx context.Context, c *pb.Channel, w record.Writer) (*pb.Channel, error) {
 	doc := record.Channel{ID: c.GetId(), Name: c.GetName(), Projection: record.ProjectionFull}
 	for n, name := range classNames {
 		if name != "" && name == c.GetClass() {
@@ -169,7 +169,7 @@ func (f *Federation) SetChannel(ctx context.Context, c *pb.Channel) (*pb.Channel
 		}
 		doc.Audience = append(doc.Audience, id)
 	}
-	r, err := f.propose(ctx, record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: doc}})
+	r, err := f.propose(ctx, record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: doc, Writer: w}})
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"supercluster/federation/liveness"
 	"supercluster/federation/plan"
 	"supercluster/internal/fault"
+	"supercluster/region/record"
 )
 
 // maxRows bounds what one word about regions may hold.
@@ -150,7 +151,7 @@ func stateOf(s pb.ReachState) plan.State {
 const maxCosts = 256
 
 // SetCost says what it costs to reach a region; nil: the round trip counts again. It gives every cost that is set.
-func (f *Federation) SetCost(ctx context.Context, name string, cost *time.Duration) ([]*pb.RegionCost, error) {
+func (f *Federation) SetCost(ctx context.Context, name string, cost *time.Duration, w record.Writer) ([]*pb.RegionCost, error) {
 	id, err := f.book.named(name)
 	if err != nil {
 		return nil, err
@@ -158,15 +159,17 @@ func (f *Federation) SetCost(ctx context.Context, name string, cost *time.Durati
 	if id == f.cfg.Identity.RegionID {
 		return nil, errNoPeer
 	}
-	want := f.fullDocument()
 	text := hex.EncodeToString(id[:])
-	want.Costs = slices.DeleteFunc(want.Costs, func(c *pb.RegionCost) bool { return c.GetRegion() == text })
-	if cost != nil {
-		want.Costs = append(want.Costs, &pb.RegionCost{Region: text, Cost: durationpb.New(*cost)})
-	}
-	if len(want.Costs) > maxCosts {
-		return nil, fault.New(fault.TooLarge, "costs are set for %d regions; there may be %d", len(want.Costs), maxCosts).
-			WithHint("`supercluster region cost unset REGION` ends one")
-	}
-	return want.Costs, f.writeSelf(ctx, want)
+	doc, err := f.changeSelf(ctx, w, func(doc *pb.Region) error {
+		doc.Costs = slices.DeleteFunc(doc.Costs, func(c *pb.RegionCost) bool { return c.GetRegion() == text })
+		if cost != nil {
+			doc.Costs = append(doc.Costs, &pb.RegionCost{Region: text, Cost: durationpb.New(*cost)})
+		}
+		if len(doc.Costs) > maxCosts {
+			return fault.New(fault.TooLarge, "costs are set for %d regions; there may be %d", len(doc.Costs), maxCosts).
+				WithHint("`supercluster region cost unset REGION` ends one")
+		}
+		return nil
+	})
+	return doc.GetCosts(), err
 }

@@ -1,13 +1,18 @@
 package federation
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/federation/liveness"
 	"supercluster/federation/plan"
 	"supercluster/internal/bubble"
+	"supercluster/internal/fault"
+	"supercluster/region/record"
+	"supercluster/region/state"
 )
 
 // reached tells what a node thinks of a region.
@@ -248,20 +253,69 @@ func TestSetCost(t *testing.T) {
 			t.Errorf("measured %v, want 40 ms", measured)
 		}
 		cost := 3 * time.Millisecond
-		if all, err := second.fed.SetCost(t.Context(), "beta", &cost); err != nil || len(all) != 1 {
+		if all, err := second.fed.SetCost(t.Context(), "beta", &cost, record.Writer{}); err != nil || len(all) != 1 {
 			t.Fatalf("%v, %v", all, err)
 		}
 		w.until(2*time.Second, "the cost is everywhere", func() bool { return reached(a.fed(), b).Cost == cost && reached(second.fed, b).Cost == cost })
-		if _, err := a.fed().SetCost(t.Context(), "alpha", &cost); err == nil {
+		if _, err := a.fed().SetCost(t.Context(), "alpha", &cost, record.Writer{}); err == nil {
 			t.Error("a cost to itself was set")
 		}
-		if _, err := a.fed().SetCost(t.Context(), "nobody", &cost); err == nil {
+		if _, err := a.fed().SetCost(t.Context(), "nobody", &cost, record.Writer{}); err == nil {
 			t.Error("a cost to nobody was set")
 		}
-		if all, err := a.fed().SetCost(t.Context(), "beta", nil); err != nil || len(all) != 0 {
+		if all, err := a.fed().SetCost(t.Context(), "beta", nil, record.Writer{}); err != nil || len(all) != 0 {
 			t.Fatalf("%v, %v", all, err)
 		}
 		w.until(2*time.Second, "the cost is measured again", func() bool { return reached(second.fed, b).Cost == measured })
+	})
+}
+
+// Who changes a part of the region's document undoes nothing of what another node changed since it was read, and each is
+// recorded.
+func TestChangeSelf_Meanwhile(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		a, b, c := w.three()
+		second := a.start("n2")
+		w.converge(10 * time.Second)
+		cost, tries := time.Millisecond, 0
+		_, err := a.fed().changeSelf(t.Context(), record.Writer{Actor: "ada"}, func(doc *pb.Region) error {
+			if tries++; tries == 1 {
+				if _, err := second.fed.SetCost(t.Context(), b.name, &cost, record.Writer{Actor: "bob"}); err != nil {
+					return err
+				}
+				if _, err := second.fed.SetCost(t.Context(), c.name, &cost, record.Writer{Actor: "eve"}); err != nil {
+					return err
+				}
+			}
+			doc.Name = "alef"
+			return nil
+		})
+		doc, at, err2 := a.fed().storedSelf()
+		if err != nil || err2 != nil || tries != 2 || doc.GetName() != "alef" || len(doc.GetCosts()) != 2 {
+			t.Fatalf("after %d tries: %v: %v, %v", tries, doc, err, err2)
+		}
+		for i, want := range []string{"ada", "eve", "bob"} {
+			if actor, err := state.ActorOf(a.store.pin(), record.ShardSystem, at-uint64(i)); err != nil || actor != want {
+				t.Errorf("the change before %d others is by %q, not %q: %v", i, actor, want, err)
+			}
+		}
+		if _, err := second.fed.Rename(t.Context(), "beth", record.Writer{Actor: "eve"}); err != nil {
+			t.Fatal(err)
+		}
+		if doc, _, err := a.fed().storedSelf(); err != nil || doc.GetName() != "beth" || len(doc.GetCosts()) != 2 || !slices.Contains(doc.GetAliases(), "alef") {
+			t.Errorf("%v: %v", doc, err)
+		}
+		_, err = a.fed().changeSelf(t.Context(), record.Writer{}, func(doc *pb.Region) error { // others are always faster
+			cost += time.Millisecond
+			_, err := second.fed.SetCost(t.Context(), b.name, &cost, record.Writer{})
+			doc.Name = "daleth"
+			return err
+		})
+		if fault.KindOf(err) != fault.Conflict {
+			t.Errorf("who is never the fastest: %v", err)
+		}
 	})
 }
 

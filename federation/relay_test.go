@@ -139,7 +139,7 @@ func TestRelay_Audience(t *testing.T) {
 		a, b, c := w.three()
 		w.cut(a, c)
 		w.converge(15 * time.Second)
-		if _, err := a.fed().SetChannel(context.Background(), &pb.Channel{Id: uint32(record.ClassConfig), Name: "all", Class: "config", Audience: []string{"beta"}}); err != nil {
+		if _, err := a.fed().SetChannel(context.Background(), &pb.Channel{Id: uint32(record.ClassConfig), Name: "all", Class: "config", Audience: []string{"beta"}}, record.Writer{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

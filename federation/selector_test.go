@@ -42,7 +42,7 @@ func TestSelector_AtTheSource(t *testing.T) {
 			for _, p := range prefixes {
 				terms = append(terms, &pb.Term{Kind: "instance", Name: p})
 			}
-			if _, err := a.fed().SetChannel(context.Background(), &pb.Channel{Id: uint32(record.ClassEndpoints), Name: "all", Class: "endpoints", Selector: terms}); err != nil {
+			if _, err := a.fed().SetChannel(context.Background(), &pb.Channel{Id: uint32(record.ClassEndpoints), Name: "all", Class: "endpoints", Selector: terms}, record.Writer{}); err != nil {
 				t.Fatal(err)
 			}
 			writes := 0
@@ -100,7 +100,7 @@ func TestSelector_AtTheReceiver(t *testing.T) {
 		writes := 0
 		shows := func(what string, ok func(k string) bool, terms ...*pb.Term) {
 			t.Helper()
-			if err := b.fed().Import(context.Background(), "alpha", terms); err != nil {
+			if err := b.fed().Import(context.Background(), "alpha", terms, record.Writer{}); err != nil {
 				t.Fatal(err)
 			}
 			for i := range 60 {

@@ -179,7 +179,8 @@ func (f *Federation) channelMessage(r state.Reader, s *step, doc *record.Channel
 	if via, ok := f.routes.through(name); ok {
 		m.Via = f.book.name(via)
 	}
-	if newest, _ := f.routes.positions(name); newest.After(p) {
+	m.Withdrawn = !doc.MayHave(f.cfg.Identity.RegionID)
+	if newest, _ := f.routes.positions(name); newest.After(p) && !m.Withdrawn {
 		m.HeadSequence = newest.Sequence
 	}
 	if age := f.ages.of(name); age < neverHeard {

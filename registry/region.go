@@ -194,12 +194,23 @@ func originOf(r *record.Record) *record.Origin {
 	return &o
 }
 
-// writtenAt is the revision at which a record changed last, in the region that owns it.
-func writtenAt(r *record.Record) uint64 {
+// written is where a record changed last: a revision of the region that owns it, and the incarnation that it is of; 0 where
+// that is not known, as of this region's own records, which are of the incarnation that it is in.
+type written struct{ incarnation, revision uint64 }
+
+func writtenAt(r *record.Record) written {
 	if r.Key.Scope > record.ScopeRegion {
-		return r.Origin.HomeRevision
+		return written{r.Origin.Incarnation, r.Origin.HomeRevision}
 	}
-	return r.ModifyRevision
+	return written{revision: r.ModifyRevision}
+}
+
+// last gives the later of two.
+func (w written) last(o written) written {
+	if o.incarnation > w.incarnation || o.incarnation == w.incarnation && o.revision > w.revision {
+		return o
+	}
+	return w
 }
 
 // notHome says that an instance belongs to another region.

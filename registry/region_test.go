@@ -44,7 +44,7 @@ func foreign(t failer, alias uint32, kind record.Kind, name string, at uint64, m
 	}
 	k := spaceID{1, 1}.key(kind, name)
 	k.Scope = alias
-	return record.Record{Key: k, Value: value, Origin: record.Origin{Home: dc(byte(alias)), OwnerEpoch: 1, HomeRevision: at, FeedSequence: 7}}
+	return record.Record{Key: k, Value: value, Origin: record.Origin{Home: dc(byte(alias)), OwnerEpoch: 1, HomeRevision: at, FeedSequence: 7, Incarnation: 3}}
 }
 
 func (s *store) region(t failer, alias uint32, name string, aliases ...string) {
@@ -95,7 +95,7 @@ func TestRegions_InstancesOfOthersStandBesideOurs(t *testing.T) {
 	}
 	s.imported(t, foreign(t, 2, record.KindCheckStatus, "web/a/tcp", 640, &pb.CheckStatus{Health: passing}))
 	theirs, _ = s.view.Instance(k.InstanceIn(2, "a"))
-	if theirs.Health != passing || theirs.SourceRevision != 640 {
+	if theirs.Health != passing || theirs.SourceRevision != 640 || theirs.Answer().GetSource().GetIncarnation() != 3 {
 		t.Errorf("after its check passed: %v at %d", theirs.Health, theirs.SourceRevision)
 	}
 	if a := theirs.Answer(); a.GetRegion() != "dc2" || a.GetMeta().GetRegion() != "dc2" || a.GetSource().GetRegion() != "dc2" || a.GetSource().GetRevision() != 640 {

@@ -185,10 +185,12 @@ type InstanceView struct {
 	Origin *record.Origin
 	// SourceRevision is the revision of its own region at which it, a check or a status of it last changed.
 	SourceRevision uint64
+	// SourceIncarnation is the incarnation of that region which it is of; 0 where that is not known.
+	SourceIncarnation uint64
 
 	space spaceID
 	// writtenAt is that revision of its own record alone.
-	writtenAt uint64
+	writtenAt written
 	// parts are the checks and statuses there are records of, by check id; a status may have no check.
 	parts []part
 }
@@ -200,7 +202,7 @@ type part struct {
 	meta   Meta // of the check
 	status *pb.CheckStatus
 	// checkAt and statusAt are the revisions of their own region at which they changed last.
-	checkAt, statusAt uint64
+	checkAt, statusAt written
 }
 
 // notCheckedYet is the output of a check that has no status.
@@ -224,7 +226,7 @@ func (i *InstanceView) Answer() *pb.Instance {
 	out := proto.CloneOf(i.Instance)
 	out.Health = i.Health
 	out.Meta = i.Meta.Answer(out.Region)
-	out.Source = &pb.Source{Region: out.Region, Revision: i.SourceRevision}
+	out.Source = &pb.Source{Region: out.Region, Revision: i.SourceRevision, Incarnation: i.SourceIncarnation}
 	if !i.DrainUntil.IsZero() {
 		out.DrainUntil = timestamppb.New(i.DrainUntil)
 	}
@@ -264,10 +266,11 @@ func (i *InstanceView) withPart(check string, change func(*part)) *InstanceView 
 
 // settle derives what follows from the parts of an instance that is there.
 func (i *InstanceView) settle() {
-	i.Health, i.SourceRevision = pb.Health_HEALTH_PASSING, i.writtenAt
+	i.Health = pb.Health_HEALTH_PASSING
+	at := i.writtenAt
 	i.Checks, i.Status = make([]*pb.Check, 0, len(i.parts)), make([]*pb.CheckStatus, 0, len(i.parts))
 	for _, p := range i.parts {
-		i.SourceRevision = max(i.SourceRevision, p.checkAt, p.statusAt)
+		at = at.last(p.checkAt).last(p.statusAt)
 		if p.check == nil {
 			continue
 		}
@@ -275,6 +278,7 @@ func (i *InstanceView) settle() {
 		i.Status = append(i.Status, p.status)
 		i.Health = max(i.Health, healthOf(p.status))
 	}
+	i.SourceRevision, i.SourceIncarnation = at.revision, at.incarnation
 }
 
 // healthOf is the health of a check by its last transition; without one, or of an unknown kind, critical.

@@ -175,11 +175,11 @@ func (s *step) removeIn(p *spaceStep, k record.Key, revision uint64) {
 		}
 	case record.KindCheck:
 		if service, id, check, ok := SplitCheckName(k.Name); ok {
-			s.changePart(p, slot{k.Scope, service, id}, check, revision, func(x *part) { x.check, x.meta, x.checkAt = nil, Meta{}, 0 })
+			s.changePart(p, slot{k.Scope, service, id}, check, revision, func(x *part) { x.check, x.meta, x.checkAt = nil, Meta{}, written{} })
 		}
 	case record.KindCheckStatus:
 		if service, id, check, ok := SplitCheckName(k.Name); ok {
-			s.changePart(p, slot{k.Scope, service, id}, check, revision, func(x *part) { x.status, x.statusAt = nil, 0 })
+			s.changePart(p, slot{k.Scope, service, id}, check, revision, func(x *part) { x.status, x.statusAt = nil, written{} })
 		}
 	case record.KindRoute:
 		p.ownRoutes()

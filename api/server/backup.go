@@ -48,7 +48,7 @@ func (s *Server) sendBackup(stream grpc.ServerStreamingServer[pb.BackupResponse]
 		"the client did not take the whole backup within %s: it was given up, so that the disk of this node gets its space back", limit).
 		WithHint("take it to a machine with a faster connection to this node"))
 	defer cancel()
-	ctx, stopped := s.untilStop(ctx)
+	ctx, stopped := s.untilStop(ctx, nil)
 	defer stopped()
 	chunks := newChunkSender(ctx, stream, s.cfg.Limits.SendTimeout)
 	defer chunks.close()

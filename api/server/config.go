@@ -53,7 +53,7 @@ func (s configService) put(ctx context.Context, build func(v *registry.View) (re
 func (s configService) finishAnswer(answer *pb.Config, w registry.Write, res record.Result) {
 	answer.Author, answer.Message = w.Writer.Actor, w.Writer.Message
 	answer.Meta = &pb.Meta{ModifyRevision: res.Revision, Region: s.s.cfg.RegionName}
-	answer.Source = &pb.Source{Region: s.s.cfg.RegionName, Revision: res.Revision}
+	answer.Source = &pb.Source{Region: s.s.cfg.RegionName, Revision: res.Revision, Incarnation: s.s.incarnation()}
 	if !res.Duplicate {
 		answer.Time = timestamppb.New(time.Unix(0, w.Writer.Time))
 	}

@@ -64,21 +64,21 @@ type Federation interface {
 	Verify(ctx context.Context, timeout time.Duration) (*pb.VerifyResponse, error)
 	Quarantine(limit int) (*pb.ListQuarantineResponse, error)
 
-	SetChannel(ctx context.Context, c *pb.Channel) (*pb.Channel, error)
-	Import(ctx context.Context, region string, terms []*pb.Term) error
+	SetChannel(ctx context.Context, c *pb.Channel, w record.Writer) (*pb.Channel, error)
+	Import(ctx context.Context, region string, terms []*pb.Term, w record.Writer) error
 	Invite(ctx context.Context, lifetime time.Duration, w record.Writer) (*pb.Invitation, error)
-	Accept(ctx context.Context, inv *pb.Invitation) (*pb.Peer, error)
+	Accept(ctx context.Context, inv *pb.Invitation, w record.Writer) (*pb.Peer, error)
 	RemovePeer(ctx context.Context, name string, w record.Writer) error
-	Rename(ctx context.Context, name string) (*pb.Region, error)
-	Unfence(ctx context.Context) (incarnation uint64, err error)
+	Rename(ctx context.Context, name string, w record.Writer) (*pb.Region, error)
+	Unfence(ctx context.Context, w record.Writer) (incarnation uint64, err error)
 	// SetCost says what it costs to reach a region; nil: the round trip as measured.
-	SetCost(ctx context.Context, name string, cost *time.Duration) ([]*pb.RegionCost, error)
+	SetCost(ctx context.Context, name string, cost *time.Duration, w record.Writer) ([]*pb.RegionCost, error)
 
 	// RegionID finds a region by name, former name or id; this one too.
 	RegionID(name string) ([16]byte, error)
 	// Tenants asks a peer for its tenants; it needs the link to it.
 	Tenants(ctx context.Context, region [16]byte) (*pb.ListTenantsResponse, error)
-	LinkTenant(ctx context.Context, region, remote [16]byte, tenant uint32) error
+	LinkTenant(ctx context.Context, region, remote [16]byte, tenant uint32, w record.Writer) error
 	// Linked gives the tenant of a region that is shown under one of this region.
 	Linked(region [16]byte, tenant uint32) (remote [16]byte, found bool, err error)
 	Place(ctx context.Context, t federation.Tenant, namespace uint32, p *pb.Placement, removed bool, w record.Writer) (*pb.Placement, error)

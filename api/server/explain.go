@@ -88,7 +88,7 @@ func (e *explainer) region(r *plan.Region) *pb.ExplainedRegion {
 		return out
 	}
 	out.State = stateOf[r.Reach.State]
-	out.Age = e.server.source(e.view, r.Alias, r.Reach.Region, 0).GetAge()
+	out.Age = e.server.source(e.view, r.Alias, r.Reach.Region, 0, 0).GetAge()
 	out.Why = "its cost is not known, so it stands by its name behind those whose cost is"
 	if r.Reach.Cost >= 0 {
 		out.Cost = durationpb.New(r.Reach.Cost)
@@ -156,7 +156,7 @@ func (e *explainer) records(ep *plan.Endpoint) []*pb.ExplainedRecord {
 	for _, w := range in.Written() {
 		out = append(out, &pb.ExplainedRecord{
 			Kind: recordKinds[w.Kind], Name: w.Name, Says: recordSays(in, w),
-			Source: e.server.source(e.view, ep.Scope, ep.Region, w.Revision),
+			Source: e.server.source(e.view, ep.Scope, ep.Region, w.Revision, w.Incarnation),
 		})
 	}
 	return out

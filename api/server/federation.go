@@ -115,7 +115,7 @@ func (f federationService) ListQuarantine(ctx context.Context, req *pb.ListQuara
 }
 
 func (f federationService) PutChannel(ctx context.Context, req *pb.PutChannelRequest) (*pb.PutChannelResponse, error) {
-	_, fed, err := f.begin(ctx, access.Request{Verb: access.VerbPut, Kind: access.KindFederation, Name: req.GetChannel().GetName()})
+	c, fed, err := f.begin(ctx, access.Request{Verb: access.VerbPut, Kind: access.KindFederation, Name: req.GetChannel().GetName()})
 	if err != nil {
 		return nil, err
 	}
@@ -124,22 +124,22 @@ func (f federationService) PutChannel(ctx context.Context, req *pb.PutChannelReq
 			return nil, err
 		}
 	}
-	c, err := fed.SetChannel(ctx, req.GetChannel())
+	channel, err := fed.SetChannel(ctx, req.GetChannel(), f.s.writeOf(ctx, c, nil).Writer)
 	if err != nil {
 		return nil, err
 	}
-	return &pb.PutChannelResponse{Channel: c}, nil
+	return &pb.PutChannelResponse{Channel: channel}, nil
 }
 
 func (f federationService) PutImport(ctx context.Context, req *pb.PutImportRequest) (*pb.PutImportResponse, error) {
-	_, fed, err := f.begin(ctx, access.Request{Verb: access.VerbPut, Kind: access.KindFederation, Name: req.GetRegion()})
+	c, fed, err := f.begin(ctx, access.Request{Verb: access.VerbPut, Kind: access.KindFederation, Name: req.GetRegion()})
 	if err != nil {
 		return nil, err
 	}
 	if _, err := f.regionNamed(ctx, "region", req.GetRegion()); err != nil {
 		return nil, err
 	}
-	if err := fed.Import(ctx, req.GetRegion(), req.GetSelector()); err != nil {
+	if err := fed.Import(ctx, req.GetRegion(), req.GetSelector(), f.s.writeOf(ctx, c, nil).Writer); err != nil {
 		return nil, err
 	}
 	return &pb.PutImportResponse{}, nil
@@ -166,7 +166,7 @@ func (f federationService) AcceptInvitation(ctx context.Context, req *pb.AcceptI
 	resp := &pb.AcceptInvitationResponse{}
 	asked, err := f.s.askLeader(ctx, c, req, resp)
 	if err == nil && !asked {
-		resp.Peer, err = fed.Accept(ctx, req.GetInvitation())
+		resp.Peer, err = fed.Accept(ctx, req.GetInvitation(), f.s.writeOf(ctx, c, nil).Writer)
 	}
 	if err != nil {
 		return nil, err
@@ -195,11 +195,11 @@ func (f federationService) RemovePeer(ctx context.Context, req *pb.RemovePeerReq
 }
 
 func (f federationService) RenameRegion(ctx context.Context, req *pb.RenameRegionRequest) (*pb.RenameRegionResponse, error) {
-	_, fed, err := f.begin(ctx, access.Request{Verb: access.VerbAdmin, Kind: access.KindRegion, Name: req.GetName()})
+	c, fed, err := f.begin(ctx, access.Request{Verb: access.VerbAdmin, Kind: access.KindRegion, Name: req.GetName()})
 	if err != nil {
 		return nil, err
 	}
-	r, err := fed.Rename(ctx, req.GetName())
+	r, err := fed.Rename(ctx, req.GetName(), f.s.writeOf(ctx, c, nil).Writer)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +207,7 @@ func (f federationService) RenameRegion(ctx context.Context, req *pb.RenameRegio
 }
 
 func (f federationService) SetRegionCost(ctx context.Context, req *pb.SetRegionCostRequest) (*pb.SetRegionCostResponse, error) {
-	_, fed, err := f.begin(ctx, access.Request{Verb: access.VerbAdmin, Kind: access.KindRegion, Name: req.GetRegion()})
+	c, fed, err := f.begin(ctx, access.Request{Verb: access.VerbAdmin, Kind: access.KindRegion, Name: req.GetRegion()})
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (f federationService) SetRegionCost(ctx context.Context, req *pb.SetRegionC
 		d := req.GetCost().AsDuration()
 		cost = &d
 	}
-	costs, err := fed.SetCost(ctx, req.GetRegion(), cost)
+	costs, err := fed.SetCost(ctx, req.GetRegion(), cost, f.s.writeOf(ctx, c, nil).Writer)
 	if err != nil {
 		return nil, err
 	}
@@ -224,11 +224,11 @@ func (f federationService) SetRegionCost(ctx context.Context, req *pb.SetRegionC
 }
 
 func (f federationService) Unfence(ctx context.Context, _ *pb.UnfenceRequest) (*pb.UnfenceResponse, error) {
-	_, fed, err := f.begin(ctx, access.Request{Verb: access.VerbAdmin, Kind: access.KindRegion, Name: "unfence"})
+	c, fed, err := f.begin(ctx, access.Request{Verb: access.VerbAdmin, Kind: access.KindRegion, Name: "unfence"})
 	if err != nil {
 		return nil, err
 	}
-	incarnation, err := fed.Unfence(ctx)
+	incarnation, err := fed.Unfence(ctx, f.s.writeOf(ctx, c, nil).Writer)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (f federationService) LinkTenant(ctx context.Context, req *pb.LinkTenantReq
 	if req.GetRemove() {
 		tenant.ID = 0
 	}
-	if err := fed.LinkTenant(ctx, region, remote, tenant.ID); err != nil {
+	if err := fed.LinkTenant(ctx, region, remote, tenant.ID, f.s.writeOf(ctx, c, nil).Writer); err != nil {
 		return nil, err
 	}
 	return &pb.LinkTenantResponse{}, nil

@@ -59,14 +59,14 @@ func (f *fakeFederation) Quarantine(limit int) (*pb.ListQuarantineResponse, erro
 	return &pb.ListQuarantineResponse{Total: uint64(limit)}, nil
 }
 
-func (f *fakeFederation) SetChannel(_ context.Context, c *pb.Channel) (*pb.Channel, error) {
-	f.note("channel %s %v", c.GetClass(), c.GetAudience())
+func (f *fakeFederation) SetChannel(_ context.Context, c *pb.Channel, w record.Writer) (*pb.Channel, error) {
+	f.note("channel %s %v by %s", c.GetClass(), c.GetAudience(), w.Actor)
 	c.Id = 7
 	return c, nil
 }
 
-func (f *fakeFederation) Import(_ context.Context, region string, terms []*pb.Term) error {
-	f.note("import %s %d", region, len(terms))
+func (f *fakeFederation) Import(_ context.Context, region string, terms []*pb.Term, w record.Writer) error {
+	f.note("import %s %d by %s", region, len(terms), w.Actor)
 	return nil
 }
 
@@ -75,8 +75,8 @@ func (f *fakeFederation) Invite(_ context.Context, lifetime time.Duration, w rec
 	return &pb.Invitation{RegionId: idText([16]byte{1}), Secret: f.secret}, nil
 }
 
-func (f *fakeFederation) Accept(_ context.Context, inv *pb.Invitation) (*pb.Peer, error) {
-	f.note("accept %s", inv.GetRegion())
+func (f *fakeFederation) Accept(_ context.Context, inv *pb.Invitation, w record.Writer) (*pb.Peer, error) {
+	f.note("accept %s by %s", inv.GetRegion(), w.Actor)
 	if inv.GetRegion() == "" {
 		return nil, fault.New(fault.Denied, "the invitation was used").WithHint("make another")
 	}
@@ -89,17 +89,21 @@ func (f *fakeFederation) RemovePeer(_ context.Context, name string, w record.Wri
 	return nil
 }
 
-func (f *fakeFederation) Rename(_ context.Context, name string) (*pb.Region, error) {
+func (f *fakeFederation) Rename(_ context.Context, name string, w record.Writer) (*pb.Region, error) {
+	f.note("rename %s by %s", name, w.Actor)
 	return &pb.Region{Name: name}, nil
 }
-func (f *fakeFederation) Unfence(context.Context) (uint64, error) { return 3, nil }
+func (f *fakeFederation) Unfence(_ context.Context, w record.Writer) (uint64, error) {
+	f.note("unfence by %s", w.Actor)
+	return 3, nil
+}
 
-func (f *fakeFederation) SetCost(_ context.Context, name string, cost *time.Duration) ([]*pb.RegionCost, error) {
+func (f *fakeFederation) SetCost(_ context.Context, name string, cost *time.Duration, w record.Writer) ([]*pb.RegionCost, error) {
 	if cost == nil {
-		f.note("cost of %s as measured", name)
+		f.note("cost of %s as measured by %s", name, w.Actor)
 		return nil, nil
 	}
-	f.note("cost of %s %v", name, *cost)
+	f.note("cost of %s %v by %s", name, *cost, w.Actor)
 	return []*pb.RegionCost{{Region: name, Cost: durationpb.New(*cost)}}, nil
 }
 
@@ -118,8 +122,8 @@ func (f *fakeFederation) Tenants(context.Context, [16]byte) (*pb.ListTenantsResp
 	return &pb.ListTenantsResponse{Tenants: []*pb.Tenant{{Name: "shop", Uid: idText([16]byte{0xee})}}}, nil
 }
 
-func (f *fakeFederation) LinkTenant(_ context.Context, region, remote [16]byte, tenant uint32) error {
-	f.note("link %d %x to %d", region[0], remote[0], tenant)
+func (f *fakeFederation) LinkTenant(_ context.Context, region, remote [16]byte, tenant uint32, w record.Writer) error {
+	f.note("link %d %x to %d by %s", region[0], remote[0], tenant, w.Actor)
 	return nil
 }
 
@@ -200,7 +204,7 @@ func TestFederation_Calls(t *testing.T) {
 	}
 	_, err = c.PutImport(ctx, &pb.PutImportRequest{Region: "dc9"})
 	wantFault(t, err, fault.NotFound, "region")
-	f.wantAsked(t, "channel config [dc2]", "import dc2 1")
+	f.wantAsked(t, "channel config [dc2] by dev", "import dc2 1 by dev")
 
 	if got, err := c.CreateInvitation(ctx, &pb.CreateInvitationRequest{Lifetime: durationpb.New(time.Minute)}); err != nil || got.GetInvitation().GetRegionId() == "" {
 		t.Error(got, err)
@@ -233,7 +237,7 @@ func TestFederation_Calls(t *testing.T) {
 	if _, err := c.RemovePeer(ctx, &pb.RemovePeerRequest{Region: "dc2"}); err != nil {
 		t.Error(err)
 	}
-	f.wantAsked(t, "invite 1m0s by dev", "accept dc2", "accept ", "cost of dc2 30ms", "cost of dc2 as measured", "remove "+idText([16]byte{2})+" by dev")
+	f.wantAsked(t, "invite 1m0s by dev", "accept dc2 by dev", "accept  by dev", "rename eu by dev", "cost of dc2 30ms by dev", "cost of dc2 as measured by dev", "unfence by dev", "remove "+idText([16]byte{2})+" by dev")
 }
 
 func TestFederation_LinkTenant(t *testing.T) {
@@ -261,7 +265,7 @@ func TestFederation_LinkTenant(t *testing.T) {
 	if err := link(&pb.LinkTenantRequest{Tenant: "web", Region: "dc2", Remove: true}); err != nil {
 		t.Error(err)
 	}
-	f.wantAsked(t, "tenants at n1", fmt.Sprintf("link 2 ee to %d", id), fmt.Sprintf("link 2 aa to %d", id), "link 2 aa to 0", "link 2 bb to 0")
+	f.wantAsked(t, "tenants at n1", fmt.Sprintf("link 2 ee to %d by dev", id), fmt.Sprintf("link 2 aa to %d by dev", id), "link 2 aa to 0 by dev", "link 2 bb to 0 by dev")
 
 	e := wantFault(t, link(&pb.LinkTenantRequest{Tenant: "web", Region: "dc2", Remote: "nobody"}), fault.NotFound, "remote")
 	if !strings.Contains(e.Hint, "shop") {
@@ -351,11 +355,11 @@ func TestFederation_AsksTheLeader(t *testing.T) {
 	if _, err := c.LinkTenant(ctx, &pb.LinkTenantRequest{Tenant: "default", Region: "dc2", Remote: "shop"}); err != nil {
 		t.Error(err)
 	}
-	there.wantAsked(t, "verify 2s", "invite 0s by ada", "accept ", "tenants at n2", "link 2 ee to 1")
+	there.wantAsked(t, "verify 2s", "invite 0s by ada", "accept  by ada", "tenants at n2", "link 2 ee to 1 by ada")
 	if _, err := c.LinkTenant(ctx, &pb.LinkTenantRequest{Tenant: "default", Region: "dc2", Remote: idText([16]byte{0xaa})}); err != nil {
 		t.Error(err)
 	}
-	here.wantAsked(t, "link 2 aa to 1")
+	here.wantAsked(t, "link 2 aa to 1 by ada")
 
 	role = access.RoleReader
 	_, err = c.CreateInvitation(ctx, &pb.CreateInvitationRequest{})

@@ -29,6 +29,9 @@ import (
 type Homes interface {
 	// Self gives the id of this region and its incarnation.
 	Self() (region [16]byte, incarnation uint64)
+	// Life gives the incarnation of this region as the store of this node has it now, 0 while it exchanges nothing, and what is
+	// closed when the next one begins.
+	Life(ctx context.Context) (incarnation uint64, ended <-chan struct{}, err error)
 	// Home gives the home of a placed record, FreshHome as the store of this node has it now, and Homes every home that
 	// records with a prefix can have.
 	Home(tenant, namespace uint32, name string) federation.Home
@@ -314,9 +317,10 @@ func (m forwardMetrics) count(ctx context.Context, home string, write bool, err 
 func (s *Server) placedSource(v *registry.View, origin *record.Origin, revision uint64) *pb.Source {
 	out := &pb.Source{Region: v.HomeOf(origin), Revision: revision}
 	if origin == nil || origin.Home == ([16]byte{}) {
+		out.Incarnation = s.incarnation()
 		return out
 	}
-	out.Revision = origin.HomeRevision
+	out.Revision, out.Incarnation = origin.HomeRevision, origin.Incarnation
 	if s.cfg.Sources != nil {
 		if age, ok := s.cfg.Sources.Age(origin.Home); ok {
 			out.Age = durationpb.New(age)

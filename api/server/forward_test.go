@@ -31,6 +31,8 @@ type exchange struct {
 	calls []*federation.ForwardedCall
 	// lost has the answer of a call get lost, down has no call get through.
 	lost, down bool
+	life       uint64 // beyond the first
+	ended      chan struct{}
 }
 
 func (e *exchange) home(name string) federation.Home {
@@ -42,7 +44,32 @@ func (e *exchange) home(name string) federation.Home {
 	return federation.Home{Region: e.ids[e.self], Name: e.self, Here: true, Known: true}
 }
 
-func (e *exchange) Self() ([16]byte, uint64) { return e.ids[e.self], 1 }
+func (e *exchange) Self() ([16]byte, uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ids[e.self], 1 + e.life
+}
+
+func (e *exchange) Life(context.Context) (uint64, <-chan struct{}, error) {
+	_, n := e.Self()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended == nil {
+		e.ended = make(chan struct{})
+	}
+	return n, e.ended, nil
+}
+
+// mint begins the next incarnation.
+func (e *exchange) mint() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.life++
+	if e.ended != nil {
+		close(e.ended)
+		e.ended = nil
+	}
+}
 
 func (e *exchange) Home(_, _ uint32, name string) federation.Home { return e.home(name) }
 

@@ -106,9 +106,12 @@ func scopeOf(v *registry.View, name string) (uint32, error) {
 // maxNamed bounds the regions that an error names.
 const maxNamed = 16
 
-// source says where an instance was written. The age is known of other regions alone, and only where somebody knows it.
-func (s *Server) source(v *registry.View, alias uint32, region string, revision uint64) *pb.Source {
-	out := &pb.Source{Region: region, Revision: revision}
+// source says where an instance was written: a revision, and the incarnation that it is of. The age is known of other regions alone, and only where somebody knows it.
+func (s *Server) source(v *registry.View, alias uint32, region string, revision, incarnation uint64) *pb.Source {
+	out := &pb.Source{Region: region, Revision: revision, Incarnation: incarnation}
+	if alias == record.ScopeRegion {
+		out.Incarnation = s.incarnation()
+	}
 	if alias == record.ScopeRegion || s.cfg.Sources == nil {
 		return out
 	}
@@ -132,7 +135,7 @@ func (s *Server) endpointAnswer(v *registry.View, e *plan.Endpoint, priority uin
 	return &pb.Endpoint{
 		Instance: e.Instance, Address: e.Addr.Addr().String(), Port: uint32(e.Addr.Port()), Weight: e.Weight,
 		Health: e.Health, Draining: e.Draining, Region: e.Region, Zone: e.Zone, Priority: priority,
-		Source: s.source(v, e.Scope, e.Region, e.Revision),
+		Source: s.source(v, e.Scope, e.Region, e.Revision, e.Incarnation),
 	}
 }
 

@@ -55,6 +55,6 @@ func (s *Server) ownerOf(r *record.Record) string { return s.cfg.Views.View().Re
 func (s *Server) readHeader(f record.Freshness) *pb.ReadHeader {
 	return &pb.ReadHeader{
 		Region: s.cfg.RegionName, Node: s.cfg.Node, Revision: f.Positions.Data,
-		Age: durationpb.New(time.Duration(f.AgeNanos)),
+		Age: durationpb.New(time.Duration(f.AgeNanos)), Incarnation: s.incarnation(),
 	}
 }

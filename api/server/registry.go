@@ -266,7 +266,7 @@ func (s *Server) serviceAnswer(v *registry.View, sv *registry.ServiceView) *pb.S
 
 func (s *Server) instanceAnswer(v *registry.View, in *registry.InstanceView) *pb.Instance {
 	answer := in.Answer()
-	answer.Source = s.source(v, in.Key.Scope, answer.GetRegion(), in.SourceRevision)
+	answer.Source = s.source(v, in.Key.Scope, answer.GetRegion(), in.SourceRevision, in.SourceIncarnation)
 	if !in.DrainUntil.IsZero() {
 		answer.DrainUntil = timestamppb.New(in.DrainUntil)
 	}

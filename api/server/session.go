@@ -36,6 +36,15 @@ func (t session) String() string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
+// incarnation is that of this region; 0 while it exchanges nothing.
+func (s *Server) incarnation() uint64 {
+	if s.cfg.Homes == nil {
+		return 0
+	}
+	_, n := s.cfg.Homes.Self()
+	return n
+}
+
 // sessionsOf reads the tokens of a request.
 func sessionsOf(text string) ([]session, error) {
 	parts := strings.Split(text, ",")
@@ -86,7 +95,7 @@ func (s *Server) stamp(c *call, resp any) {
 	if s.cfg.Homes != nil {
 		t.region, t.incarnation = s.cfg.Homes.Self()
 	}
-	h.Region, h.SessionToken = s.cfg.RegionName, t.String()
+	h.Region, h.Incarnation, h.SessionToken = s.cfg.RegionName, t.incarnation, t.String()
 }
 
 // consistencyOf gives the level that a request names, or that what it says besides means.

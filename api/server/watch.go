@@ -49,18 +49,63 @@ func (w watchService) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingSer
 	if err != nil {
 		return err
 	}
+	ended, err := w.sameLife(ctx, req)
+	if err != nil {
+		return err
+	}
 	// The header tells the client that the watch stands before anything happens.
 	if err := stream.SendHeader(nil); err != nil {
 		return err
 	}
-	ctx, cancel := w.s.untilStop(ctx)
+	ctx, cancel := w.s.untilStop(ctx, ended)
 	defer cancel()
 	out := newSender(ctx, stream, w.s.cfg.Limits.SendTimeout, first)
 	defer out.close()
 	err = w.s.cfg.Region.Follow(ctx, from, filter.progress, func(commits []record.Commit, at record.Positions) error {
 		return w.deliver(ctx, out, filter, first, commits, at)
 	})
+	if errors.Is(context.Cause(ctx), errLifeEnded) {
+		err = otherLife(out.resume)
+	}
 	return w.end(stream.Context(), out, err)
+}
+
+// errLifeEnded is why a watch ends that began in an incarnation of the region which is over.
+var errLifeEnded = errors.New("a new incarnation began")
+
+// otherLife refuses to go on from a revision of an incarnation that is over.
+func otherLife(revision uint64) error {
+	return fault.New(fault.Compacted, "this region was put back in time and began a new incarnation since: what it was before revision %d may be lost",
+		revision).WithHint("read the current state, then watch from the revision after it, with the incarnation of that answer")
+}
+
+// sameLife judges whether the region still is in the incarnation in which the client saw what is before the revision that it
+// goes on from, and gives what is closed when that is over; nil for a client that did not name one. Until a region finds
+// that it was put back in time its incarnation is that of the lost life: a watch that went on meanwhile ends with it.
+func (w watchService) sameLife(ctx context.Context, req *pb.WatchRequest) (<-chan struct{}, error) {
+	known := req.GetFromIncarnation()
+	switch {
+	case known == 0:
+		return nil, nil
+	case req.GetFromRevision() == 0:
+		return nil, fault.Field("from_incarnation", "goes with from_revision").WithHint("leave both out to start after the newest")
+	case w.s.cfg.Homes == nil:
+		return nil, otherLife(req.GetFromRevision())
+	}
+	ctx, cancel := withDefaultDeadline(ctx, w.s.cfg.Limits.ReadTimeout)
+	if cancel != nil {
+		defer cancel()
+	}
+	now, ended, err := w.s.cfg.Homes.Life(ctx)
+	if err == nil && now < known { // this node may be behind
+		if _, err = w.s.cfg.Region.Linearize(ctx); err == nil {
+			now, ended, err = w.s.cfg.Homes.Life(ctx)
+		}
+	}
+	if err == nil && now != known {
+		err = otherLife(req.GetFromRevision())
+	}
+	return ended, err
 }
 
 // start gives where to follow from and the first revision to send. A start in the future of this node is waited
@@ -118,7 +163,7 @@ func (w watchService) deliver(ctx context.Context, out *sender, f *eventFilter, 
 		return nil
 	}
 	// Idle, or nothing selected for so long that the client should learn where it could resume.
-	return out.send(&pb.WatchResponse{Revision: at.Of(f.shard), Progress: true})
+	return out.send(&pb.WatchResponse{Revision: at.Of(f.shard), Progress: true, Incarnation: w.s.incarnation()})
 }
 
 // end says why a watch ended: the client left, this node stops, the client was too slow, or history is gone.
@@ -137,15 +182,18 @@ func (w watchService) end(client context.Context, out *sender, err error) error 
 	}
 }
 
-// untilStop gives a context that also ends when the server begins to stop.
-func (s *Server) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
+// untilStop gives a context that also ends when the server begins to stop, or the incarnation in which the watch began is
+// over.
+func (s *Server) untilStop(ctx context.Context, ended <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		select {
 		case <-s.stopping:
-			cancel()
+			cancel(nil)
+		case <-ended:
+			cancel(errLifeEnded)
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, cancel
+	return ctx, func() { cancel(nil) }
 }

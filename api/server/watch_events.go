@@ -109,7 +109,7 @@ func (w watchService) message(ctx context.Context, f *eventFilter, commit *recor
 			return nil, err
 		}
 		if msg == nil {
-			msg = &pb.WatchResponse{Revision: commit.Position.Revision}
+			msg = &pb.WatchResponse{Revision: commit.Position.Revision, Incarnation: w.s.incarnation()}
 			if commit.Writer.Time != 0 {
 				msg.Time = timestamppb.New(time.Unix(0, commit.Writer.Time))
 			}

@@ -215,6 +215,51 @@ func TestWatch_AClientThatNeverReads(t *testing.T) {
 	}
 }
 
+// Where a region was put back in time, a resume point of the life that was lost is refused; one without an incarnation is
+// judged by its revision alone, as ever.
+func TestWatch_OfAnotherIncarnation(t *testing.T) {
+	h, _, x, _ := pair(t)
+	first := h.put(t, "a", "1").GetHeader()
+	read, err := h.config.GetConfig(t.Context(), &pb.GetConfigRequest{Name: "a"})
+	if err != nil || first.GetIncarnation() != 1 || read.GetHeader().GetIncarnation() != 1 || read.GetConfig().GetSource().GetIncarnation() != 1 {
+		t.Fatalf("written in %d, read in %v: %v", first.GetIncarnation(), read, err)
+	}
+	from := func(incarnation uint64) *pb.WatchRequest {
+		return &pb.WatchRequest{FromRevision: first.GetRevision(), FromIncarnation: incarnation}
+	}
+	lived, plain := h.startWatch(t, from(1)), h.startWatch(t, from(0))
+	for _, s := range []grpc.ServerStreamingClient[pb.WatchResponse]{lived, plain} {
+		if m := receive(t, s, "PUT CONFIG a=1")[0]; m.GetIncarnation() != 1 || m.GetEvents()[0].GetConfig().GetName() != "a" {
+			t.Errorf("received %v", m)
+		}
+	}
+	x.mint()
+	_, err = lived.Recv()
+	if e := wantFault(t, err, fault.Compacted, ""); !strings.Contains(e.Hint, "read the current state") {
+		t.Errorf("the hint: %s", e.Hint)
+	}
+	h.put(t, "a", "2")
+	if m := receive(t, plain, "PUT CONFIG a=2")[0]; m.GetIncarnation() != 2 {
+		t.Errorf("it is of incarnation %d", m.GetIncarnation())
+	}
+	for _, dead := range []uint64{1, 3} { // 3: a life that this region does not know of any more
+		_, err = h.startWatch(t, from(dead)).Recv()
+		wantFault(t, err, fault.Compacted, "")
+		resp, err := h.client.Get(fmt.Sprintf("%s/api/v1/watch?from_revision=%d&from_incarnation=%d", h.url, first.GetRevision(), dead))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusGone {
+			t.Errorf("over HTTP: %s", resp.Status)
+		}
+	}
+	receive(t, h.startWatch(t, from(2)), "PUT CONFIG a=1", "PUT CONFIG a=2")
+	receive(t, h.startWatch(t, from(0)), "PUT CONFIG a=1", "PUT CONFIG a=2")
+	_, err = h.startWatch(t, &pb.WatchRequest{FromIncarnation: 2}).Recv()
+	wantFault(t, err, fault.Invalid, "from_incarnation")
+}
+
 func TestWatch_EndsWhenTheNodeStops(t *testing.T) {
 	h := &harness{region: newFakeRegion(t)}
 	h.views = &fakeViews{r: h.region}

@@ -259,7 +259,7 @@ func introduce(ctx context.Context, a, b *process) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.federation.Accept(ctx, invitation)
+	_, err = b.federation.Accept(ctx, invitation, record.Writer{Actor: "dev"})
 	return err
 }
 
@@ -274,7 +274,7 @@ func (d *devRegions) share(ctx context.Context, p *process) error {
 		if id == p.identity.RegionID {
 			continue
 		}
-		if err := p.federation.LinkTenant(ctx, id, id, tenant); err != nil { // the uid of the first tenant is its region's id
+		if err := p.federation.LinkTenant(ctx, id, id, tenant, record.Writer{Actor: "dev"}); err != nil { // the uid of the first tenant is its region's id
 			return err
 		}
 	}

@@ -375,6 +375,16 @@ func (m *Message) Size() int {
 	return n
 }
 
+// Kept gives the signed document of a channel that is kept from a peer, if it is later than the one that the peer has; nil:
+// the peer may have the channel, or this server does not know better than it. A fenced region knows nothing.
+func (s *Server) Kept(r state.Reader, peer, region [16]byte, channel uint32, generation uint64) ([]byte, error) {
+	st, ok, err := s.standing(r, region, channel)
+	if err != nil || !ok || st.fence != record.FenceNone || st.document.MayHave(peer) || st.document.Generation <= generation {
+		return nil, err
+	}
+	return s.documentOf(&st, region), nil
+}
+
 // Offer is a channel of this region as it is offered to a peer.
 type Offer struct{ Document, Head []byte }
 

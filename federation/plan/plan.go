@@ -34,12 +34,14 @@ type Endpoint struct {
 	Scope uint32
 	// Revision is that of its region at which the instance or its health last changed.
 	Revision uint64
-	Addr     netip.AddrPort
-	Weight   uint32
-	Health   pb.Health
-	Draining bool
-	Region   string
-	Zone     string
+	// Incarnation is the one of that region which Revision is of; 0 where that is not known.
+	Incarnation uint64
+	Addr        netip.AddrPort
+	Weight      uint32
+	Health      pb.Health
+	Draining    bool
+	Region      string
+	Zone        string
 }
 
 // Locality is the endpoints of one zone, ordered by instance.
@@ -304,7 +306,8 @@ func (b *builder) endpoint(i *registry.InstanceView, r *share) Excluded {
 	q := &b.Query
 	number, hasPort := b.service.Port(i, q.Port)
 	x := Excluded{Endpoint: Endpoint{
-		Instance: i.Key.ID, Scope: r.scope, Revision: i.SourceRevision, Addr: netip.AddrPortFrom(i.Addr, number), Weight: max(i.Instance.GetWeight(), 1),
+		Instance: i.Key.ID, Scope: r.scope, Revision: i.SourceRevision, Incarnation: i.SourceIncarnation,
+		Addr: netip.AddrPortFrom(i.Addr, number), Weight: max(i.Instance.GetWeight(), 1),
 		Health: i.Health, Draining: i.Instance.GetDraining(), Region: r.region, Zone: i.Instance.GetZone(),
 	}}
 	switch {

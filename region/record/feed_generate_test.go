@@ -126,10 +126,13 @@ func genFeedOp(t *rapid.T, op *record.Op) {
 	case record.OpPeer:
 		op.Peer = &record.Peer{
 			RegionID: region, Removed: rapid.Bool().Draw(t, "removed"), Value: genBytes().Draw(t, "value"),
-			Writer: genWriter().Draw(t, "writer"), Trace: genTrace().Draw(t, "trace"),
+			Writer: genWriter().Draw(t, "writer"), Trace: genTrace().Draw(t, "trace"), Compare: rapid.Bool().Draw(t, "compare"),
+		}
+		if op.Peer.Compare {
+			op.Peer.Revision = u64("revision")
 		}
 	case record.OpLink:
-		op.Link = &record.Link{RegionID: region, Remote: genID().Draw(t, "remote"), Tenant: channel}
+		op.Link = &record.Link{RegionID: region, Remote: genID().Draw(t, "remote"), Tenant: channel, Writer: genWriter().Draw(t, "writer")}
 	case record.OpPlace:
 		op.Place = &record.Place{
 			Tenant: channel, Namespace: rapid.Uint32().Draw(t, "namespace"), UID: genID().Draw(t, "uid"),
@@ -138,9 +141,9 @@ func genFeedOp(t *rapid.T, op *record.Op) {
 			Writer: genWriter().Draw(t, "writer"), Trace: genTrace().Draw(t, "trace"),
 		}
 	case record.OpSetChannel:
-		op.SetChannel = &record.SetChannel{Channel: genChannel().Draw(t, "document")}
+		op.SetChannel = &record.SetChannel{Channel: genChannel().Draw(t, "document"), Writer: genWriter().Draw(t, "writer")}
 	case record.OpTake:
-		op.Take = &record.Take{RegionID: region, Selector: genSelector().Draw(t, "selector")}
+		op.Take = &record.Take{RegionID: region, Selector: genSelector().Draw(t, "selector"), Writer: genWriter().Draw(t, "writer")}
 	case record.OpWalk:
 		op.Walk = &record.Walk{
 			RegionID: region, Channel: channel, Step: u64("step"), From: genBytes().Draw(t, "from"),
@@ -167,7 +170,9 @@ func genFeedOp(t *rapid.T, op *record.Op) {
 			Fence: record.Fence(rapid.IntRange(0, 255).Draw(t, "fence")), Proof: genBytes().Draw(t, "proof"), Reason: genName().Draw(t, "reason"),
 		}
 	case record.OpMint:
-		op.Mint = &record.Mint{Incarnation: u64("incarnation"), Seen: u64("seen"), Operator: rapid.Bool().Draw(t, "operator")}
+		op.Mint = &record.Mint{Incarnation: u64("incarnation"), Seen: u64("seen"), Operator: rapid.Bool().Draw(t, "operator"), Writer: genWriter().Draw(t, "writer")}
+	case record.OpWithdraw:
+		op.Withdraw = &record.Withdraw{RegionID: region, Channel: channel, Document: genBytes().Draw(t, "document")}
 	case record.OpTrimFeed:
 		op.TrimFeed = &record.TrimFeed{RegionID: region, Channel: channel, Through: u64("through")}
 	}

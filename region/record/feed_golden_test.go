@@ -176,25 +176,43 @@ func goldenFeedOps() (ops []record.Op, names []string) {
 	return ops, names
 }
 
+// goldenLevel3 is what came with level 3.
+func goldenLevel3() (ops []record.Op, names []string) {
+	add := func(name string, op record.Op) { ops, names = append(ops, op), append(names, name) }
+	add("withdraw", record.Op{Type: record.OpWithdraw, Withdraw: &record.Withdraw{RegionID: goldenRegion, Channel: 2, Document: []byte("document")}})
+	add("peer-compared", record.Op{Type: record.OpPeer, Peer: &record.Peer{
+		RegionID: goldenRegion, Value: []byte("value"), Writer: goldenWriter, Compare: true, Revision: 300,
+	}})
+	add("link-by", record.Op{Type: record.OpLink, Link: &record.Link{RegionID: goldenRegion, Remote: [16]byte{5}, Tenant: 300, Writer: goldenWriter}})
+	add("channel-by", record.Op{Type: record.OpSetChannel, SetChannel: &record.SetChannel{Channel: goldenChannel, Writer: goldenWriter}})
+	add("take-by", record.Op{Type: record.OpTake, Take: &record.Take{RegionID: goldenRegion, Selector: goldenSelector, Writer: goldenWriter}})
+	add("mint-by", record.Op{Type: record.OpMint, Mint: &record.Mint{Incarnation: 3, Seen: 4, Operator: true, Writer: goldenWriter}})
+	return ops, names
+}
+
 func TestGolden_FeedEntries(t *testing.T) {
 	ops, names := goldenFeedOps()
-	line := func(name string, ops ...record.Op) golden {
-		e := record.Entry{Level: record.LevelNeeded(ops), Replica: 3, Boot: 2, Sequence: 300, Time: goldenTime, Ops: ops}
+	of := func(level uint32, name string, ops ...record.Op) golden {
+		e := record.Entry{Level: level, Replica: 3, Boot: 2, Sequence: 300, Time: goldenTime, Ops: ops}
 		b, err := record.AppendEntry(nil, &e)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return golden{name, b, ops, func(b []byte) (any, error) {
 			got, err := record.DecodeEntry(b)
-			if err != nil || got.Level != 2 {
+			if err != nil || got.Level != level {
 				return nil, fmt.Errorf("head is %+v: %w", got, err)
 			}
 			return got.Ops, nil
 		}}
 	}
-	lines := []golden{line("all", ops...)}
+	lines := []golden{of(2, "all", ops...)}
 	for i := range ops {
-		lines = append(lines, line(names[i], ops[i]))
+		lines = append(lines, of(2, names[i], ops[i]))
+	}
+	ops, names = goldenLevel3()
+	for i := range ops {
+		lines = append(lines, of(3, names[i], ops[i]))
 	}
 	checkGolden(t, "feed_entries.golden", lines)
 }

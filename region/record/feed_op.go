@@ -9,6 +9,10 @@ type Peer struct {
 	Value    []byte
 	Writer   Writer
 	Trace    Trace
+	// Compare: it is applied if the record that describes the region is at Revision, 0 if there is none. So of two who
+	// change parts of one document neither undoes what the other did.
+	Compare  bool
+	Revision uint64
 }
 
 // Link shows the records of a tenant of another region under a tenant of this one; Tenant 0 ends that.
@@ -16,6 +20,7 @@ type Link struct {
 	RegionID [16]byte
 	Remote   [16]byte
 	Tenant   uint32
+	Writer   Writer // zero: nobody is recorded, here and below
 }
 
 // Place gives the placed records of a namespace whose names begin with a prefix to a home. The first placement of a
@@ -35,12 +40,16 @@ type Place struct {
 
 // SetChannel makes or changes a channel of this region. ID 0 makes one; Apply counts the generation. A channel stays for
 // ever: one that is of no use is given a selector that picks little.
-type SetChannel struct{ Channel Channel }
+type SetChannel struct {
+	Channel Channel
+	Writer  Writer
+}
 
 // Take says what of another region's records is shown here.
 type Take struct {
 	RegionID [16]byte
 	Selector Selector
+	Writer   Writer
 }
 
 // Walk is one step of a backfill of an own channel, or of a remap of an imported one.
@@ -93,6 +102,7 @@ type Mint struct {
 	Incarnation uint64 // the region's, when it was decided
 	Seen        uint64
 	Operator    bool
+	Writer      Writer
 }
 
 // TrimFeed removes the oldest records from the log of a channel, up to and with a sequence.
@@ -102,19 +112,28 @@ type TrimFeed struct {
 	Through  uint64
 }
 
+// Withdraw gives up a channel of another region whose audience this region is not in any more: what is here of it goes.
+type Withdraw struct {
+	RegionID [16]byte
+	Channel  uint32
+	Document []byte // the signed document that says so
+}
+
 func appendFeedOp(dst []byte, op *Op) ([]byte, bool) {
 	switch {
 	case op.Type == OpPeer && op.Peer != nil:
 		return appendPeer(dst, op.Peer), true
 	case op.Type == OpLink && op.Link != nil:
 		b := op.Link
-		return binary.AppendUvarint(append(append(dst, b.RegionID[:]...), b.Remote[:]...), uint64(b.Tenant)), true
+		dst = binary.AppendUvarint(append(append(dst, b.RegionID[:]...), b.Remote[:]...), uint64(b.Tenant))
+		return appendLastWriter(dst, &b.Writer), true
 	case op.Type == OpPlace && op.Place != nil:
 		return appendPlace(dst, op.Place), true
 	case op.Type == OpSetChannel && op.SetChannel != nil:
-		return appendChannel(dst, &op.SetChannel.Channel), true
+		return appendLastWriter(appendChannel(dst, &op.SetChannel.Channel), &op.SetChannel.Writer), true
 	case op.Type == OpTake && op.Take != nil:
-		return appendSelector(append(dst, op.Take.RegionID[:]...), op.Take.Selector), true
+		dst = appendSelector(append(dst, op.Take.RegionID[:]...), op.Take.Selector)
+		return appendLastWriter(dst, &op.Take.Writer), true
 	case op.Type == OpWalk && op.Walk != nil:
 		b := op.Walk
 		dst = appendChannelName(dst, b.RegionID, b.Channel)
@@ -129,11 +148,29 @@ func appendFeedOp(dst []byte, op *Op) ([]byte, bool) {
 		return appendString(appendBytes(append(dst, byte(b.Fence)), b.Proof), b.Reason), true
 	case op.Type == OpMint && op.Mint != nil:
 		dst = binary.AppendUvarint(dst, op.Mint.Incarnation)
-		return append(binary.AppendUvarint(dst, op.Mint.Seen), flag(op.Mint.Operator, 1)), true
+		dst = append(binary.AppendUvarint(dst, op.Mint.Seen), flag(op.Mint.Operator, 1))
+		return appendLastWriter(dst, &op.Mint.Writer), true
 	case op.Type == OpTrimFeed && op.TrimFeed != nil:
 		return binary.AppendUvarint(appendChannelName(dst, op.TrimFeed.RegionID, op.TrimFeed.Channel), op.TrimFeed.Through), true
+	case op.Type == OpWithdraw && op.Withdraw != nil:
+		return appendBytes(appendChannelName(dst, op.Withdraw.RegionID, op.Withdraw.Channel), op.Withdraw.Document), true
 	}
 	return dst, false
+}
+
+// appendLastWriter appends a writer at the end of an operation that had none before level 3; a zero one is left out.
+func appendLastWriter(dst []byte, w *Writer) []byte {
+	if w.isZero() {
+		return dst
+	}
+	return appendWriter(dst, w)
+}
+
+func (c *cursor) lastWriter() Writer {
+	if len(c.b) == 0 {
+		return Writer{}
+	}
+	return c.writer()
 }
 
 func appendChannelName(dst []byte, region [16]byte, channel uint32) []byte {
@@ -143,7 +180,11 @@ func appendChannelName(dst []byte, region [16]byte, channel uint32) []byte {
 func appendPeer(dst []byte, b *Peer) []byte {
 	dst = append(append(dst, b.RegionID[:]...), flag(b.Removed, 1))
 	dst = appendWriter(appendBytes(dst, b.Value), &b.Writer)
-	return appendOptionalTrace(dst, &b.Trace)
+	dst = appendOptionalTrace(dst, &b.Trace)
+	if b.Compare {
+		dst = binary.AppendUvarint(dst, b.Revision)
+	}
+	return dst
 }
 
 func appendPlace(dst []byte, b *Place) []byte {
@@ -178,8 +219,11 @@ func (c *cursor) feedOp(op *Op) (ok bool, err error) {
 	switch op.Type {
 	case OpPeer:
 		op.Peer = &Peer{RegionID: c.id(), Removed: c.uint8() != 0, Value: c.bytes(), Writer: c.writer(), Trace: c.optionalTrace()}
+		if op.Peer.Compare = len(c.b) > 0; op.Peer.Compare {
+			op.Peer.Revision = c.uint64()
+		}
 	case OpLink:
-		op.Link = &Link{RegionID: c.id(), Remote: c.id(), Tenant: c.uint32()}
+		op.Link = &Link{RegionID: c.id(), Remote: c.id(), Tenant: c.uint32(), Writer: c.lastWriter()}
 	case OpPlace:
 		op.Place = &Place{
 			Tenant: c.uint32(), Namespace: c.uint32(), UID: c.id(), Name: c.string(), Prefix: c.string(), Home: c.id(),
@@ -187,9 +231,11 @@ func (c *cursor) feedOp(op *Op) (ok bool, err error) {
 		}
 	case OpSetChannel:
 		op.SetChannel = &SetChannel{}
-		op.SetChannel.Channel, err = c.channel()
+		if op.SetChannel.Channel, err = c.channel(); err == nil {
+			op.SetChannel.Writer = c.lastWriter()
+		}
 	case OpTake:
-		op.Take = &Take{RegionID: c.id(), Selector: c.selector()}
+		op.Take = &Take{RegionID: c.id(), Selector: c.selector(), Writer: c.lastWriter()}
 	case OpWalk:
 		op.Walk = &Walk{RegionID: c.id(), Channel: c.uint32(), Step: c.uint64(), From: c.bytes(), Limit: c.uint32()}
 	case OpImport:
@@ -199,9 +245,11 @@ func (c *cursor) feedOp(op *Op) (ok bool, err error) {
 	case OpFence:
 		op.SetFence = &SetFence{Fence: Fence(c.uint8()), Proof: c.bytes(), Reason: c.string()}
 	case OpMint:
-		op.Mint = &Mint{Incarnation: c.uint64(), Seen: c.uint64(), Operator: c.uint8() != 0}
+		op.Mint = &Mint{Incarnation: c.uint64(), Seen: c.uint64(), Operator: c.uint8() != 0, Writer: c.lastWriter()}
 	case OpTrimFeed:
 		op.TrimFeed = &TrimFeed{RegionID: c.id(), Channel: c.uint32(), Through: c.uint64()}
+	case OpWithdraw:
+		op.Withdraw = &Withdraw{RegionID: c.id(), Channel: c.uint32(), Document: c.bytes()}
 	default:
 		return false, nil
 	}
@@ -232,19 +280,43 @@ func (c *cursor) replaceOp() *Replace {
 	return b
 }
 
+// LevelIncarnation is the feature level from which what is shown of another region's records carries its incarnation, and from
+// which channels are withdrawn.
+const LevelIncarnation = 3
+
 // levelOf gives the feature level that an operation needs.
-func levelOf(t OpType) uint32 {
-	if t >= OpPeer {
+func levelOf(op *Op) uint32 {
+	switch t := op.Type; {
+	case t == OpImport || t == OpReplace || t == OpWalk || t == OpWithdraw || op.Peer != nil && op.Peer.Compare || !op.lastWriter().isZero():
+		return LevelIncarnation
+	case t >= OpPeer:
 		return 2
+	default:
+		return 1
 	}
-	return 1
+}
+
+// lastWriter is the writer that stands at the end of an operation.
+func (op *Op) lastWriter() *Writer {
+	switch {
+	case op.Link != nil:
+		return &op.Link.Writer
+	case op.SetChannel != nil:
+		return &op.SetChannel.Writer
+	case op.Take != nil:
+		return &op.Take.Writer
+	case op.Mint != nil:
+		return &op.Mint.Writer
+	default:
+		return &Writer{}
+	}
 }
 
 // LevelNeeded gives the lowest feature level that a replica needs to apply the operations.
 func LevelNeeded(ops []Op) uint32 {
 	level := uint32(1)
 	for i := range ops {
-		level = max(level, levelOf(ops[i].Type))
+		level = max(level, levelOf(&ops[i]))
 	}
 	return level
 }
@@ -276,12 +348,16 @@ func (op *Op) FeedBytes() int {
 	case op.Place != nil:
 		size = overhead + len(op.Place.Value) + len(op.Place.Prefix) + len(op.Place.Name) + op.Place.Writer.bytes()
 	case op.Take != nil:
-		size = overhead + selectorBytes(op.Take.Selector)
+		size = overhead + selectorBytes(op.Take.Selector) + op.Take.Writer.bytes()
 	case op.SetChannel != nil:
 		c := &op.SetChannel.Channel
-		size = overhead + len(c.Name) + selectorBytes(c.Selector) + 16*len(c.Audience)
+		size = overhead + len(c.Name) + selectorBytes(c.Selector) + 16*len(c.Audience) + op.SetChannel.Writer.bytes()
 	case op.Walk != nil:
 		size = overhead + len(op.Walk.From)
+	case op.Link != nil || op.Mint != nil:
+		size = overhead + op.lastWriter().bytes()
+	case op.Withdraw != nil:
+		size = overhead + len(op.Withdraw.Document)
 	case op.SetFence != nil:
 		size = overhead + len(op.SetFence.Proof) + len(op.SetFence.Reason)
 	}

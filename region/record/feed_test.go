@@ -357,12 +357,19 @@ func TestChannel_MayHave(t *testing.T) {
 func TestLevelNeeded(t *testing.T) {
 	old, feed := goldenOps(), make([]record.Op, 0)
 	ops, _ := goldenFeedOps()
+	level2 := len(ops)
+	later, _ := goldenLevel3()
+	ops = append(ops, later...)
 	if got := record.LevelNeeded(old); got != 1 {
 		t.Errorf("operations of level 1 need level %d", got)
 	}
 	for i := range ops {
 		feed = append(feed[:0], old[0], ops[i])
-		if got := record.LevelNeeded(feed); got != 2 {
+		want := uint32(2)
+		if op := ops[i].Type; op == record.OpImport || op == record.OpReplace || op == record.OpWalk || i >= level2 {
+			want = record.LevelIncarnation
+		}
+		if got := record.LevelNeeded(feed); got != want {
 			t.Errorf("operation %d needs level %d", ops[i].Type, got)
 		}
 		carries := ops[i].Type == record.OpImport || ops[i].Type == record.OpReplace

@@ -82,6 +82,7 @@ func genRecord() *rapid.Generator[record.Record] {
 			Origin: record.Origin{
 				Home: genID().Draw(t, "home"), OwnerEpoch: rapid.Uint64().Draw(t, "epoch"),
 				HomeRevision: rapid.Uint64().Draw(t, "home revision"), FeedSequence: rapid.Uint64().Draw(t, "feed"),
+				Incarnation: rapid.Uint64().Draw(t, "incarnation"),
 			},
 			Attributes: genAttributes().Draw(t, "attributes"), Deleted: rapid.Bool().Draw(t, "deleted"),
 		}
@@ -145,7 +146,7 @@ func genTxn() *rapid.Generator[record.Txn] {
 func genOp() *rapid.Generator[record.Op] {
 	return rapid.Custom(func(t *rapid.T) record.Op {
 		op := record.Op{
-			Type: record.OpType(rapid.IntRange(1, int(record.OpHeal)).Draw(t, "type")), Tenant: rapid.Uint32().Draw(t, "tenant"),
+			Type: record.OpType(rapid.IntRange(1, int(record.OpWithdraw)).Draw(t, "type")), Tenant: rapid.Uint32().Draw(t, "tenant"),
 			RequestID: genName().Draw(t, "request"), Seen: rapid.Uint64().Draw(t, "seen"),
 		}
 		u64 := func(name string) uint64 { return rapid.Uint64().Draw(t, name) }

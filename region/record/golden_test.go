@@ -150,6 +150,8 @@ func TestGolden_Rows(t *testing.T) {
 	request := record.Request{Order: 5, Revision: 300, Outcome: 0x80}
 	requests := record.RequestHead{Next: 6, Count: 2, Horizon: 299}
 	age := record.RequestAge{Time: 5e9, Data: 300, ID: "id-1"}
+	lived := goldenOrigin
+	lived.Incarnation = 3
 	checkGolden(t, "rows.golden", []golden{
 		versionRow("version", record.Record{CreateRevision: 2, Version: 1, Value: []byte("value")}, 0),
 		versionRow("version-empty", record.Record{CreateRevision: 300, Version: 128}, 0),
@@ -161,6 +163,7 @@ func TestGolden_Rows(t *testing.T) {
 			CreateRevision: 2, Version: 3, Lease: 4, Origin: goldenOrigin, Value: []byte{0}, Deleted: true,
 			Attributes: record.Attributes{Format: 2, Flags: 1 << 40, LockIndex: 5, Session: "s", Writer: goldenWriter},
 		}, 7),
+		versionRow("version-origin-of-an-incarnation", record.Record{CreateRevision: 2, Version: 3, Origin: lived, Value: []byte("v")}, 0),
 		row("transaction", record.AppendTransaction(nil, &tr), tr, func(b []byte) (any, error) { return record.DecodeTransaction(b) }),
 		row("transaction-small", record.AppendTransaction(nil, &small), small, func(b []byte) (any, error) { return record.DecodeTransaction(b) }),
 		row("head", record.AppendHead(nil, &head), head, func(b []byte) (any, error) { return record.DecodeHead(b) }),

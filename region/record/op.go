@@ -30,6 +30,9 @@ const (
 	OpMint       OpType = 21 // begin a new incarnation
 	OpTrimFeed   OpType = 22 // remove the oldest records from the log of a channel
 	OpHeal       OpType = 23 // a transaction that brings back what a restore lost; it passes the fence
+
+	// They need feature level 3.
+	OpWithdraw OpType = 24 // give up a channel that its home keeps from this region
 )
 
 // Op is one operation of a log entry. Exactly the field that belongs to Type is set.
@@ -62,6 +65,7 @@ type Op struct {
 	SetFence   *SetFence
 	Mint       *Mint
 	TrimFeed   *TrimFeed
+	Withdraw   *Withdraw
 }
 
 // Txn compares, then runs one of two lists, atomically. All keys are of one shard and a key changes at most once.

@@ -14,6 +14,10 @@ const (
 	// KindInvitation lets one region join: shard 0; name = SHA-256 of the secret in hex, value = its end. It never leaves.
 	KindInvitation Kind = 6
 
+	// KindSetting says who set what of the exchange with other regions, beside the rows that hold it. Shard 0; name =
+	// link/region/tenant, channel/id, import/region or fence.
+	KindSetting Kind = 7
+
 	KindService     Kind = 16 // placed; name = the service's name
 	KindInstance    Kind = 17 // regional; name = service/id
 	KindCheck       Kind = 18 // regional; name = service/id/check
@@ -96,6 +100,8 @@ type Origin struct {
 	OwnerEpoch   uint64
 	HomeRevision uint64
 	FeedSequence uint64
+	// Incarnation is that of the home whose HomeRevision it is; 0 in rows of versions that did not keep it.
+	Incarnation uint64
 }
 
 // Attributes are small typed facts beside a value.

@@ -15,7 +15,9 @@ const (
 	rowOrdinal    = 1 << 2
 	rowOrigin     = 1 << 3
 	rowAttributes = 1 << 4
-	rowKnown      = 1<<5 - 1
+	// rowIncarnation: the origin has an incarnation.
+	rowIncarnation = 1 << 5
+	rowKnown       = 1<<6 - 1
 )
 
 // VersionHead is the beginning of a version row: what a write to the record must know of the version before.
@@ -31,11 +33,11 @@ type VersionHead struct {
 }
 
 // AppendVersion appends the value of a version row: format, flags, create revision, version, then what the flags name of
-// lease, ordinal, origin and attributes, then the value up to the end. Key and ModifyRevision are in the row's key.
+// lease, ordinal, origin, its incarnation and attributes, then the value up to the end. Key and ModifyRevision are in the row's key.
 func AppendVersion(dst []byte, r *Record, ordinal uint64) []byte {
 	attributed := !r.Attributes.isZero()
 	flags := flag(r.Deleted, rowTombstone) | flag(r.Lease != 0, rowLease) | flag(ordinal != 0, rowOrdinal) |
-		flag(r.Origin != Origin{}, rowOrigin) | flag(attributed, rowAttributes)
+		flag(r.Origin != Origin{}, rowOrigin) | flag(attributed, rowAttributes) | flag(r.Origin.Incarnation != 0, rowIncarnation)
 	dst = append(dst, versionFormat, flags)
 	dst = binary.AppendUvarint(dst, r.CreateRevision)
 	dst = binary.AppendUvarint(dst, r.Version)
@@ -47,6 +49,9 @@ func AppendVersion(dst []byte, r *Record, ordinal uint64) []byte {
 	}
 	if flags&rowOrigin != 0 {
 		dst = appendOrigin(dst, &r.Origin)
+	}
+	if flags&rowIncarnation != 0 {
+		dst = binary.AppendUvarint(dst, r.Origin.Incarnation)
 	}
 	if attributed {
 		dst = appendAttributes(dst, &r.Attributes)
@@ -76,6 +81,9 @@ func DecodeVersion(b []byte, r *Record) (ordinal uint64, err error) {
 	r.Origin, r.Attributes, r.Value = Origin{}, Attributes{}, nil
 	if h.flags&rowOrigin != 0 {
 		r.Origin = c.origin()
+	}
+	if h.flags&rowIncarnation != 0 {
+		r.Origin.Incarnation = c.uint64()
 	}
 	if h.flags&rowAttributes != 0 {
 		r.Attributes = c.attributes()

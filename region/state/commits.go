@@ -88,3 +88,13 @@ func addValues(r Reader, c *record.Commit) error {
 	}
 	return nil
 }
+
+// ActorOf gives who made a revision; empty when nobody is recorded, or the record is gone.
+func ActorOf(r Reader, shard uint32, revision uint64) (string, error) {
+	b, found, err := r.Get(record.AppendTransactionKey(nil, shard, revision))
+	if err != nil || !found {
+		return "", err
+	}
+	t, err := record.DecodeTransaction(b)
+	return t.Writer.Actor, err
+}

@@ -26,6 +26,9 @@ func TestCorpus(t *testing.T) {
 
 		"level2-home.txt":     homeEntries,
 		"level2-receiver.txt": receiverEntries,
+
+		"level3-receiver.txt": receiverEntries,
+		"level3-withdraw.txt": withdrawEntries,
 	}
 	if *update {
 		for name, make := range recordings {

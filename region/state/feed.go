@@ -129,6 +129,16 @@ func (m *machine) peer(op *record.Op, r *record.Result) error {
 		refuse(r, record.StatusInvalid, "the region's id is all zero")
 		return nil
 	}
+	if b.Compare {
+		before, _, err := m.newest(regionKey(b.RegionID))
+		if err != nil {
+			return err
+		}
+		if at := before.current(); at != b.Revision {
+			refuse(r, record.StatusStale, "the document of region %x is at revision %d, expected was %d", b.RegionID, at, b.Revision)
+			return nil
+		}
+	}
 	f, err := m.federate()
 	if err != nil {
 		return err
@@ -208,7 +218,8 @@ func (m *machine) alias(id [16]byte) (uint32, *record.Region, error) {
 }
 
 // link shows a tenant of another region under one of this region, or ends that.
-func (m *machine) link(b *record.Link, r *record.Result) error {
+func (m *machine) link(op *record.Op, r *record.Result) error {
+	b := op.Link
 	alias, known, err := m.alias(b.RegionID)
 	if err != nil {
 		return err
@@ -222,7 +233,10 @@ func (m *machine) link(b *record.Link, r *record.Result) error {
 		if err := m.kv.Delete(key); err != nil {
 			return err
 		}
-		return m.walkImports(alias)
+		if err := m.walkImports(alias); err != nil {
+			return err
+		}
+		return m.note(op, linkName(b), nil, &b.Writer)
 	}
 	t, err := m.tally(b.Tenant, 0)
 	if err != nil {
@@ -243,7 +257,24 @@ func (m *machine) link(b *record.Link, r *record.Result) error {
 	if err := m.kv.Set(key, record.AppendAlias(nil, b.Tenant)); err != nil {
 		return err
 	}
-	return m.walkImports(alias)
+	if err := m.walkImports(alias); err != nil {
+		return err
+	}
+	return m.note(op, linkName(b), record.AppendAlias(nil, b.Tenant), &b.Writer)
+}
+
+func linkName(b *record.Link) string {
+	return "link/" + hex.EncodeToString(b.RegionID[:]) + "/" + hex.EncodeToString(b.Remote[:])
+}
+
+// note records who set something of the exchange with other regions, and to what; nil: that ended. Without a writer, as from
+// the region's own duties and from versions before, there is nothing to record.
+func (m *machine) note(op *record.Op, name string, value []byte, w *record.Writer) error {
+	if *w == (record.Writer{}) {
+		return nil
+	}
+	k := record.Key{Shard: record.ShardSystem, Kind: record.KindSetting, Scope: record.ScopeRegion, Name: name}
+	return m.describe(op, k, value, value == nil, 0, *w, record.Trace{})
 }
 
 // linkedTo reports whether another tenant of the region is linked to the same tenant: their records would mix.
@@ -258,7 +289,8 @@ func (m *machine) linkedTo(alias uint32, b *record.Link) (bool, error) {
 }
 
 // take says what of another region's records is shown here.
-func (m *machine) take(b *record.Take, r *record.Result) error {
+func (m *machine) take(op *record.Op, r *record.Result) error {
+	b := op.Take
 	alias, known, err := m.alias(b.RegionID)
 	if err != nil {
 		return err
@@ -271,16 +303,20 @@ func (m *machine) take(b *record.Take, r *record.Result) error {
 		refuse(r, record.StatusTooLarge, "a selector has %d terms; the limit is %d", len(b.Selector), record.MaxTerms)
 		return nil
 	}
-	key := record.AppendImportSelectorKey(nil, alias)
+	key, row := record.AppendImportSelectorKey(nil, alias), []byte(nil)
 	if len(b.Selector) == 0 {
 		err = m.kv.Delete(key)
 	} else {
-		err = m.kv.Set(key, record.AppendSelectorRow(nil, b.Selector))
+		row = record.AppendSelectorRow(nil, b.Selector)
+		err = m.kv.Set(key, row)
 	}
 	if err != nil {
 		return err
 	}
-	return m.walkImports(alias)
+	if err := m.walkImports(alias); err != nil {
+		return err
+	}
+	return m.note(op, "import/"+hex.EncodeToString(b.RegionID[:]), row, &b.Writer)
 }
 
 // walkImports begins a walk over all imported records of a region, since what is shown of them may have changed.
@@ -309,7 +345,7 @@ func (c *ownChannel) beginWalk() {
 
 // dispatchFeed runs an operation of federation; false: it is none.
 func (m *machine) dispatchFeed(op *record.Op, r *record.Result) (bool, error) {
-	if op.Type >= record.OpPeer && op.Type <= record.OpTrimFeed && m.head.NextTenant == 1 {
+	if op.Type >= record.OpPeer && op.Type <= record.OpWithdraw && op.Type != record.OpHeal && m.head.NextTenant == 1 {
 		refuse(r, record.StatusDenied, "the region has no identity yet; it comes with the first entry")
 		return true, nil
 	}
@@ -317,13 +353,13 @@ func (m *machine) dispatchFeed(op *record.Op, r *record.Result) (bool, error) {
 	case op.Type == record.OpPeer && op.Peer != nil:
 		return true, m.peer(op, r)
 	case op.Type == record.OpLink && op.Link != nil:
-		return true, m.link(op.Link, r)
+		return true, m.link(op, r)
 	case op.Type == record.OpPlace && op.Place != nil:
 		return true, m.place(op, r)
 	case op.Type == record.OpSetChannel && op.SetChannel != nil:
-		return true, m.setChannel(op.SetChannel, r)
+		return true, m.setChannel(op, r)
 	case op.Type == record.OpTake && op.Take != nil:
-		return true, m.take(op.Take, r)
+		return true, m.take(op, r)
 	case op.Type == record.OpWalk && op.Walk != nil:
 		return true, m.walk(op.Walk, r)
 	case op.Type == record.OpImport && op.Import != nil:
@@ -333,9 +369,11 @@ func (m *machine) dispatchFeed(op *record.Op, r *record.Result) (bool, error) {
 	case op.Type == record.OpFence && op.SetFence != nil:
 		return true, m.fence(op.SetFence, r)
 	case op.Type == record.OpMint && op.Mint != nil:
-		return true, m.mint(op.Mint, r)
+		return true, m.mint(op, r)
 	case op.Type == record.OpTrimFeed && op.TrimFeed != nil:
 		return true, m.trimFeed(op.TrimFeed, r)
+	case op.Type == record.OpWithdraw && op.Withdraw != nil:
+		return true, m.withdraw(op.Withdraw, r)
 	}
 	return false, nil
 }

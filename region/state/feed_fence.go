@@ -86,7 +86,8 @@ const maxIncarnation = 1<<32 - 1
 
 // mint begins a new incarnation: larger than any that anybody showed, so that every receiver takes what comes from now
 // on for newer than all before. The logs begin anew, since what they held may not be what peers have.
-func (m *machine) mint(b *record.Mint, r *record.Result) error {
+func (m *machine) mint(op *record.Op, r *record.Result) error {
+	b := op.Mint
 	f, err := m.federate()
 	if err != nil {
 		return err
@@ -116,7 +117,10 @@ func (m *machine) mint(b *record.Mint, r *record.Result) error {
 		f.channels[i].doc.Generation = generation(f.row.Incarnation, 1)
 	}
 	r.ID = uint32(f.row.Incarnation)
-	return m.writeChannels(f)
+	if err := m.writeChannels(f); err != nil {
+		return err
+	}
+	return m.note(op, "fence", record.AppendAlias(nil, r.ID), &b.Writer)
 }
 
 // maxTrimFeed bounds the rows that one step removes from a log.

@@ -352,12 +352,12 @@ func TestSetChannel(t *testing.T) {
 // An unidentified region has no federation, and a region without peers costs nothing.
 func TestFederation_BeginsWithTheFirstOperation(t *testing.T) {
 	w := newWorld(t)
-	w.apply(t, &record.Entry{Level: 2})
+	w.apply(t, &record.Entry{Level: 3})
 	for _, line := range []string{"peer 2 two", "link 2 9 1", "place 1 1 9 default - 1", "channel 0 1 all", "take 2 a", "walk 2 1 1 1", "mint 1 1", "trim 1 1 1"} {
 		w.refused(t, mustParse(t, line), record.StatusDenied, "identity")
 	}
 	w = newRegion(t)
-	w.apply(t, &record.Entry{Level: 2})
+	w.apply(t, &record.Entry{Level: 3})
 	for _, op := range []record.Op{newSource(2, 1).batch(), newSource(2, 1).snapshot()[0], mustParse(t, "trim 1 1 1"), mustParse(t, "take 2 a")} {
 		w.refused(t, op, record.StatusNotFound, "")
 	}

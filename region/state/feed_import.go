@@ -11,6 +11,8 @@ type inbound struct {
 	known   bool            // the channel was here before
 	take    record.Selector // what of the region's records is shown here
 	shown   []shownChange
+	// incarnation is that of the home whose records are taken over.
+	incarnation uint64
 	// before are rows as they were read to judge the digest, without their entries; a row that is changed goes out of it.
 	before map[string]rowBefore
 
@@ -80,6 +82,7 @@ func (m *machine) importRecords(b *record.Import, r *record.Result) error {
 		refuseGrowth(r)
 		return nil
 	}
+	in.incarnation = next.Position.Incarnation
 	for i := range recs {
 		if err := m.importRecord(in, &recs[i], b.Records[i]); err != nil {
 			return err

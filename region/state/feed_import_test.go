@@ -154,7 +154,7 @@ func TestImport_CommitsTellTheHome(t *testing.T) {
 	}
 	writer := record.Writer{Time: 5000, Actor: "eve", Message: "from home"}
 	for i, c := range commits {
-		want := record.Origin{Home: regionID(2), OwnerEpoch: 1, HomeRevision: 50, FeedSequence: uint64(i) + 1}
+		want := record.Origin{Home: regionID(2), OwnerEpoch: 1, HomeRevision: 50, FeedSequence: uint64(i) + 1, Incarnation: 1}
 		if c.Writer != writer || c.Trace.TraceID[0] != 0xab || c.Events[0].Record.Origin != want || c.Events[0].Record.Version != 7 {
 			t.Errorf("commit %d: %+v", i, c)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"slices"
+	"strconv"
 
 	"supercluster/region/record"
 )
@@ -190,7 +191,8 @@ func (m *machine) ownLeftover(k record.Key) (bool, error) {
 }
 
 // setChannel makes or changes a channel of this region.
-func (m *machine) setChannel(b *record.SetChannel, r *record.Result) error {
+func (m *machine) setChannel(op *record.Op, r *record.Result) error {
+	b := op.SetChannel
 	f, err := m.federate()
 	if err != nil {
 		return err
@@ -220,7 +222,10 @@ func (m *machine) setChannel(b *record.SetChannel, r *record.Result) error {
 	}
 	f.channels[at].beginWalk()
 	r.ID = f.channels[at].doc.ID
-	return m.writeChannels(f)
+	if err := m.writeChannels(f); err != nil {
+		return err
+	}
+	return m.note(op, "channel/"+strconv.FormatUint(uint64(r.ID), 10), record.AppendChannels(nil, []record.Channel{f.channels[at].doc}), &b.Writer)
 }
 
 // generation numbers the documents of a channel so that those of a later incarnation are later, whatever was lost.

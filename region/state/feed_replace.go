@@ -35,6 +35,7 @@ func (m *machine) replace(b *record.Replace, r *record.Result) error {
 		refuseGrowth(r)
 		return nil
 	}
+	in.incarnation = target.Position.Incarnation
 	if err := m.replaceItems(in, b, gone, target); err != nil {
 		return err
 	}
@@ -191,9 +192,13 @@ func (m *machine) walkImported(alias uint32, b *record.Walk, r *record.Result) e
 		return err
 	}
 	s := &in.state
+	in.incarnation = s.Position.Incarnation
 	if !in.known || !s.Walking || s.Step != b.Step || !bytes.Equal(s.Next, b.From) {
 		refuse(r, record.StatusStale, "the walk does not stand there")
 		return nil
+	}
+	if m.withdrawn(in) {
+		return m.walkWithdrawn(in, b)
 	}
 	if in.take, err = ImportSelector(m.kv, alias); err != nil {
 		return err

@@ -182,12 +182,12 @@ func (m *machine) planShown(in *inbound, s *shownChange) error {
 		}
 		mine = rec.Origin.Home == in.region
 	}
-	entry, sequence := s.entry, s.sequence
+	entry, sequence, incarnation := s.entry, s.sequence, in.incarnation
 	if entry == nil {
 		if !mine {
 			return nil
 		}
-		if entry, sequence, err = m.shownElsewhere(in, s); err != nil {
+		if entry, sequence, incarnation, err = m.shownElsewhere(in, s); err != nil {
 			return err
 		}
 		switch {
@@ -205,6 +205,9 @@ func (m *machine) planShown(in *inbound, s *shownChange) error {
 			Home: in.region, OwnerEpoch: entry.OwnerEpoch, HomeRevision: entry.Revision, FeedSequence: sequence,
 		},
 	}}
+	if m.entry.Level >= record.LevelIncarnation {
+		c.record.Origin.Incarnation = incarnation
+	}
 	if before.live() {
 		c.record.CreateRevision = before.head.CreateRevision
 	}
@@ -219,14 +222,14 @@ func (m *machine) planShown(in *inbound, s *shownChange) error {
 
 // shownElsewhere finds what another row of a region shows in place of a record that goes: that of a second channel which
 // carries it, or of the tenant that was linked in place of the one before. nil: nothing.
-func (m *machine) shownElsewhere(in *inbound, s *shownChange) (entry *record.FeedEntry, sequence uint64, err error) {
+func (m *machine) shownElsewhere(in *inbound, s *shownChange) (entry *record.FeedEntry, sequence, incarnation uint64, err error) {
 	if !in.siblingsRead {
 		in.siblingsRead = true
 		if in.links, err = Links(m.kv, in.alias); err != nil {
-			return nil, 0, err
+			return nil, 0, 0, err
 		}
 		if in.siblings, err = feedChannels(m.kv, in.alias); err != nil {
-			return nil, 0, err
+			return nil, 0, 0, err
 		}
 	}
 	k := s.feed
@@ -239,7 +242,7 @@ func (m *machine) shownElsewhere(in *inbound, s *shownChange) (entry *record.Fee
 	for _, channel := range in.siblings {
 		row, found, err := m.imported(&inbound{alias: in.alias, channel: channel}, wire)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, 0, err
 		}
 		if !found || !row.Shown || row.Tenant != s.key.Tenant || row.Namespace != s.key.Namespace {
 			continue
@@ -251,7 +254,8 @@ func (m *machine) shownElsewhere(in *inbound, s *shownChange) (entry *record.Fee
 		if k.Kind == record.KindRegion {
 			e.Attributes.Flags = uint64(in.alias)
 		}
-		return &e, row.Sequence, nil
+		st, _, err := readFeedState(m.kv, in.alias, channel)
+		return &e, row.Sequence, st.Position.Incarnation, err
 	}
-	return nil, 0, nil
+	return nil, 0, 0, nil
 }

@@ -197,12 +197,17 @@ func (s *source) snapshot(cuts ...string) []record.Op {
 func newReceiver(t testing.TB) *world {
 	t.Helper()
 	w := newRegion(t)
+	w.receives(t)
+	return w
+}
+
+func (w *world) receives(t testing.TB) {
+	t.Helper()
 	for _, line := range []string{
 		"peer 2 two", "peer 3 three", "link 2 9 1", "place 1 1 9 default - 2", "place 1 1 9 default own/ 1",
 	} {
 		w.ok(t, line)
 	}
-	return w
 }
 
 // ok applies a line that must succeed.

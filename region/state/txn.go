@@ -40,6 +40,14 @@ type version struct {
 
 func (v *version) live() bool { return v.found && !v.head.Deleted }
 
+// current is the revision of the record; 0: there is none.
+func (v *version) current() uint64 {
+	if !v.live() {
+		return 0
+	}
+	return v.revision
+}
+
 // newest finds the newest row of a record. The row's value is valid until the next read.
 func (m *machine) newest(k record.Key) (v version, row []byte, err error) {
 	m.from = record.AppendVersionPrefix(m.from[:0], k)

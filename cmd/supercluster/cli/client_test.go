@@ -166,27 +166,27 @@ func TestInvoke_NobodyThere(t *testing.T) {
 
 func TestFollow_ResumesWhereItStood(t *testing.T) {
 	var mu sync.Mutex
-	var from []uint64
+	var from, lives []uint64
 	f := &fake{watch: func(r *pb.WatchRequest, stream grpc.ServerStreamingServer[pb.WatchResponse]) error {
 		mu.Lock()
-		from = append(from, r.GetFromRevision())
+		from, lives = append(from, r.GetFromRevision()), append(lives, r.GetFromIncarnation())
 		n := len(from)
 		mu.Unlock()
 		if n == 3 {
 			return status.ToGRPC(fault.New(fault.Compacted, "history is gone"))
 		}
 		event := &pb.Event{Type: pb.Event_TYPE_PUT, Kind: pb.Kind_KIND_CONFIG, Name: "a", Value: &pb.Event_Config{Config: &pb.Config{}}}
-		if err := stream.Send(&pb.WatchResponse{Events: []*pb.Event{event}, Revision: uint64(10 * n)}); err != nil {
+		if err := stream.Send(&pb.WatchResponse{Events: []*pb.Event{event}, Revision: uint64(10 * n), Incarnation: uint64(n + 6)}); err != nil {
 			return err
 		}
 		return status.ToGRPC(fault.New(fault.Unavailable, "stopping"))
 	}}
-	out, errOut, code := runCLI(t, nil, "--server", f.start(t), "config", "watch", "--from-revision", "5")
+	out, errOut, code := runCLI(t, nil, "--server", f.start(t), "config", "watch", "--from-revision", "5", "--from-incarnation", "6")
 	if code != status.ExitCode(fault.Compacted) || errOut != "error: history is gone\n" {
 		t.Errorf("exit code %d, error output %q", code, errOut)
 	}
-	if !slices.Equal(from, []uint64{5, 11, 21}) {
-		t.Errorf("the watch was opened from %v", from)
+	if !slices.Equal(from, []uint64{5, 11, 21}) || !slices.Equal(lives, []uint64{6, 7, 8}) {
+		t.Errorf("the watch was opened from %v of the incarnations %v", from, lives)
 	}
 	if want := "10  put     config        a  text, 0 bytes\n20  put     config        a  text, 0 bytes\n"; out != want {
 		t.Errorf("output %q, want %q", out, want)

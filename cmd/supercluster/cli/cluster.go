@@ -16,12 +16,12 @@ func (a *App) statusCommand() *cobra.Command {
 	watch := watchFlag(cmd)
 	hash := cmd.Flags().Bool("state-hash", false, "hash the state and its content, too: reads all of it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			s, err := c.cluster.GetStatus(ctx, &pb.GetStatusRequest{StateHash: *hash})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, a.print(s, func(t *table) { statusTable(t, s) })
+			return nil, a.print(s, func(t *table) { statusTable(t, s) })
 		})
 	}
 	return cmd
@@ -56,12 +56,12 @@ func (a *App) membersCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "members", Short: "List the nodes of the region", Example: "  supercluster members", Args: args(0, 0)}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			r, err := c.cluster.ListMembers(ctx, &pb.ListMembersRequest{})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, printList(a, r.GetMembers(), func(t *table) {
+			return nil, printList(a, r.GetMembers(), func(t *table) {
 				t.header = []string{"NODE", "STATE", "ROLE", "HEARD", "GRPC", "HTTP", "RAFT", "PROXIES"}
 				for _, m := range r.GetMembers() {
 					t.add(memberRow(m)...)

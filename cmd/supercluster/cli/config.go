@@ -126,16 +126,16 @@ func (a *App) configGetCommand() *cobra.Command {
 	}
 	revision, watch := cmd.Flags().Uint64("revision", 0, "as of this revision; 0 is the newest"), watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.show(cmd, *watch, pb.Kind_KIND_CONFIG, args[0], func(ctx context.Context, c *client) (uint64, error) {
+		return a.show(cmd, *watch, pb.Kind_KIND_CONFIG, args[0], func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			r, err := c.getConfig(ctx, args[0], *revision)
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			if a.flags.output == outputTable {
 				_, err := a.Out.Write(r.GetConfig().GetValue())
-				return r.GetHeader().GetRevision(), writeError(err)
+				return r.GetHeader(), writeError(err)
 			}
-			return r.GetHeader().GetRevision(), a.print(r.GetConfig(), nil)
+			return r.GetHeader(), a.print(r.GetConfig(), nil)
 		})
 	}
 	return cmd
@@ -151,18 +151,18 @@ func (a *App) configListCommand() *cobra.Command {
 	values, watch := cmd.Flags().Bool("values", false, "with -o json or yaml: the values too"), watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		prefix := strings.Join(args, "")
-		return a.show(cmd, *watch, pb.Kind_KIND_CONFIG, prefix, func(ctx context.Context, c *client) (uint64, error) {
-			var at uint64
+		return a.show(cmd, *watch, pb.Kind_KIND_CONFIG, prefix, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
+			var at *pb.ReadHeader
 			all, err := pages(func(token string) ([]*pb.Config, string, error) {
 				r, err := c.configs.ListConfigs(ctx, &pb.ListConfigsRequest{
 					Read: c.read, Tenant: c.tenant, Namespace: c.namespace, Prefix: prefix, KeysOnly: !*values, Revision: *revision,
 					PageSize: pageSize, PageToken: token,
 				})
-				at = r.GetHeader().GetRevision()
+				at = r.GetHeader()
 				return r.GetConfigs(), r.GetNextPageToken(), err
 			})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			return at, printList(a, all, func(t *table) {
 				t.header = []string{"NAME", "FORMAT", "REVISION", "VERSION", "TIME", "AUTHOR", "MESSAGE"}

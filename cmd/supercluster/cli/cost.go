@@ -67,12 +67,12 @@ func (a *App) costListCommand() *cobra.Command {
 	}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			s, err := c.federation.GetFederation(ctx, &pb.GetFederationRequest{})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, printList(a, s.GetReachability().GetRegions(), func(t *table) {
+			return nil, printList(a, s.GetReachability().GetRegions(), func(t *table) {
 				t.header = []string{"REGION", "COST", "SET", "ROUND-TRIP", "STATE", "FOR", "WHY"}
 				for _, g := range s.GetReachability().GetRegions() {
 					set := "-"

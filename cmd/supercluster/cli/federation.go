@@ -29,12 +29,12 @@ func (a *App) federationStatusCommand() *cobra.Command {
 	}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			s, err := c.federation.GetFederation(ctx, &pb.GetFederationRequest{})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, a.print(s, func(t *table) { federationTable(t, s) })
+			return nil, a.print(s, func(t *table) { federationTable(t, s) })
 		})
 	}
 	return cmd
@@ -87,12 +87,12 @@ func (a *App) linksCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "links", Short: "List the links to other regions, and why one is down", Example: "  supercluster federation links --watch", Args: args(0, 0)}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			r, err := c.federation.ListLinks(ctx, &pb.ListLinksRequest{})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, printList(a, r.GetLinks(), func(t *table) {
+			return nil, printList(a, r.GetLinks(), func(t *table) {
 				t.header = []string{"REGION", "STATE", "SINCE", "ADDRESS", "SERVER", "ROUND-TRIP", "IN", "OUT", "ATTEMPTS", "STALLS"}
 				for _, l := range r.GetLinks() {
 					t.add(l.GetRegion(), l.GetState(), timeText(l.GetSince()), orDash(l.GetAddress()), orDash(l.GetServer()), ageText(l.GetRoundTrip()),
@@ -110,10 +110,10 @@ func (a *App) linksCommand() *cobra.Command {
 
 // channelList shows channels that are wanted, in a form.
 func (a *App) channelList(cmd *cobra.Command, watch bool, wanted func(*pb.ChannelStatus) bool, show func(*table, []*pb.ChannelStatus)) error {
-	return a.poll(cmd, watch, func(ctx context.Context, c *client) (uint64, error) {
+	return a.poll(cmd, watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 		r, err := c.federation.ListChannels(ctx, &pb.ListChannelsRequest{})
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		var all []*pb.ChannelStatus
 		for _, s := range r.GetChannels() {
@@ -121,7 +121,7 @@ func (a *App) channelList(cmd *cobra.Command, watch bool, wanted func(*pb.Channe
 				all = append(all, s)
 			}
 		}
-		return 0, printList(a, all, func(t *table) { show(t, all) })
+		return nil, printList(a, all, func(t *table) { show(t, all) })
 	})
 }
 
@@ -150,6 +150,8 @@ func (a *App) lagCommand() *cobra.Command {
 
 func channelState(s *pb.ChannelStatus) string {
 	switch {
+	case s.GetWithdrawn():
+		return "withdrawn"
 	case s.GetResyncing():
 		return "snapshot"
 	case s.GetWalking():
@@ -333,12 +335,12 @@ func (a *App) quarantineCommand() *cobra.Command {
 	limit := cmd.Flags().Int32("limit", 100, "how many to list, at most 1000")
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			r, err := c.federation.ListQuarantine(ctx, &pb.ListQuarantineRequest{Limit: *limit})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, printList(a, r.GetRecords(), func(t *table) {
+			return nil, printList(a, r.GetRecords(), func(t *table) {
 				t.header = []string{"REGION", "CHANNEL", "NAMESPACE", "KIND", "NAME", "REASON", "SEQUENCE"}
 				for _, q := range r.GetRecords() {
 					t.add(q.GetRegion(), utoa(q.GetChannel()), q.GetNamespace(), q.GetKind(), q.GetName(), q.GetReason(), utoa(q.GetSequence()))

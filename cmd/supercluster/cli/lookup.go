@@ -33,13 +33,13 @@ func (a *App) lookupCommand() *cobra.Command {
 				return []table{explainedRegions(r), explainedTiers(r), explainedEndpoints(r)}
 			})
 		}
-		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, args[0], func(ctx context.Context, c *client) (uint64, error) {
+		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, args[0], func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			q.Tenant, q.Namespace, q.Service, q.Read = c.tenant, c.namespace, args[0], c.read
 			r, err := c.registry.Lookup(ctx, &q)
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return r.GetHeader().GetRevision(), a.print(r, func(t *table) { lookupTable(t, r) })
+			return r.GetHeader(), a.print(r, func(t *table) { lookupTable(t, r) })
 		})
 	}
 	return cmd

@@ -108,12 +108,12 @@ func (a *App) peerListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ls", Short: "List the peers", Example: "  supercluster region peer ls", Args: args(0, 0)}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			r, err := c.federation.ListPeers(ctx, &pb.ListPeersRequest{})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, printList(a, r.GetPeers(), func(t *table) {
+			return nil, printList(a, r.GetPeers(), func(t *table) {
 				t.header = []string{"REGION", "LINK", "AGE", "NOT-SHOWN", "ID", "ADDRESSES", "FINGERPRINT"}
 				for _, p := range r.GetPeers() {
 					x := p.GetRegion()

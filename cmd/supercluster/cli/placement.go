@@ -75,12 +75,12 @@ func (a *App) placementListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ls", Short: "List what is placed, of all tenants or that of --tenant", Example: "  supercluster placement ls\n  supercluster placement ls -t shop", Args: args(0, 0)}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			r, err := c.federation.ListPlacements(ctx, &pb.ListPlacementsRequest{Tenant: c.tenant})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, printList(a, r.GetPlacements(), func(t *table) {
+			return nil, printList(a, r.GetPlacements(), func(t *table) {
 				t.header = []string{"TENANT", "NAMESPACE", "PREFIX", "HOME", "EPOCH"}
 				for _, p := range r.GetPlacements() {
 					t.add(p.GetTenant(), p.GetNamespace(), first(p.GetPrefix(), "(all)"), p.GetHome(), utoa(p.GetEpoch()))

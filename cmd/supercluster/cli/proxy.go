@@ -96,12 +96,12 @@ func (a *App) proxyListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ls", Short: "List the connected clients of all nodes", Example: "  supercluster proxy ls", Args: args(0, 0)}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			all, err := c.listProxies(ctx)
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, printList(a, all, func(t *table) {
+			return nil, printList(a, all, func(t *table) {
 				t.header = []string{"PROXY", "CLIENT", "ROLE", "PROTOCOL", "NODE", "ADDRESS", "CONNECTED", "STATE"}
 				for _, p := range all {
 					t.add(p.GetId(), p.GetClient(), p.GetRole(), p.GetProtocol(), p.GetNode(), p.GetAddress(), timeText(p.GetConnected()), proxyState(p))
@@ -146,12 +146,12 @@ func (a *App) proxyStatusCommand() *cobra.Command {
 	}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			all, err := c.listOrGet(ctx, args)
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, printList(a, all, func(t *table) { proxyTable(t, all) })
+			return nil, printList(a, all, func(t *table) { proxyTable(t, all) })
 		})
 	}
 	return cmd

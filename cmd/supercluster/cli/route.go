@@ -50,15 +50,15 @@ func (a *App) routeListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ls", Short: "List routes", Example: "  supercluster route ls", Args: args(0, 0)}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.show(cmd, *watch, pb.Kind_KIND_ROUTE, "", func(ctx context.Context, c *client) (uint64, error) {
-			var revision uint64
+		return a.show(cmd, *watch, pb.Kind_KIND_ROUTE, "", func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
+			var revision *pb.ReadHeader
 			all, err := pages(func(token string) ([]*pb.Route, string, error) {
 				r, err := c.registry.ListRoutes(ctx, &pb.ListRoutesRequest{Read: c.read, Tenant: c.tenant, Namespace: c.namespace, PageSize: pageSize, PageToken: token})
-				revision = r.GetHeader().GetRevision()
+				revision = r.GetHeader()
 				return r.GetRoutes(), r.GetNextPageToken(), err
 			})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			return revision, printList(a, all, func(t *table) {
 				t.header = []string{"ROUTE", "HOSTS", "PREFIX", "SERVICE", "PORT", "REVISION"}

@@ -266,17 +266,17 @@ func (a *App) serviceListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ls", Short: "List services with the health of their instances", Example: "  supercluster service ls --tag v1 --watch", Args: args(0, 0)}
 	tag, watch := cmd.Flags().String("tag", "", "only services that have an instance with this tag"), watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, "", func(ctx context.Context, c *client) (uint64, error) {
-			var revision uint64
+		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, "", func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
+			var revision *pb.ReadHeader
 			all, err := pages(func(token string) ([]*pb.ServiceSummary, string, error) {
 				r, err := c.registry.ListServices(ctx, &pb.ListServicesRequest{
 					Read: c.read, Tenant: c.tenant, Namespace: c.namespace, Tag: *tag, PageSize: pageSize, PageToken: token,
 				})
-				revision = r.GetHeader().GetRevision()
+				revision = r.GetHeader()
 				return r.GetServices(), r.GetNextPageToken(), err
 			})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			return revision, printList(a, all, func(t *table) {
 				t.header = []string{"SERVICE", "PROTOCOL", "INSTANCES", "PASSING", "WARNING", "CRITICAL", "DRAINING", "REGIONS", "ZONES", "TAGS"}
@@ -294,12 +294,12 @@ func (a *App) serviceGetCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "get SERVICE", Short: "Show a service and its instances", Example: "  supercluster service get web -o yaml --watch", Args: args(1, 1)}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, args[0], func(ctx context.Context, c *client) (uint64, error) {
+		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, args[0], func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			r, err := c.registry.GetService(ctx, &pb.GetServiceRequest{Read: c.read, Tenant: c.tenant, Namespace: c.namespace, Name: args[0]})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return r.GetHeader().GetRevision(), a.print(r, func(t *table) { serviceTable(t, r) })
+			return r.GetHeader(), a.print(r, func(t *table) { serviceTable(t, r) })
 		})
 	}
 	return cmd

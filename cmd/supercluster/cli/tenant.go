@@ -65,15 +65,15 @@ func (a *App) tenantListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ls", Short: "List tenants", Example: "  supercluster tenant ls -o json", Args: args(0, 0)}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			all, err := pages(func(token string) ([]*pb.Tenant, string, error) {
 				r, err := c.tenants.ListTenants(ctx, &pb.ListTenantsRequest{PageSize: pageSize, PageToken: token})
 				return r.GetTenants(), r.GetNextPageToken(), err
 			})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, printList(a, all, func(t *table) {
+			return nil, printList(a, all, func(t *table) {
 				t.header = []string{"NAME", "ID", "DESCRIPTION"}
 				for _, x := range all {
 					t.add(x.GetName(), utoa(x.GetId()), x.GetDescription())
@@ -139,15 +139,15 @@ func (a *App) namespaceListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ls", Short: "List the namespaces of a tenant", Example: "  supercluster namespace ls -t shop", Args: args(0, 0)}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (uint64, error) {
+		return a.poll(cmd, *watch, func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 			all, err := pages(func(token string) ([]*pb.Namespace, string, error) {
 				r, err := c.tenants.ListNamespaces(ctx, &pb.ListNamespacesRequest{Tenant: first(c.tenant, "default"), PageSize: pageSize, PageToken: token})
 				return r.GetNamespaces(), r.GetNextPageToken(), err
 			})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
-			return 0, printList(a, all, func(t *table) {
+			return nil, printList(a, all, func(t *table) {
 				t.header = []string{"NAME", "TENANT", "ID", "DESCRIPTION"}
 				for _, x := range all {
 					t.add(x.GetName(), x.GetTenant(), utoa(x.GetId()), x.GetDescription())

@@ -20,8 +20,8 @@ import (
 // pollEvery is how often --watch asks for what has no events.
 const pollEvery = time.Second
 
-// view is what an `ls` or `get` shows. It gives the revision that the answer shows.
-type view func(ctx context.Context, c *client) (revision uint64, err error)
+// view is what an `ls` or `get` shows. It gives the header of the answer; nil of what has no events.
+type view func(ctx context.Context, c *client) (*pb.ReadHeader, error)
 
 // watchFlag adds --watch to a command.
 func watchFlag(cmd *cobra.Command) *bool {
@@ -38,17 +38,25 @@ func (a *App) show(cmd *cobra.Command, watch bool, kind pb.Kind, prefix string, 
 	}
 	return a.connect(func(c *client) error {
 		r := &redraw{app: a, view: v}
-		revision, err := r.draw(cmd.Context(), c)
-		if err != nil {
-			return err
-		}
-		request := &pb.WatchRequest{Tenant: c.tenant, Namespace: c.namespace, Kind: kind, Prefix: prefix, FromRevision: revision + 1}
-		return follow(cmd.Context(), c, request, func(w *pb.WatchResponse) error {
-			if len(w.GetEvents()) == 0 {
-				return nil
+		for {
+			at, err := r.draw(cmd.Context(), c)
+			if err != nil {
+				return err
 			}
-			return r.catchUp(cmd.Context(), c, w.GetRevision())
-		})
+			request := &pb.WatchRequest{
+				Tenant: c.tenant, Namespace: c.namespace, Kind: kind, Prefix: prefix,
+				FromRevision: at.GetRevision() + 1, FromIncarnation: at.GetIncarnation(),
+			}
+			err = follow(cmd.Context(), c, request, func(w *pb.WatchResponse) error {
+				if len(w.GetEvents()) == 0 {
+					return nil
+				}
+				return r.catchUp(cmd.Context(), c, w.GetRevision())
+			})
+			if fault.KindOf(err) != fault.Compacted || !sleep(cmd.Context(), pollEvery) {
+				return err
+			}
+		}
 	})
 }
 
@@ -82,7 +90,7 @@ type redraw struct {
 func (r *redraw) catchUp(ctx context.Context, c *client, want uint64) error {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, pollEvery) {
 		got, err := r.draw(ctx, c)
-		if err != nil || got >= want {
+		if err != nil || got.GetRevision() >= want {
 			return err
 		}
 		if !sleep(ctx, pause) {
@@ -91,16 +99,16 @@ func (r *redraw) catchUp(ctx context.Context, c *client, want uint64) error {
 	}
 }
 
-func (r *redraw) draw(ctx context.Context, c *client) (uint64, error) {
+func (r *redraw) draw(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.app.flags.timeout)
 	defer cancel()
 	out := r.app.Out
 	var now bytes.Buffer
 	r.app.Out = &now
-	revision, err := r.view(ctx, c)
+	at, err := r.view(ctx, c)
 	r.app.Out = out
 	if err != nil || bytes.Equal(now.Bytes(), r.last) {
-		return revision, err
+		return at, err
 	}
 	if r.app.flags.output == outputTable && r.last != nil {
 		if r.app.terminal {
@@ -111,7 +119,7 @@ func (r *redraw) draw(ctx context.Context, c *client) (uint64, error) {
 	}
 	r.last = bytes.Clone(now.Bytes())
 	_, err = out.Write(r.last)
-	return revision, writeError(err)
+	return at, writeError(err)
 }
 
 // follow calls fn with every answer of a watch. When the stream ends because a server went away it goes on with
@@ -159,7 +167,7 @@ func followOnce(ctx context.Context, c *client, request *pb.WatchRequest, fn fun
 			return err
 		}
 		if w.GetRevision() > 0 {
-			request.FromRevision = w.GetRevision() + 1
+			request.FromRevision, request.FromIncarnation = w.GetRevision()+1, w.GetIncarnation()
 		}
 	}
 }
@@ -168,6 +176,7 @@ func followOnce(ctx context.Context, c *client, request *pb.WatchRequest, fn fun
 func (a *App) watchCommand(use, short, example string, kinds []pb.Kind, match func(name, arg string) bool) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: args(0, 1)}
 	from := cmd.Flags().Uint64("from-revision", 0, "first revision wanted; 0 starts after the newest")
+	life := cmd.Flags().Uint64("from-incarnation", 0, "the incarnation of the region that --from-revision is of, as the last event or answer said; 0 judges nothing")
 	progress := cmd.Flags().Bool("progress", false, "also show progress marks")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		arg := strings.Join(args, "")
@@ -175,7 +184,7 @@ func (a *App) watchCommand(use, short, example string, kinds []pb.Kind, match fu
 			return slices.Contains(kinds, e.GetKind()) && (arg == "" || match(e.GetName(), arg))
 		}
 		return a.connect(func(c *client) error {
-			request := &pb.WatchRequest{Tenant: c.tenant, Namespace: c.namespace, Prefix: arg, FromRevision: *from}
+			request := &pb.WatchRequest{Tenant: c.tenant, Namespace: c.namespace, Prefix: arg, FromRevision: *from, FromIncarnation: *life}
 			if len(kinds) == 1 {
 				request.Kind = kinds[0]
 			}

@@ -1521,9 +1521,13 @@ type WatchRequest struct {
 	// Send a progress mark at least this often when idle, 1 s to 10 min; default 30 s.
 	Progress *durationpb.Duration `protobuf:"bytes,6,opt,name=progress,proto3" json:"progress,omitempty"`
 	// Also send the value before each change.
-	Previous      bool `protobuf:"varint,7,opt,name=previous,proto3" json:"previous,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Previous bool `protobuf:"varint,7,opt,name=previous,proto3" json:"previous,omitempty"`
+	// The incarnation of the region in which the client saw what is before `from_revision`: that of the last message, or of
+	// the header of the answer that it goes on from. A region that was put back in time since answers `compacted`: what
+	// it was at that revision may be lost, so list again. 0: the client does not know; nothing is judged.
+	FromIncarnation uint64 `protobuf:"varint,8,opt,name=from_incarnation,json=fromIncarnation,proto3" json:"from_incarnation,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *WatchRequest) Reset() {
@@ -1603,6 +1607,13 @@ func (x *WatchRequest) GetPrevious() bool {
 		return x.Previous
 	}
 	return false
+}
+
+func (x *WatchRequest) GetFromIncarnation() uint64 {
+	if x != nil {
+		return x.FromIncarnation
+	}
+	return 0
 }
 
 // Event is one change of one record.
@@ -1841,8 +1852,10 @@ type WatchResponse struct {
 	// Every event up to this revision has been sent; resume from the next.
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// True for a progress mark: no events, only the position.
-	Progress      bool                   `protobuf:"varint,3,opt,name=progress,proto3" json:"progress,omitempty"`
-	Time          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	Progress bool                   `protobuf:"varint,3,opt,name=progress,proto3" json:"progress,omitempty"`
+	Time     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	// The incarnation of the region that `revision` is of; goes into `from_incarnation`. 0 while it exchanges nothing.
+	Incarnation   uint64 `protobuf:"varint,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1903,6 +1916,13 @@ func (x *WatchResponse) GetTime() *timestamppb.Timestamp {
 		return x.Time
 	}
 	return nil
+}
+
+func (x *WatchResponse) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
 }
 
 type TxnOp_Put struct {
@@ -2179,7 +2199,7 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\vTxnResponse\x124\n" +
 	"\x06header\x18\x01 \x01(\v2\x1c.supercluster.v1.WriteHeaderR\x06header\x12\x1c\n" +
 	"\tsucceeded\x18\x02 \x01(\bR\tsucceeded\x124\n" +
-	"\aresults\x18\x03 \x03(\v2\x1a.supercluster.v1.TxnResultR\aresults\"\xa5\x02\n" +
+	"\aresults\x18\x03 \x03(\v2\x1a.supercluster.v1.TxnResultR\aresults\"\xd0\x02\n" +
 	"\fWatchRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x123\n" +
@@ -2187,7 +2207,8 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\x06prefix\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06prefix\x12#\n" +
 	"\rfrom_revision\x18\x05 \x01(\x04R\ffromRevision\x125\n" +
 	"\bprogress\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bprogress\x12\x1a\n" +
-	"\bprevious\x18\a \x01(\bR\bprevious\"\x83\x06\n" +
+	"\bprevious\x18\a \x01(\bR\bprevious\x12)\n" +
+	"\x10from_incarnation\x18\b \x01(\x04R\x0ffromIncarnation\"\x83\x06\n" +
 	"\x05Event\x12/\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1b.supercluster.v1.Event.TypeR\x04type\x12)\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.supercluster.v1.KindR\x04kind\x12\x16\n" +
@@ -2209,12 +2230,13 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bTYPE_PUT\x10\x01\x12\x0f\n" +
 	"\vTYPE_DELETE\x10\x02B\a\n" +
-	"\x05value\"\xa7\x01\n" +
+	"\x05value\"\xc9\x01\n" +
 	"\rWatchResponse\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.supercluster.v1.EventR\x06events\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1a\n" +
 	"\bprogress\x18\x03 \x01(\bR\bprogress\x12.\n" +
-	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*\x98\x01\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12 \n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation*\x98\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_SERVICE\x10\x01\x12\x11\n" +

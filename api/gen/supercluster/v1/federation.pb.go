@@ -1359,9 +1359,11 @@ type ChannelStatus struct {
 	// A backfill or remap is under way.
 	Walking bool `protobuf:"varint,15,opt,name=walking,proto3" json:"walking,omitempty"`
 	// Of an imported channel: the region that it comes through, and how far it is behind.
-	Via           string               `protobuf:"bytes,16,opt,name=via,proto3" json:"via,omitempty"`
-	HeadSequence  uint64               `protobuf:"varint,17,opt,name=head_sequence,json=headSequence,proto3" json:"head_sequence,omitempty"`
-	Age           *durationpb.Duration `protobuf:"bytes,18,opt,name=age,proto3" json:"age,omitempty"`
+	Via          string               `protobuf:"bytes,16,opt,name=via,proto3" json:"via,omitempty"`
+	HeadSequence uint64               `protobuf:"varint,17,opt,name=head_sequence,json=headSequence,proto3" json:"head_sequence,omitempty"`
+	Age          *durationpb.Duration `protobuf:"bytes,18,opt,name=age,proto3" json:"age,omitempty"`
+	// Of an imported channel: its home keeps it from this region now. What came of it is no longer here.
+	Withdrawn     bool `protobuf:"varint,19,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1520,6 +1522,13 @@ func (x *ChannelStatus) GetAge() *durationpb.Duration {
 		return x.Age
 	}
 	return nil
+}
+
+func (x *ChannelStatus) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return false
 }
 
 type ListChannelsRequest struct {
@@ -3765,7 +3774,7 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"generation\x18\x05 \x01(\x04R\n" +
 	"generation\x12<\n" +
 	"\bselector\x18\x06 \x03(\v2\x15.supercluster.v1.TermB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\bselector\x12%\n" +
-	"\baudience\x18\a \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\baudience\"\xa2\x04\n" +
+	"\baudience\x18\a \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\x80\x02R\baudience\"\xc0\x04\n" +
 	"\rChannelStatus\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
 	"\tregion_id\x18\x02 \x01(\tR\bregionId\x12\x10\n" +
@@ -3785,7 +3794,8 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\awalking\x18\x0f \x01(\bR\awalking\x12\x10\n" +
 	"\x03via\x18\x10 \x01(\tR\x03via\x12#\n" +
 	"\rhead_sequence\x18\x11 \x01(\x04R\fheadSequence\x12+\n" +
-	"\x03age\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\x15\n" +
+	"\x03age\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12\x1c\n" +
+	"\twithdrawn\x18\x13 \x01(\bR\twithdrawn\"\x15\n" +
 	"\x13ListChannelsRequest\"R\n" +
 	"\x14ListChannelsResponse\x12:\n" +
 	"\bchannels\x18\x01 \x03(\v2\x1e.supercluster.v1.ChannelStatusR\bchannels\"O\n" +

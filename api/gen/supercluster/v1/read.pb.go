@@ -166,7 +166,10 @@ type ReadHeader struct {
 	// The revision of shard 1 (data) that the answer shows.
 	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
 	// How long ago this node last knew that it was not behind. Zero for a linearizable read.
-	Age           *durationpb.Duration `protobuf:"bytes,4,opt,name=age,proto3" json:"age,omitempty"`
+	Age *durationpb.Duration `protobuf:"bytes,4,opt,name=age,proto3" json:"age,omitempty"`
+	// The incarnation of the region that `revision` is of; a watch that goes on from here gives it as `from_incarnation`.
+	// 0 while the region exchanges nothing with others.
+	Incarnation   uint64 `protobuf:"varint,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -227,6 +230,13 @@ func (x *ReadHeader) GetAge() *durationpb.Duration {
 		return x.Age
 	}
 	return nil
+}
+
+func (x *ReadHeader) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
 }
 
 // WriteOptions go with every write.
@@ -305,7 +315,9 @@ type WriteHeader struct {
 	// Stands for `revision` of `region`: a read in any region that names it shows the write.
 	SessionToken string `protobuf:"bytes,4,opt,name=session_token,json=sessionToken,proto3" json:"session_token,omitempty"`
 	// True when the region that was asked handed the write to `region`.
-	Forwarded     bool `protobuf:"varint,5,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
+	Forwarded bool `protobuf:"varint,5,opt,name=forwarded,proto3" json:"forwarded,omitempty"`
+	// The incarnation of `region` that `revision` is of. 0 while it exchanges nothing with others.
+	Incarnation   uint64 `protobuf:"varint,6,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +387,13 @@ func (x *WriteHeader) GetForwarded() bool {
 	return false
 }
 
+func (x *WriteHeader) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
 var File_supercluster_v1_read_proto protoreflect.FileDescriptor
 
 const file_supercluster_v1_read_proto_rawDesc = "" +
@@ -384,24 +403,26 @@ const file_supercluster_v1_read_proto_rawDesc = "" +
 	"\vconsistency\x18\x01 \x01(\x0e2\x1c.supercluster.v1.ConsistencyB\b\xbaH\x05\x82\x01\x02\x10\x01R\vconsistency\x122\n" +
 	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x18\n" +
 	"\aforward\x18\x03 \x01(\bR\aforward\x12\"\n" +
-	"\asession\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\asession\"\x81\x01\n" +
+	"\asession\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\asession\"\xa3\x01\n" +
 	"\n" +
 	"ReadHeader\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\x12+\n" +
-	"\x03age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\x7f\n" +
+	"\x03age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12 \n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\x7f\n" +
 	"\fWriteOptions\x12&\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02(@R\trequestId\x12#\n" +
 	"\rseen_revision\x18\x02 \x01(\x04R\fseenRevision\x12\"\n" +
-	"\amessage\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\amessage\"\xa2\x01\n" +
+	"\amessage\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\amessage\"\xc4\x01\n" +
 	"\vWriteHeader\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1c\n" +
 	"\tduplicate\x18\x02 \x01(\bR\tduplicate\x12\x16\n" +
 	"\x06region\x18\x03 \x01(\tR\x06region\x12#\n" +
 	"\rsession_token\x18\x04 \x01(\tR\fsessionToken\x12\x1c\n" +
-	"\tforwarded\x18\x05 \x01(\bR\tforwarded*\xa7\x01\n" +
+	"\tforwarded\x18\x05 \x01(\bR\tforwarded\x12 \n" +
+	"\vincarnation\x18\x06 \x01(\x04R\vincarnation*\xa7\x01\n" +
 	"\vConsistency\x12\x1b\n" +
 	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11CONSISTENCY_LOCAL\x10\x01\x12\x1c\n" +

@@ -333,7 +333,10 @@ type Source struct {
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// How long ago this region last knew that its copy was not behind. Absent where that is not known, and for what
 	// this region owns: there the age of the answer's header holds.
-	Age           *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
+	Age *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
+	// The incarnation of that region which `revision` is of: with it the position is one of a single history. 0 where
+	// it is not known: of records that an earlier version took over, and of a region that exchanges nothing.
+	Incarnation   uint64 `protobuf:"varint,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -387,6 +390,13 @@ func (x *Source) GetAge() *durationpb.Duration {
 		return x.Age
 	}
 	return nil
+}
+
+func (x *Source) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
 }
 
 // Tenant is the unit of isolation: its names, quotas and policies are its own.
@@ -1664,11 +1674,12 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x0fcreate_revision\x18\x01 \x01(\x04R\x0ecreateRevision\x12'\n" +
 	"\x0fmodify_revision\x18\x02 \x01(\x04R\x0emodifyRevision\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
-	"\x06region\x18\x04 \x01(\tR\x06region\"i\n" +
+	"\x06region\x18\x04 \x01(\tR\x06region\"\x8b\x01\n" +
 	"\x06Source\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12+\n" +
-	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xca\x01\n" +
+	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12 \n" +
+	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\"\xca\x01\n" +
 	"\x06Tenant\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\xbaH'r%\x10\x01\x18?2\x1f^[a-z0-9]([-a-z0-9]*[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\vdescription\x12\x19\n" +
