@@ -3,6 +3,7 @@ SHELL := /bin/bash
 TOOL  := go tool -modfile=tools/go.mod
 PKGS  := ./...
 BENCH ?= write
+PGO   ?= $(CURDIR)/tools/server.pgo
 SEEDS ?= 12
 FROM  ?= 1
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -21,8 +22,10 @@ demo: build tools ## a region, then three, backends and Envoy under load: kill, 
 
 build: ## build bin/supercluster
 	@mkdir -p bin
-	go build -ldflags "-s -w -X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)" -o bin/supercluster ./cmd/supercluster
+	go build -pgo=$(PGO) -ldflags "-s -w -X main.version=$$(git describe --tags --always --dirty 2>/dev/null || echo dev)" -o bin/supercluster ./cmd/supercluster
 
+# The binary of the tests has the packages that they compile anyway: a profile would compile all of them twice.
+test: PGO := off
 test: tools build ## run every test, with the race detector where it pays
 	tools/test.sh
 

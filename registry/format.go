@@ -69,7 +69,7 @@ func digestOf(message string, format pb.Format, value []byte) (string, error) {
 		return "", fault.Field(dotted(message, "value"), "is not valid %s: %s", FormatName(format), err)
 	}
 	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:]), nil
+	return string(hex.AppendEncode(make([]byte, 0, 2*sha256.Size), sum[:])), nil
 }
 
 // canonicalOf parses a value and gives its canonical form. The parsers of YAML and TOML are not ours: should one

@@ -72,8 +72,7 @@ func (s configService) RollbackConfig(ctx context.Context, req *pb.RollbackConfi
 	if err != nil {
 		return nil, err
 	}
-	s.finishAnswer(answer, w, res)
-	return &pb.RollbackConfigResponse{Header: writeHeader(res), Config: answer}, nil
+	return &pb.RollbackConfigResponse{Header: s.finishAnswer(answer, w, res), Config: answer}, nil
 }
 
 // history reads the kept versions, newest first, as new as every write acknowledged before the call.

@@ -33,7 +33,7 @@ func (t session) String() string {
 	raw = append(append(raw, sessionVersion), t.region[:]...)
 	raw = append(raw, byte(t.shard))
 	raw = binary.AppendUvarint(binary.AppendUvarint(raw, t.incarnation), t.revision)
-	return base64.RawURLEncoding.EncodeToString(raw)
+	return string(base64.RawURLEncoding.AppendEncode(make([]byte, 0, 56), raw))
 }
 
 // incarnation is that of this region; 0 while it exchanges nothing.

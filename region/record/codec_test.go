@@ -67,6 +67,37 @@ func TestCodecs_DecodeGivesWhatWasEncoded(t *testing.T) {
 	})
 }
 
+// One decoder for many entries gives what one for each gives, whatever it kept, and leaves values and names alone.
+func TestDecoder_EntryAfterEntry(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var d record.Decoder
+		var actors, wanted []string
+		for _, e := range rapid.SliceOfN(genEntry(), 1, 6).Draw(t, "entries") {
+			b, err := record.AppendEntry(nil, &e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rapid.Bool().Draw(t, "a torn one before") {
+				if _, err := d.Decode(b[:len(b)-1]); err == nil {
+					t.Fatal("a torn entry was decoded")
+				}
+			}
+			got, err := d.Decode(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := record.AppendEntry(nil, got)
+			equal(t, "entry bytes", again, b, err)
+			for i := range got.Ops {
+				if txn := got.Ops[i].Txn; txn != nil {
+					actors, wanted = append(actors, txn.Writer.Actor), append(wanted, e.Ops[i].Txn.Writer.Actor)
+				}
+			}
+		}
+		equal(t, "actors", actors, wanted, nil)
+	})
+}
+
 func TestCodecs_BookkeepingRows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		u64 := func() uint64 { return rapid.Uint64().Draw(t, "n") }

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 
 	"supercluster/internal/fault"
 )
@@ -89,12 +90,18 @@ func appendOp(dst []byte, op *Op) ([]byte, error) {
 
 // DecodeEntry reads an entry. Values point into b, which must never change afterwards; names are copies. A replica that
 // gets an error (Corrupt or Unsupported) must stop: what it cannot read, others may have applied.
-func DecodeEntry(b []byte) (*Entry, error) {
+func DecodeEntry(b []byte) (*Entry, error) { return new(Decoder).Decode(b) }
+
+// Decode is DecodeEntry for one entry after the other. The next call takes the operations of the entry back; values and
+// names stay.
+func (d *Decoder) Decode(b []byte) (*Entry, error) {
 	c, err := checkEntry(b)
 	if err != nil {
 		return nil, err
 	}
-	e := &Entry{size: len(b)}
+	d.reuse()
+	e := &d.entry
+	e.size = len(b)
 	e.Level = c.uint32()
 	if !c.bad && e.Level > FeatureLevel {
 		return nil, errUnsupported("a log entry needs feature level %d; this version has %d", e.Level, FeatureLevel)
@@ -105,11 +112,11 @@ func DecodeEntry(b []byte) (*Entry, error) {
 	e.Time = c.int64()
 	n := c.count(opHeadSize + 3)
 	if n > 0 {
-		e.Ops = make([]Op, n)
+		e.Ops = slices.Grow(e.Ops, n)[:n]
 	}
-	d := opDecoder{left: n}
+	d.ops.left = n
 	for i := range e.Ops {
-		if err := d.op(&c, &e.Ops[i]); err != nil {
+		if err := d.ops.op(&c, &e.Ops[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -5,11 +5,33 @@ import (
 	"math"
 )
 
+// Decoder reads entries and keeps the memory of their operations for the next one. It is used by one goroutine.
+type Decoder struct {
+	entry Entry
+	ops   opDecoder
+}
+
+// keptOps bounds the operations of an entry, and those in its transactions, whose memory is kept.
+const keptOps = 1024
+
+// reuse empties what the entry before left, so that nothing of it stays alive, and makes room for another one.
+func (d *Decoder) reuse() {
+	clear(d.entry.Ops)
+	clear(d.ops.txns)
+	clear(d.ops.txnOps)
+	if cap(d.entry.Ops) > keptOps || cap(d.ops.txns) > keptOps || cap(d.ops.txnOps) > keptOps {
+		*d = Decoder{}
+	}
+	d.entry = Entry{Ops: d.entry.Ops[:0]}
+	d.ops = opDecoder{txns: d.ops.txns[:0], txnOps: d.ops.txnOps[:0], actor: d.ops.actor}
+}
+
 // opDecoder reads operations and takes their parts from slabs, so that an entry costs few allocations.
 type opDecoder struct {
-	left   int // operations not read yet: the size of the next slab
+	left   int // operations not read yet: the least size of the next slab
 	txns   []Txn
 	txnOps []TxnOp
+	actor  string // of the last transaction: one actor has one string, however many operations are his
 }
 
 // op reads one operation. Only an unknown type is an error here; other bytes that do not parse set c.bad.
@@ -84,7 +106,7 @@ func (c *cursor) optionalTrace() Trace {
 
 func (d *opDecoder) txn(c *cursor, op *Op) error {
 	if len(d.txns) == cap(d.txns) {
-		d.txns = make([]Txn, 0, d.left)
+		d.txns = make([]Txn, 0, max(d.left, 2*cap(d.txns)))
 	}
 	d.txns = d.txns[:len(d.txns)+1]
 	t := &d.txns[len(d.txns)-1]
@@ -110,9 +132,17 @@ func (d *opDecoder) txn(c *cursor, op *Op) error {
 	if t.Else, err = d.list(c); err != nil {
 		return err
 	}
-	t.Writer = c.writer()
+	t.Writer = Writer{Time: c.int64(), Actor: d.known(c.bytes()), Message: c.string()}
 	t.Trace = c.optionalTrace()
 	return nil
+}
+
+// known gives the string of an actor, that of the last one when it is the same.
+func (d *opDecoder) known(actor []byte) string {
+	if string(actor) != d.actor {
+		d.actor = string(actor)
+	}
+	return d.actor
 }
 
 func (d *opDecoder) list(c *cursor) ([]TxnOp, error) {
@@ -121,7 +151,7 @@ func (d *opDecoder) list(c *cursor) ([]TxnOp, error) {
 		return nil, nil
 	}
 	if cap(d.txnOps)-len(d.txnOps) < n {
-		d.txnOps = make([]TxnOp, 0, max(n, d.left))
+		d.txnOps = make([]TxnOp, 0, max(n, d.left, 2*cap(d.txnOps)))
 	}
 	at := len(d.txnOps)
 	d.txnOps = d.txnOps[:at+n]

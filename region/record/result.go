@@ -49,8 +49,9 @@ func DecodeResults(b []byte) ([]Result, error) {
 		return nil, errUnsupported("a result vector has format %d", format)
 	}
 	results := make([]Result, c.count(5))
+	txns := make([]TxnResult, len(results))
 	for i := range results {
-		results[i] = c.result()
+		c.result(&results[i], &txns[i])
 	}
 	if !c.end() {
 		return nil, errCorrupt("a result vector of %d bytes does not parse", len(b))
@@ -58,7 +59,8 @@ func DecodeResults(b []byte) ([]Result, error) {
 	return results, nil
 }
 
-func (c *cursor) result() (r Result) {
+// result reads a result; txn is for the answer of its transaction, if it is one.
+func (c *cursor) result(r *Result, txn *TxnResult) {
 	r.Status = Status(c.uint8())
 	flags := c.uint8()
 	r.Duplicate = flags&resultDuplicate != 0
@@ -66,9 +68,9 @@ func (c *cursor) result() (r Result) {
 	r.ID = c.uint32()
 	r.Detail = c.string()
 	if flags&resultTxn == 0 {
-		return r
+		return
 	}
-	r.Txn = &TxnResult{Succeeded: flags&resultSucceeded != 0}
+	r.Txn, txn.Succeeded = txn, flags&resultSucceeded != 0
 	if n := c.count(3); n > 0 {
 		r.Txn.Ops = make([]TxnOpResult, n)
 	}
@@ -83,7 +85,6 @@ func (c *cursor) result() (r Result) {
 			op.Records[j] = c.record()
 		}
 	}
-	return r
 }
 
 // minRecordSize is that of a record without a name and value.

@@ -140,8 +140,13 @@ func (c *cache) reset(sequence uint64) {
 }
 
 func (s *cacheShard) put(hash uint64, h *head, limit int64) {
-	s.remove(hash)
 	size := h.size()
+	if before := s.young[hash]; before != nil && s.bytes-before.size()+size <= limit {
+		s.young[hash] = h // most often: a row takes the place of the one before
+		s.bytes += size - before.size()
+		return
+	}
+	s.remove(hash)
 	if size > limit {
 		return // one giant must not push out everything else
 	}

@@ -79,6 +79,7 @@ type Store struct {
 	current  current
 	sequence uint64
 	overlay  *overlay
+	decoder  record.Decoder
 	fixed    *fixedRows
 
 	writing   atomic.Int32   // flushes and compactions that go on

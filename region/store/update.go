@@ -64,7 +64,7 @@ func (s *Store) apply(e *sm.Entry, now *Published, b *batch) error {
 			WithHint(replaceHint)
 	}
 	// The entry's values live on in the commits, and Dragonboat owns Cmd.
-	entry, err := record.DecodeEntry(bytes.Clone(e.Cmd))
+	entry, err := s.decoder.Decode(bytes.Clone(e.Cmd))
 	if err != nil {
 		return cannotApply(e.Index, err)
 	}
