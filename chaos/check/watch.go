@@ -2,6 +2,7 @@ package check
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"supercluster/chaos/history"
@@ -23,8 +24,10 @@ type event struct {
 	changes  []history.Change
 }
 
-// view is what all watches of a region saw together.
+// view is what all watches of a region saw together in one of its lives.
 type view struct {
+	life     int
+	healed   uint64 // own changes up to here repeat what an earlier life told, or bring it back
 	sessions []*session
 	events   map[uint64]*event
 }
@@ -34,19 +37,30 @@ type view struct {
 // the state at the end.
 func Watches(lines []history.Line, ops []history.Operation, region string) Result {
 	r := Result{Name: "watch " + region}
-	v := watched(lines, region, &r)
-	v.judgeGaps(&r, acknowledged(ops, region))
-	v.judgeValues(&r, ops, region)
-	v.judgeState(&r, lines, region)
+	views := watched(lines, region, &r)
+	for _, v := range views {
+		v.judgeGaps(&r, acknowledged(ops, region, v.life))
+		v.judgeValues(&r, ops, region)
+	}
+	views[len(views)-1].judgeState(&r, lines, region)
 	return r.decide()
 }
 
-// watched follows every watch of a region.
-func watched(lines []history.Line, region string, r *Result) *view {
+// watched follows every watch of a region, through its lives.
+func watched(lines []history.Line, region string, r *Result) []*view {
 	v := &view{events: map[uint64]*event{}}
+	all := []*view{v}
 	open := map[string]*session{}
 	for i := range lines {
 		l := &lines[i]
+		if l.Type == history.Lived && l.Region == region && l.Life != nil {
+			if l.Life.Healed {
+				v.healed = l.Life.Revision
+				continue
+			}
+			v, open = &view{life: len(all), healed: math.MaxUint64, events: map[uint64]*event{}}, map[string]*session{}
+			all = append(all, v)
+		}
 		if l.Type != history.Watched || l.Region != region || l.Watch == nil {
 			continue
 		}
@@ -71,7 +85,7 @@ func watched(lines []history.Line, region string, r *Result) *view {
 			v.show(s, l, r)
 		}
 	}
-	return v
+	return all
 }
 
 // show takes one event of a watch.
@@ -95,13 +109,13 @@ func (v *view) show(s *session, l *history.Line, r *Result) {
 	}
 }
 
-// acknowledged gives the writes of a region that were answered with a revision. A delete of what was not there is answered
+// acknowledged gives the writes of a life of a region that were answered with a revision. A delete of what was not there is answered
 // the revision of another write, which comes first.
-func acknowledged(ops []history.Operation, region string) map[uint64]*history.Operation {
+func acknowledged(ops []history.Operation, region string, life int) map[uint64]*history.Operation {
 	all := map[uint64]*history.Operation{}
 	for i := range ops {
 		op := &ops[i]
-		if op.Region != region || op.Outcome != history.OK || !op.Call.Writes() || op.Answer.Refused {
+		if op.Region != region || op.Life != life || op.Outcome != history.OK || !op.Call.Writes() || op.Answer.Refused {
 			continue
 		}
 		if all[op.Answer.Revision] == nil || len(puts(&op.Call)) > 0 {
