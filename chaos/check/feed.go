@@ -119,6 +119,9 @@ func (f *follower) take(e *event) {
 // find gives the place of a change in the history of its key, which must be the next one.
 func (f *follower) find(c *history.Change, e *event) (int, bool) {
 	all, next := f.history[c.Key], f.next[c.Key]
+	if due := next < len(all) && all[next].Value == c.Value && all[next].Deleted == c.Deleted; !due && f.again(c) {
+		return 0, false
+	}
 	for i := next; i < len(all); i++ {
 		if all[i].Value != c.Value || all[i].Deleted != c.Deleted {
 			continue
@@ -128,9 +131,6 @@ func (f *follower) find(c *history.Change, e *event) (int, bool) {
 		}
 		f.next[c.Key] = i + 1
 		return i, true
-	}
-	if f.again(c) {
-		return 0, false
 	}
 	f.r.violated("revision %d shows %s = %q (deleted %v) of %s, which is behind what was shown, or was never made: again, or back from the dead",
 		e.revision, c.Key, c.Value, c.Deleted, f.source)

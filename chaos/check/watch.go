@@ -37,10 +37,10 @@ type view struct {
 // the state at the end.
 func Watches(lines []history.Line, ops []history.Operation, region string) Result {
 	r := Result{Name: "watch " + region}
-	views := watched(lines, region, &r)
+	views, back := watched(lines, region, &r), reborn(lines)
 	for _, v := range views {
 		v.judgeGaps(&r, acknowledged(ops, region, v.life))
-		v.judgeValues(&r, ops, region)
+		v.judgeValues(&r, ops, region, back)
 	}
 	views[len(views)-1].judgeState(&r, lines, region)
 	return r.decide()
@@ -178,22 +178,36 @@ func (v *view) ordered() (all []*event) {
 	return all
 }
 
-// judgeValues compares every value shown with the write that made it. Clients write each value once.
-func (v *view) judgeValues(r *Result, ops []history.Operation, region string) {
+// reborn gives the regions that went back in time.
+func reborn(lines []history.Line) map[string]bool {
+	all := map[string]bool{}
+	for i := range lines {
+		if lines[i].Type == history.Lived {
+			all[lines[i].Region] = true
+		}
+	}
+	return all
+}
+
+// judgeValues compares every value shown with the write that made it. Clients write each value once. What a region that went
+// back in time brings back it tells once more: that may only be what was shown of the key last.
+func (v *view) judgeValues(r *Result, ops []history.Operation, region string, back map[string]bool) {
 	writes := map[string]*history.Operation{}
 	for i := range ops {
 		for key, value := range puts(&ops[i].Call) {
 			writes[key+"\x00"+value] = &ops[i]
 		}
 	}
-	shown := map[string]uint64{}
+	shown, last := map[string]uint64{}, map[string]string{}
 	for _, e := range v.ordered() {
 		keys := map[string]bool{}
 		for _, c := range e.changes {
 			if keys[c.Key] {
 				r.violated("revision %d of %s changes %s twice", e.revision, region, c.Key)
 			}
-			if keys[c.Key] = true; c.Deleted {
+			keys[c.Key] = true
+			told := last[c.Key] == c.Value && back[c.Source]
+			if last[c.Key] = c.Value; c.Deleted {
 				continue
 			}
 			id := c.Key + "\x00" + c.Value
@@ -205,7 +219,7 @@ func (v *view) judgeValues(r *Result, ops []history.Operation, region string) {
 				r.violated("revision %d of %s shows %s = %q, whose write was refused", e.revision, region, c.Key, c.Value)
 			case e.at < op.Invoked:
 				r.violated("revision %d of %s shows %s = %q before it was written", e.revision, region, c.Key, c.Value)
-			case shown[id] != 0 && !e.bulk:
+			case shown[id] != 0 && !e.bulk && !told:
 				r.violated("%s = %q was applied in %s at revision %d and again at %d", c.Key, c.Value, region, shown[id], e.revision)
 			}
 			shown[id] = e.revision

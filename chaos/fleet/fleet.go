@@ -57,6 +57,8 @@ type Site struct {
 	Nodes int
 	Data  func(n int) string // the data folder of a node; nil: one in the folder of the group
 	Init  []string           // what makes its identity, in place of the server's program
+	// Reach gives the address under which one node finds another, as in procs.Place.
+	Reach func(from, to int, address string) (string, error)
 }
 
 // StartSites is Start with regions that differ.
@@ -87,29 +89,50 @@ func PlaceOf(w *wan.WAN, site string) procs.Place {
 
 func (f *Fleet) start(ctx context.Context, binary string, site Site) error {
 	place := PlaceOf(f.WAN, site.Name)
-	place.Data = site.Data
+	place.Data, place.Reach = site.Data, site.Reach
 	maker := append([]string{binary}, site.Init...)
 	if len(site.Init) > 0 {
 		maker = maker[1:]
 	}
-	place.Identity = filepath.Join(f.Group.Dir, "identity-"+site.Name)
+	place.Identity = f.identity(site.Name)
 	if out, err := exec.CommandContext(ctx, maker[0], append(maker[1:], "region", "init", "--out", place.Identity, "--name", site.Name)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("region init: %w: %s", err, out)
 	}
-	started, err := f.Group.StartRegionAt(ctx, binary, site.Nodes, place)
-	if err != nil {
-		return err
+	r, err := f.regionAt(ctx, binary, site.Nodes, place)
+	if err == nil {
+		f.Regions = append(f.Regions, r)
 	}
-	r := &Region{Region: started, Name: site.Name}
-	for i := range site.Nodes {
+	return err
+}
+
+func (f *Fleet) regionAt(ctx context.Context, binary string, nodes int, place procs.Place) (*Region, error) {
+	started, err := f.Group.StartRegionAt(ctx, binary, nodes, place)
+	if err != nil {
+		return nil, err
+	}
+	r := &Region{Region: started, Name: place.Name}
+	for i := range nodes {
 		conns, err := r.Connect(i, 1)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		r.Conns = append(r.Conns, conns...)
 	}
-	f.Regions = append(f.Regions, r)
-	return nil
+	return r, nil
+}
+
+// Twin starts a region of one node once more at another site, on a copy of its data folder and with its identity, as who
+// clones a machine does. It is not one of the fleet's regions; it ends with the fleet.
+func (f *Fleet) Twin(ctx context.Context, r *Region, binary, site, folder string) (*Region, error) {
+	place := PlaceOf(f.WAN, site)
+	place.Name, place.Used = r.Name, true
+	place.Data = func(int) string { return folder }
+	place.Identity = f.identity(r.Name)
+	return f.regionAt(ctx, binary, 1, place)
+}
+
+func (f *Fleet) identity(region string) string {
+	return filepath.Join(f.Group.Dir, "identity-"+region)
 }
 
 // Close ends every process.
