@@ -94,24 +94,25 @@ func (f *Fleet) start(ctx context.Context, binary string, site Site) error {
 	if len(site.Init) > 0 {
 		maker = maker[1:]
 	}
-	place.Identity = f.identity(site.Name)
+	place.Identity = filepath.Join(f.Group.Dir, "identity-"+site.Name)
 	if out, err := exec.CommandContext(ctx, maker[0], append(maker[1:], "region", "init", "--out", place.Identity, "--name", site.Name)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("region init: %w: %s", err, out)
 	}
-	r, err := f.regionAt(ctx, binary, site.Nodes, place)
+	started, err := f.Group.StartRegionAt(ctx, binary, site.Nodes, place)
+	if err != nil {
+		return err
+	}
+	r, err := connected(started, site.Name)
 	if err == nil {
 		f.Regions = append(f.Regions, r)
 	}
 	return err
 }
 
-func (f *Fleet) regionAt(ctx context.Context, binary string, nodes int, place procs.Place) (*Region, error) {
-	started, err := f.Group.StartRegionAt(ctx, binary, nodes, place)
-	if err != nil {
-		return nil, err
-	}
-	r := &Region{Region: started, Name: place.Name}
-	for i := range nodes {
+// connected opens a connection to each node of a region.
+func connected(started *procs.Region, name string) (*Region, error) {
+	r := &Region{Region: started, Name: name}
+	for i := range started.GRPC {
 		conns, err := r.Connect(i, 1)
 		if err != nil {
 			return nil, err
@@ -121,18 +122,16 @@ func (f *Fleet) regionAt(ctx context.Context, binary string, nodes int, place pr
 	return r, nil
 }
 
-// Twin starts a region of one node once more at another site, on a copy of its data folder and with its identity, as who
-// clones a machine does. It is not one of the fleet's regions; it ends with the fleet.
-func (f *Fleet) Twin(ctx context.Context, r *Region, binary, site, folder string) (*Region, error) {
+// Twin starts a region of one node once more at a site that has its address, on a copy of its data folder, as who clones a
+// machine does. It is not one of the fleet's regions; it ends with the fleet.
+func (f *Fleet) Twin(ctx context.Context, r *Region, site, folder string) (*Region, error) {
 	place := PlaceOf(f.WAN, site)
-	place.Name, place.Used = r.Name, true
-	place.Data = func(int) string { return folder }
-	place.Identity = f.identity(r.Name)
-	return f.regionAt(ctx, binary, 1, place)
-}
-
-func (f *Fleet) identity(region string) string {
-	return filepath.Join(f.Group.Dir, "identity-"+region)
+	place.Name = r.Name
+	started, err := r.Region.Twin(ctx, place, folder)
+	if err != nil {
+		return nil, err
+	}
+	return connected(started, r.Name)
 }
 
 // Close ends every process.

@@ -124,13 +124,14 @@ func (s *site) state(ctx context.Context) (*history.State, error) {
 
 // digests writes down the digest of every channel at its source and where it is imported, and says which differ.
 func (w *world) digests(ctx context.Context) (problem string) {
+	own := map[string]string{}
 	for _, s := range w.sites {
-		if err := s.ownDigests(ctx); err != nil {
+		if err := s.ownDigests(ctx, own); err != nil {
 			return err.Error()
 		}
 	}
 	for _, s := range w.sites {
-		p, err := s.importedDigests(ctx)
+		p, err := s.importedDigests(ctx, own)
 		if err != nil {
 			p = err.Error()
 		}
@@ -141,20 +142,22 @@ func (w *world) digests(ctx context.Context) (problem string) {
 	return problem
 }
 
-func (s *site) ownDigests(ctx context.Context) error {
+func (s *site) ownDigests(ctx context.Context, own map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	answer, err := s.API().ListChannels(ctx, &pb.ListChannelsRequest{})
 	for _, c := range answer.GetChannels() {
 		if c.GetOwn() {
-			s.digest(s.Name, c.GetChannel().GetId(), digestText(c.GetDigest(), c.GetRecords()))
+			text := digestText(c.GetDigest(), c.GetRecords())
+			own[channelOf(s.Name, c.GetChannel().GetId())] = text
+			s.digest(s.Name, c.GetChannel().GetId(), text)
 		}
 	}
 	return err
 }
 
 // importedDigests compares what a region has with what its sources signed, which costs it a read of all of it.
-func (s *site) importedDigests(ctx context.Context) (problem string, err error) {
+func (s *site) importedDigests(ctx context.Context, own map[string]string) (problem string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*verifyFor)
 	defer cancel()
 	answer, err := s.API().Verify(ctx, &pb.VerifyRequest{Timeout: durationpb.New(verifyFor)})
@@ -165,12 +168,16 @@ func (s *site) importedDigests(ctx context.Context) (problem string, err error) 
 		text := digestText(v.GetDigest(), v.GetRecords())
 		if !v.GetEqual() {
 			text = "not equal: " + v.GetProblem()
+		}
+		if text != own[channelOf(v.GetRegion(), v.GetChannel())] {
 			problem = fmt.Sprintf("channel %s of %s in %s: %s", v.GetClass(), v.GetRegion(), s.Name, text)
 		}
 		s.digest(v.GetRegion(), v.GetChannel(), text)
 	}
 	return problem, err
 }
+
+func channelOf(region string, id uint32) string { return fmt.Sprintf("%s %d", region, id) }
 
 func digestText(digest string, records uint64) string {
 	return fmt.Sprintf("%s of %d", digest, records)

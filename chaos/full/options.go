@@ -61,7 +61,7 @@ func options() schedule.Options {
 			kind(diskStall, "", disks...), kind(slowWatch, schedule.OnRegion),
 			kind(oldBackup, schedule.OnRegion), kind(killAll, schedule.OnRegion), kind(cutOneWay, schedule.OnRegions), kind(mute, schedule.OnNode),
 			kind(diskFull, "", disks...), kind(stop, "", each...),
-			kind(clone, "", []string{"dc2"}, []string{"dc3"}), kind(killRelay, schedule.OnRegions), kind(weather, schedule.OnRegions),
+			kind(clone, "", []string{twinOf}), kind(killRelay, schedule.OnRegions), kind(weather, schedule.OnRegions),
 			kind(deafen, schedule.OnNode), kind(powerLoss, "", disks...), kind(tornWrite, "", each...), ahead,
 		},
 		Workload: schedule.Workload{

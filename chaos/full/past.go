@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
@@ -181,7 +182,8 @@ func (w *world) program(ctx context.Context, s *site, args ...string) (string, e
 	return string(out), err
 }
 
-// clone starts a second copy of a region at another place, and lets both be written to. One of them must stop exporting and
+// clone starts a second copy of a region with the same address, so that some of the world reach the one and some the other,
+// and lets both be written to. One of them must stop exporting and
 // say so; the operator then ends that one, and the region goes on with what the other has.
 func (w *world) clone(ctx context.Context, n *schedule.Nemesis) (evidence string, err error) {
 	s := w.find(n.Targets[0])
@@ -199,7 +201,9 @@ func (w *world) clone(ctx context.Context, n *schedule.Nemesis) (evidence string
 	}
 	starting, cancel := context.WithTimeout(ctx, backFor)
 	defer cancel()
-	twin, err := w.fleet.Twin(starting, s.Region, w.settings.binary, twinSite, s.Folders[0]+".twin")
+	w.wan.Redirect("dc2", twinOf, twinSite, true)
+	defer w.wan.Redirect("dc2", twinOf, twinSite, false)
+	twin, err := w.fleet.Twin(starting, s.Region, twinSite, s.Folders[0]+".twin")
 	if err != nil {
 		return "the second copy did not start", err
 	}
@@ -211,6 +215,7 @@ func (w *world) clone(ctx context.Context, n *schedule.Nemesis) (evidence string
 	if err := errors.Join(s.Servers[0].Kill(), twin.Servers[0].Kill()); err != nil {
 		return why, err
 	}
+	w.wan.Redirect("dc2", twinOf, twinSite, false)
 	s.reborn()
 	if stopped == 0 {
 		if err := errors.Join(os.RemoveAll(s.Folders[0]), os.Rename(twin.Folders[0], s.Folders[0])); err != nil {
@@ -228,9 +233,11 @@ func (w *world) clone(ctx context.Context, n *schedule.Nemesis) (evidence string
 // to the one that stopped must come to nobody.
 func (w *world) twoLive(ctx context.Context, copies []*site, before uint64) (stopped int, why string, err error) {
 	writing, end := context.WithCancel(ctx)
+	var scribbling sync.WaitGroup
+	defer scribbling.Wait()
 	defer end()
 	for i, c := range copies {
-		go c.scribble(writing, fmt.Sprint(i))
+		scribbling.Go(func() { c.scribble(writing, fmt.Sprint(i)) })
 	}
 	err = w.wait(ctx, fencedIn, "one of two copies to stop", func(ctx context.Context) string {
 		var fences []pb.Fence

@@ -27,6 +27,7 @@ const (
 	skew      = time.Hour
 	startFor  = time.Minute
 	twinSite  = "twin" // where the second copy of a region lives
+	twinOf    = "dc3"
 	pollEvery = 20 * time.Millisecond
 )
 
@@ -85,13 +86,14 @@ func (w *world) run(ctx context.Context) (err error) {
 }
 
 func (w *world) start(ctx context.Context) (err error) {
-	names := []string{twinSite}
+	var names []string
 	for _, r := range w.plan.Regions {
 		names = append(names, r.Name)
 	}
-	if w.wan, err = wan.New(names...); err != nil {
+	if w.wan, err = wan.NewWithTwin(twinSite, twinOf, names...); err != nil {
 		return err
 	}
+	names = append(names, twinSite)
 	for i, a := range names {
 		for _, b := range names[i+1:] {
 			w.wan.Both(a, b, wan.Line{Delay: oneWay})
@@ -196,11 +198,15 @@ func (w *world) node(name string) (*site, int) {
 func (w *world) wait(ctx context.Context, within time.Duration, what string, problem func(context.Context) string) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	for {
+	for last := "nothing"; ; {
 		p := problem(ctx)
 		if p == "" {
 			return nil
 		}
+		if ctx.Err() != nil { // what it says now is only that the time is over
+			return fmt.Errorf("waited %v for %s: %s", within, what, last)
+		}
+		last = p
 		if !pause(ctx, pollEvery) {
 			return fmt.Errorf("waited %v for %s: %s", within, what, p)
 		}

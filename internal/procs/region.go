@@ -34,8 +34,6 @@ type Place struct {
 	Identity string // folder of its identity; none if empty
 	// Data gives the data folder of node n; nil: one in the folder of the group.
 	Data func(n int) string
-	// Used says that the data folders were made before: nothing is bootstrapped.
-	Used bool
 	// Reach gives the address under which node from finds node to, which listens on address; nil: that address.
 	Reach func(from, to int, address string) (string, error)
 	// Federation gives where node n listens for other regions, and where they reach it; for a region with an identity.
@@ -109,15 +107,40 @@ func (g *Group) StartRegionAt(ctx context.Context, binary string, n int, place P
 			return nil, err
 		}
 		r.args = append(r.args, []string{binary, "server", "--config", r.Configs[i]})
-		var flags []string
-		if !place.Used {
-			flags = []string{"--bootstrap"}
-		}
-		if err := r.start(i, flags...); err != nil {
+		if err := r.start(i, "--bootstrap"); err != nil {
 			return nil, err
 		}
 	}
 	return r, WaitUntil(ctx, "our region "+place.Name, r.findLeader, r.Servers...)
+}
+
+// Twin starts a region of one node once more, with its configuration and a data folder of its own, at a place where its
+// addresses are free. It ends with the group.
+func (r *Region) Twin(ctx context.Context, place Place, folder string) (*Region, error) {
+	text, err := os.ReadFile(r.Configs[0])
+	if err != nil {
+		return nil, err
+	}
+	config := map[string]any{}
+	if err := json.Unmarshal(text, &config); err != nil {
+		return nil, err
+	}
+	config["data-dir"] = folder
+	if text, err = json.MarshalIndent(config, "", " "); err != nil {
+		return nil, err
+	}
+	path := folder + ".json"
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return nil, err
+	}
+	twin := &Region{
+		group: r.group, place: place, Servers: make([]*Process, 1), Nodes: r.Nodes[:1], GRPC: r.GRPC[:1], Folders: []string{folder},
+		Configs: []string{path}, args: [][]string{{r.args[0][0], "server", "--config", path}},
+	}
+	if err := twin.start(0); err != nil {
+		return nil, err
+	}
+	return twin, WaitUntil(ctx, "a second copy of region "+place.Name, twin.findLeader, twin.Servers...)
 }
 
 // members are the addresses of all nodes as one of them finds them.
