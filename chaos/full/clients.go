@@ -16,8 +16,11 @@ import (
 	"supercluster/internal/fault"
 )
 
-// askFor is how long a client waits for an answer.
-const askFor = time.Second
+const (
+	askFor   = time.Second            // how long a client waits for an answer
+	knowIn   = 8 * time.Second        // and how long it tries to find out how a write ended
+	askAgain = 100 * time.Millisecond // between attempts
+)
 
 // Names of keys in histories begin with the kind of record, so that a key is one record.
 const (
@@ -168,7 +171,7 @@ func (c *client) write(ctx context.Context, call history.Call) {
 	node, conn := c.server()
 	id := c.world.log.Invoke(c.number, c.site.Name, node, call)
 	var unknown error
-	for range 3 {
+	for deadline := time.Now().Add(knowIn); ; {
 		asking, cancel := context.WithTimeout(ctx, askFor)
 		refused, revision, err := request(asking, conn, &call, options)
 		cancel()
@@ -181,7 +184,7 @@ func (c *client) write(ctx context.Context, call history.Call) {
 			c.world.log.Fail(id, err)
 			return
 		}
-		if unknown = err; ctx.Err() != nil {
+		if unknown = err; time.Now().After(deadline) || !pause(ctx, askAgain) {
 			break
 		}
 		node, conn = c.server()

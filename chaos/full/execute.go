@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -172,9 +173,22 @@ func (s *site) importedDigests(ctx context.Context, own map[string]string) (prob
 		if text != own[channelOf(v.GetRegion(), v.GetChannel())] {
 			problem = fmt.Sprintf("channel %s of %s in %s: %s", v.GetClass(), v.GetRegion(), s.Name, text)
 		}
-		s.digest(v.GetRegion(), v.GetChannel(), text)
+		s.imported(v, text, own)
 	}
 	return problem, err
+}
+
+// imported writes down what a region has of a channel; where its source was not heard, of all of its channels.
+func (s *site) imported(v *pb.VerifyResult, text string, own map[string]string) {
+	if v.GetChannel() != 0 {
+		s.digest(v.GetRegion(), v.GetChannel(), text)
+		return
+	}
+	for name := range own {
+		if region, id, _ := strings.Cut(name, " "); region == v.GetRegion() {
+			s.digestOf(region, id, text)
+		}
+	}
 }
 
 func channelOf(region string, id uint32) string { return fmt.Sprintf("%s %d", region, id) }
@@ -184,5 +198,9 @@ func digestText(digest string, records uint64) string {
 }
 
 func (s *site) digest(source string, channel uint32, text string) {
-	s.world.log.Add(history.Line{Type: history.Digests, Region: s.Name, Digest: &history.Digest{Source: source, Channel: fmt.Sprint(channel), Digest: text}})
+	s.digestOf(source, fmt.Sprint(channel), text)
+}
+
+func (s *site) digestOf(source, channel, text string) {
+	s.world.log.Add(history.Line{Type: history.Digests, Region: s.Name, Digest: &history.Digest{Source: source, Channel: channel, Digest: text}})
 }

@@ -14,6 +14,7 @@ import (
 
 const (
 	backFor   = 40 * time.Second // until servers that started again answer
+	maxText   = 400              // of an error in the evidence
 	unseenFor = 3 * time.Second  // how much longer a nemesis lasts that was not seen to work yet
 )
 
@@ -42,7 +43,8 @@ func (w *world) nemeses(ctx context.Context, watchers []*watcher) {
 			err = errors.New("there is no evidence")
 		}
 		if err != nil {
-			evidence += ": " + err.Error()
+			text := err.Error()
+			evidence += ": " + text[:min(len(text), maxText)]
 		}
 		w.log.Add(history.Line{Type: history.Faulted, Fault: &history.Fault{Number: i, Kind: n.Kind, Ended: true, Effect: err == nil, Evidence: evidence}})
 	}
