@@ -75,11 +75,28 @@ func (r *reach) probeOnce(ctx context.Context, id [16]byte, addresses []string) 
 		default:
 			answered, failure = true, ""
 			r.note(func() { r.machine.Probed(id, at, a.roundTrip) })
+			r.isBack(id)
 			cancel() // the others are not needed, and end now
 		}
 	}
 	if ctx.Err() == nil { // what ended with this node's lead says nothing
 		r.note(func() { r.failures[id] = failure })
+	}
+}
+
+// isBack has the link to a region tried at once when the region answers after it did not: its pauses have grown meanwhile.
+func (r *reach) isBack(id [16]byte) {
+	r.mu.Lock()
+	was := r.failures[id]
+	r.mu.Unlock()
+	if was == "" {
+		return
+	}
+	r.f.mu.Lock()
+	u := r.f.uplinks[id]
+	r.f.mu.Unlock()
+	if u != nil && u.ended() {
+		u.link.Anew()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
@@ -170,43 +171,71 @@ const (
 // update applies what changed between two states of a service; either may be nil. Instances of other regions are
 // theirs to check. With the same state twice, it applies a change of the live nodes.
 func (l *loop) update(before, now *registry.ServiceView, when timing) {
-	if before != nil {
-		for _, in := range before.Local() {
-			l.dropGone(in, now)
-		}
+	var old, next []*registry.InstanceView
+	if before != nil && before != now {
+		old = before.Local()
 	}
-	if now == nil || len(now.Local()) == 0 {
-		if before != nil {
-			delete(l.known, before.Key)
-		}
-		return
+	if now != nil {
+		next = now.Local()
 	}
-	l.known[now.Key] = now
-	for _, in := range now.Local() {
-		if before != nil && before != now {
-			if old, ok := before.Instance(in.Key.ID); ok && old == in {
-				continue
-			}
+	switch {
+	case len(next) > 0:
+		l.known[now.Key] = now
+	case before != nil:
+		delete(l.known, before.Key)
+	}
+	pair(old, next, func(old, next *registry.InstanceView) {
+		if old == next {
+			return
 		}
-		for i, def := range in.Checks {
-			if def.GetType() == pb.CheckType_CHECK_TYPE_TTL {
-				l.updateSession(in, i)
-			} else {
-				l.updateJob(in, i, when)
-			}
+		if old != nil {
+			l.dropGone(old, next)
+		}
+		if next != nil {
+			l.look(next, when)
+		}
+	})
+}
+
+// pair walks two lists of instances, both by id, side by side: what is in one only comes with nil.
+func pair(old, next []*registry.InstanceView, visit func(old, next *registry.InstanceView)) {
+	for len(old) > 0 || len(next) > 0 {
+		var order int
+		switch {
+		case len(old) == 0:
+			order = 1
+		case len(next) == 0:
+			order = -1
+		default:
+			order = strings.Compare(old[0].Key.ID, next[0].Key.ID)
+		}
+		switch {
+		case order < 0:
+			visit(old[0], nil)
+			old = old[1:]
+		case order > 0:
+			visit(nil, next[0])
+			next = next[1:]
+		default:
+			visit(old[0], next[0])
+			old, next = old[1:], next[1:]
 		}
 	}
 }
 
-// dropGone drops the checks of an instance that are not in a later state of its service.
-func (l *loop) dropGone(in *registry.InstanceView, now *registry.ServiceView) {
-	var next *registry.InstanceView
-	if now != nil {
-		next, _ = now.Instance(in.Key.ID)
+// look takes in the checks of an instance that is new or changed.
+func (l *loop) look(in *registry.InstanceView, when timing) {
+	for i, def := range in.Checks {
+		if def.GetType() == pb.CheckType_CHECK_TYPE_TTL {
+			l.updateSession(in, i)
+		} else {
+			l.updateJob(in, i, when)
+		}
 	}
-	if next == in {
-		return
-	}
+}
+
+// dropGone drops the checks of an instance that its later state does not have; nil: there is none.
+func (l *loop) dropGone(in, next *registry.InstanceView) {
 	for _, def := range in.Checks {
 		if next == nil || !slices.ContainsFunc(next.Checks, func(d *pb.Check) bool {
 			return d.GetId() == def.GetId() && (d.GetType() == pb.CheckType_CHECK_TYPE_TTL) == (def.GetType() == pb.CheckType_CHECK_TYPE_TTL)

@@ -56,12 +56,8 @@ func delayOf(a, b string) time.Duration {
 }
 
 func benchFederation(ctx context.Context, opt options) ([]measure.Row, error) {
-	switch opt.servers {
-	case 0:
-	case 1:
-		return federationStage(ctx, opt, 1, []int{300, 1000})
-	default:
-		return federationStage(ctx, opt, opt.servers, []int{300})
+	if opt.servers > 0 {
+		return federationStage(ctx, opt, opt.servers, []int{opt.rate})
 	}
 	var rows []measure.Row
 	one, err := federationStage(ctx, opt, 1, []int{300, 1000})
@@ -69,7 +65,7 @@ func benchFederation(ctx context.Context, opt options) ([]measure.Row, error) {
 		return nil, fmt.Errorf("three regions of one server: %w", err)
 	}
 	rows = append(rows, one...)
-	three, err := federationStage(ctx, opt, 3, []int{300})
+	three, err := federationStage(ctx, opt, 3, []int{50, 300}) // at 300 nine servers need all of two processors
 	if err != nil {
 		return nil, fmt.Errorf("three regions of three servers: %w", err)
 	}

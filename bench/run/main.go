@@ -22,6 +22,7 @@ type options struct {
 	out     string        // folder of the JSON files
 	round   time.Duration // length of one load round
 	servers int           // of a region; 0: each kind
+	rate    int           // with servers: changes a second
 	rounds  int           // rounds of each side
 	quick   bool          // small sizes, to see that it runs
 }
@@ -53,6 +54,7 @@ func main() {
 	flag.IntVar(&opt.rounds, "rounds", 4, "rounds of each side, in alternating order")
 	flag.BoolVar(&opt.quick, "quick", false, "small sizes: only to see that it runs")
 	flag.IntVar(&opt.servers, "servers", 0, "federation: only regions of so many servers, without the mirror; 0: all")
+	flag.IntVar(&opt.rate, "rate", 300, "federation with -servers: changes a second")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -58,10 +58,11 @@ func (c *LinkConfig) fill() error {
 
 // Link keeps one logical link to one peer region.
 type Link struct {
-	end *Endpoint
-	cfg LinkConfig
-	log *slog.Logger
-	now chan struct{} // ends a pause
+	end  *Endpoint
+	cfg  LinkConfig
+	log  *slog.Logger
+	now  chan struct{} // ends a pause
+	anew chan struct{} // ends a pause, or an attempt
 
 	mu       sync.Mutex
 	status   Status
@@ -82,7 +83,7 @@ func (e *Endpoint) NewLink(cfg LinkConfig) (*Link, error) {
 		return nil, fault.New(fault.Invalid, "a region has no link to itself")
 	}
 	return &Link{
-		end: e, cfg: cfg, log: e.cfg.Log, dog: watchdog{patience: cfg.Stall}, now: make(chan struct{}, 1),
+		end: e, cfg: cfg, log: e.cfg.Log, dog: watchdog{patience: cfg.Stall}, now: make(chan struct{}, 1), anew: make(chan struct{}, 1),
 		status: Status{Region: cfg.Region, State: Connecting},
 	}, nil
 }
@@ -116,6 +117,7 @@ func (l *Link) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-l.now:
+		case <-l.anew:
 		}
 		timer.Stop()
 	}
@@ -123,9 +125,16 @@ func (l *Link) Run(ctx context.Context) error {
 }
 
 // Retry ends the pause before the next attempt, if there is one: something changed that may have been in the way.
-func (l *Link) Retry() {
+func (l *Link) Retry() { wake(l.now) }
+
+// Anew makes an attempt at once, since the peer can be reached again: a pause ends, and an attempt that is under way is given
+// up for a new one, for QUIC waits longer and longer before it repeats its first words. It is not to be called again and again:
+// an attempt needs its round trips.
+func (l *Link) Anew() { wake(l.anew) }
+
+func wake(c chan<- struct{}) {
 	select {
-	case l.now <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -153,12 +162,33 @@ func (l *Link) round(ctx context.Context) (*Conn, string, error) {
 }
 
 func (l *Link) dial(ctx context.Context, address string) (*Conn, error) {
+	for {
+		conn, anew, err := l.attempt(ctx, address)
+		if !anew || err == nil {
+			return conn, err
+		}
+	}
+}
+
+// attempt dials once; anew: it was given up for a new one.
+func (l *Link) attempt(ctx context.Context, address string) (conn *Conn, anew bool, err error) {
 	l.mu.Lock()
 	l.status.Attempts++
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.DialTimeout)
-	defer cancel()
-	return l.end.Dial(ctx, l.cfg.Region, address)
+	asked := make(chan bool, 1)
+	go func() {
+		select {
+		case <-l.anew:
+			cancel()
+			asked <- true
+		case <-ctx.Done():
+			asked <- false
+		}
+	}()
+	conn, err = l.end.Dial(ctx, l.cfg.Region, address)
+	cancel()
+	return conn, <-asked, err
 }
 
 // use runs the handler on a connection, with the watchdog beside it, until either ends.

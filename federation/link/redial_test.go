@@ -202,6 +202,22 @@ func TestLink_Retry(t *testing.T) {
 	})
 }
 
+// TestLink_Anew: a link whose peer is back is up after the round trips of one attempt, whatever it was waiting for.
+func TestLink_Anew(t *testing.T) {
+	for away := 20 * time.Second; away < 30*time.Second; away += 700 * time.Millisecond {
+		bubble.Test(t, func(t *testing.T) {
+			k := keep(t, func(*world, *Config, *LinkConfig) {})
+			defer k.stop()
+			k.reach(Up, time.Second)
+			k.weather.set(func(w *weather) { w.black = true })
+			time.Sleep(away)
+			k.weather.set(func(w *weather) { w.black = false })
+			k.link.Anew()
+			k.reach(Up, 400*time.Millisecond)
+		})
+	}
+}
+
 func TestLink_AddressesInTurn(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		k := keep(t, func(_ *world, _ *Config, cfg *LinkConfig) {

@@ -15,8 +15,8 @@ const shard = 1
 
 // Times of the Raft group. An election takes one to two election times; a follower notices a dead leader after one.
 const (
-	serverTick = 10 * time.Millisecond // x 20: elections within 0.2 to 0.4 s
-	serverVote = 20
+	serverTick = 20 * time.Millisecond // x 10: elections within 0.2 to 0.4 s, a heartbeat every 40 ms
+	serverVote = 10
 	devTick    = 5 * time.Millisecond // x 10: one node elects itself within 50 to 100 ms
 	devVote    = 10
 )

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"math"
 
 	"supercluster/internal/fault"
 	"supercluster/region/record"
@@ -136,11 +137,7 @@ func eachFeedState(r Reader, alias uint32, fn func(channel uint32, s *record.Fee
 		state   record.FeedState
 	}
 	var all []numbered // fn may write what is being read
-	err := scan(r, record.AppendFeedStateKey(nil, alias, 0), record.AppendFeedStateKey(nil, alias+1, 0), func(key, value []byte) error {
-		_, channel, err := record.DecodeFeedStateKey(key)
-		if err != nil {
-			return err
-		}
+	err := feedStates(r, alias, func(channel uint32, value []byte) error {
 		s, err := record.DecodeFeedState(bytes.Clone(value))
 		all = append(all, numbered{channel, s})
 		return err
@@ -153,12 +150,31 @@ func eachFeedState(r Reader, alias uint32, fn func(channel uint32, s *record.Fee
 	return err
 }
 
+// feedStates looks each row up: every change of a channel rewrites its row, and a scan would walk over all that Pebble still
+// holds of it.
+func feedStates(r Reader, alias uint32, fn func(channel uint32, value []byte) error) error {
+	from, to := record.AppendFeedStateKey(nil, alias, 0), record.AppendFeedStateKey(nil, alias+1, 0)
+	for {
+		key, value, found, err := r.First(from, to)
+		if err != nil || !found {
+			return err
+		}
+		_, channel, err := record.DecodeFeedStateKey(key)
+		if err != nil {
+			return err
+		}
+		if err := fn(channel, value); err != nil || channel == math.MaxUint32 {
+			return err
+		}
+		from = record.AppendFeedStateKey(from[:0], alias, channel+1)
+	}
+}
+
 // feedChannels lists the channels of a region that are here.
 func feedChannels(r Reader, alias uint32) (all []uint32, err error) {
-	err = scan(r, record.AppendFeedStateKey(nil, alias, 0), record.AppendFeedStateKey(nil, alias+1, 0), func(key, _ []byte) error {
-		_, channel, err := record.DecodeFeedStateKey(key)
+	err = feedStates(r, alias, func(channel uint32, _ []byte) error {
 		all = append(all, channel)
-		return err
+		return nil
 	})
 	return all, err
 }

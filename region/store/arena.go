@@ -46,8 +46,8 @@ const (
 )
 
 // fixedRows keeps rows that Apply reads by their exact key again and again: the head row, counters, proposer windows, where
-// channels stand. Of the meta space it also keeps that a row is not there (nil): most regions have no federation row, and
-// each entry asks for it. Only Update uses it.
+// channels stand. Of some spaces it also keeps that a row is not there (nil): most regions have no federation row and import
+// without a selector, and each entry asks for it. Only Update uses it.
 type fixedRows struct{ rows map[string][]byte }
 
 func newFixedRows() *fixedRows { return &fixedRows{rows: map[string][]byte{}} }
@@ -85,7 +85,11 @@ func (f *fixedRows) put(key, value []byte) {
 
 // missed keeps that a row is not there.
 func (f *fixedRows) missed(key []byte) {
-	if len(key) > 0 && key[0] == record.SpaceMeta && len(f.rows) < maxFixedRows {
+	if len(key) == 0 || len(f.rows) >= maxFixedRows {
+		return
+	}
+	switch key[0] {
+	case record.SpaceMeta, record.SpaceRegions, record.SpaceFederated, record.SpaceCursors:
 		f.rows[string(key)] = nil
 	}
 }

@@ -119,7 +119,7 @@ func (w *Wire) serveRaft(conn net.Conn) error {
 			return fault.Wrap(fault.Corrupt, err, "a batch of Raft messages does not parse")
 		}
 		if r := w.receiver.Load(); r != nil { // before the replica runs, Raft messages are lost like any others
-			r.batch(batch)
+			r.takeBatch(batch)
 		}
 	}
 }
@@ -143,7 +143,7 @@ func (w *Wire) serveSnapshot(conn net.Conn) error {
 				return fault.Wrap(fault.Corrupt, err, "a chunk of a snapshot does not parse")
 			}
 			r := w.receiver.Load()
-			if r == nil || !r.chunk(chunk) {
+			if r == nil || !r.takeChunk(chunk) {
 				return fault.New(fault.Unavailable, "a chunk of a snapshot was not wanted")
 			}
 		default:

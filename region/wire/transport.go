@@ -39,9 +39,10 @@ func (t *transport) Start() error {
 	return nil
 }
 
-// Close lets no more messages in.
+// Close lets no more messages in, and waits for those that are being handed over.
 func (t *transport) Close() error {
 	t.w.receiver.CompareAndSwap(t.receiver, nil)
+	t.receiver.close()
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -206,5 +207,31 @@ func TestTransport_BeforeStartAndAfterCloseMessagesAreLost(t *testing.T) {
 	}
 	if t1.Name() == "" || !m.wires["n1"].Transport().Validate("anything") {
 		t.Error("Dragonboat asks for a name and a valid address")
+	}
+}
+
+// Dragonboat takes itself apart once its transport is closed: by then nothing may be on its way to it, nor come later.
+func TestTransport_CloseWaitsForWhatIsHandedOver(t *testing.T) {
+	in, inside, leave := atomic.Bool{}, make(chan struct{}), make(chan struct{})
+	r := &receiver{batch: func(pb.MessageBatch) {
+		in.Store(true)
+		close(inside)
+		<-leave
+		in.Store(false)
+	}, chunk: func(pb.Chunk) bool { t.Error("a chunk came after the end"); return true }}
+	w := &Wire{}
+	tr := &transport{w: w, receiver: r}
+	if err := tr.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go w.receiver.Load().takeBatch(pb.MessageBatch{})
+	<-inside
+	go close(leave)
+	if err := tr.Close(); err != nil || in.Load() {
+		t.Errorf("closed (%v) while a batch is handed over", err)
+	}
+	r.takeBatch(pb.MessageBatch{}) // would close inside again
+	if r.takeChunk(pb.Chunk{}) {
+		t.Error("a chunk was wanted after the end")
 	}
 }

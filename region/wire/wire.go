@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lni/dragonboat/v4/raftio"
+	pb "github.com/lni/dragonboat/v4/raftpb"
 	"go.opentelemetry.io/otel/metric"
 
 	"supercluster/internal/fault"
@@ -76,10 +77,34 @@ type Wire struct {
 	group sync.WaitGroup
 }
 
-// receiver is where Dragonboat takes what arrives.
+// receiver is where Dragonboat takes what arrives. Once it is closed nothing is on its way to Dragonboat any more, which
+// takes itself apart then.
 type receiver struct {
 	batch raftio.MessageHandler
 	chunk raftio.ChunkHandler
+
+	mu     sync.RWMutex // held for reading while something is handed over
+	closed bool
+}
+
+func (r *receiver) takeBatch(b pb.MessageBatch) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.closed {
+		r.batch(b)
+	}
+}
+
+func (r *receiver) takeChunk(c pb.Chunk) (wanted bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return !r.closed && r.chunk(c)
+}
+
+func (r *receiver) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
 }
 
 // New checks the configuration. Nothing runs yet.
