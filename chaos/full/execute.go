@@ -10,7 +10,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/api/status"
 	"supercluster/chaos/history"
+	"supercluster/internal/fault"
 )
 
 const (
@@ -113,7 +115,7 @@ func (s *site) state(ctx context.Context) (*history.State, error) {
 	}
 	for _, other := range s.world.sites {
 		answer, err := pb.NewRegistryServiceClient(s.Conns[0]).ListInstances(ctx, &pb.ListInstancesRequest{Service: other.Name + "-web", PageSize: 5000, Read: linearizable})
-		if err != nil {
+		if err != nil && !fault.Is(status.FromGRPC(err), fault.NotFound) { // a service without an instance is none
 			return nil, err
 		}
 		for _, i := range answer.GetInstances() {

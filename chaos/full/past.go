@@ -255,6 +255,9 @@ func (w *world) twoLive(ctx context.Context, copies []*site, before uint64) (sto
 	})
 	end()
 	if err != nil {
+		for _, s := range w.sites { // how peers see them, for who looks for the cause
+			fmt.Println(s.Standing(ctx))
+		}
 		return stopped, why, err
 	}
 	return stopped, why, w.unheard(ctx, copies[stopped])
