@@ -13,6 +13,7 @@ import (
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/chaos/fleet"
 	"supercluster/chaos/history"
 	"supercluster/chaos/schedule"
 )
@@ -196,14 +197,8 @@ func (w *world) clone(ctx context.Context, n *schedule.Nemesis) (evidence string
 	if err != nil {
 		return "the region did not come to rest", err
 	}
-	if _, err = s.down(ctx, s.all(), 0, func() (string, error) { return "", s.copyFolders(".twin") }); err != nil {
-		return "", err
-	}
-	starting, cancel := context.WithTimeout(ctx, backFor)
-	defer cancel()
-	w.wan.Redirect("dc2", twinOf, twinSite, true)
 	defer w.wan.Redirect("dc2", twinOf, twinSite, false)
-	twin, err := w.fleet.Twin(starting, s.Region, twinSite, s.Folders[0]+".twin")
+	twin, err := w.twin(ctx, s)
 	if err != nil {
 		return "the second copy did not start", err
 	}
@@ -227,6 +222,17 @@ func (w *world) clone(ctx context.Context, n *schedule.Nemesis) (evidence string
 	}
 	more, err := w.healed(ctx, s, before)
 	return fmt.Sprintf("%s stopped: %s; %s", []string{"the first copy", "the second copy"}[stopped], why, more), err
+}
+
+// twin starts the second copy, which dc2 reaches from now on.
+func (w *world) twin(ctx context.Context, s *site) (*fleet.Region, error) {
+	if _, err := s.down(ctx, s.all(), 0, func() (string, error) { return "", s.copyFolders(".twin") }); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, backFor)
+	defer cancel()
+	w.wan.Redirect("dc2", twinOf, twinSite, true)
+	return w.fleet.Twin(ctx, s.Region, twinSite, s.Folders[0]+".twin")
 }
 
 // twoLive writes to both copies until one has stopped and the other exports in a later incarnation. Then what is written
