@@ -209,45 +209,6 @@ func TestRestored_NobodyReached(t *testing.T) {
 	})
 }
 
-// TestClone_HeardApart: one region hears one copy and another region the other, and both copies go on from the same record.
-// Nobody is told of both, but by the regions comparing what they hear.
-func TestClone_HeardApart(t *testing.T) {
-	bubble.Test(t, func(t *testing.T) {
-		w := newWorld(t, 40*time.Millisecond)
-		defer w.close()
-		a, b, c := w.three()
-		a.share([]string{a.servers[0].address, fmt.Sprintf("10.0.0.%d:8302", 200+a.n)})
-		a.put(config("app"), "one")
-		w.until(20*time.Second, "the addresses are known", func() bool {
-			x, y := b.fed().book.find(a.id), c.fed().book.find(a.id)
-			return x != nil && y != nil && len(x.doc.GetAddresses()) == 2 && len(y.doc.GetAddresses()) == 2
-		})
-		w.converge(15 * time.Second)
-		clone := w.cloneOf(a)
-		clone.servers = []*server{{site: clone, node: "n1", address: fmt.Sprintf("10.0.0.%d:8302", clone.n)}}
-		clone.share(a.shared)
-		w.cut(b, clone)
-		w.cut(c, a)
-		clone.start("n1")
-		clone.store.lead("n1")
-		w.until(60*time.Second, "gamma is linked to the second copy", func() bool { return c.fed().routes.direct(a.id) })
-		time.Sleep(10 * time.Second)
-		if x, y := a.status().GetFence(), clone.status().GetFence(); x != pb.Fence_FENCE_NONE || y != pb.Fence_FENCE_NONE {
-			t.Fatalf("%v and %v before anything differs", x, y)
-		}
-		n := 0
-		w.until(90*time.Second, "one copy stops, and the other exports", func() bool {
-			n++
-			for i, s := range []*site{a, clone} { // what is fenced refuses them
-				_, _ = s.store.apply(writing(putOf(instance(fmt.Sprint("web/", n%20)), fmt.Sprint(i, n))))
-			}
-			time.Sleep(200 * time.Millisecond)
-			x, y := a.status().GetFence(), clone.status().GetFence()
-			return x == pb.Fence_FENCE_CLONE && y == pb.Fence_FENCE_NONE || x == pb.Fence_FENCE_NONE && y == pb.Fence_FENCE_CLONE
-		})
-	})
-}
-
 // TestClone: two living copies of a region. One stops, nobody else diverges, and an operator decides.
 func TestClone(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
