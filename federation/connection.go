@@ -20,6 +20,7 @@ type connection struct {
 	ctx   context.Context
 
 	judged map[channelName]offer // the last offer of each channel whose signatures are good
+	asked  int                   // how often the peer was asked what it offers
 
 	mu     sync.Mutex
 	inlets map[link.Class]*inlet
@@ -82,14 +83,17 @@ func (c *connection) withheld(offers []offer) {
 	}
 }
 
-// wish asks for the channels of regions that do not serve them themselves, and for what is newer than anybody showed.
+// wish asks for the channels of regions that do not serve them themselves, and for what is newer than anybody showed. In
+// turns it asks for those of every region: of two living copies of a region in the same incarnation this region may hear
+// one and the peer the other, and only who hears of both can show to one what the other signed.
 func (c *connection) wish() []byte {
 	wish := []byte{relayWish}
 	peers, _ := c.u.f.book.list()
-	for _, p := range peers {
+	c.asked++
+	for i, p := range peers {
 		if p.id != c.u.peer.id {
 			r := c.u.f.routes
-			wish = appendWish(wish, p.id, r.incarnation(p.id), !r.direct(p.id))
+			wish = appendWish(wish, p.id, r.incarnation(p.id), !r.direct(p.id) || i == c.asked%len(peers))
 		}
 	}
 	return wish

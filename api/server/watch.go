@@ -162,6 +162,9 @@ func (w watchService) deliver(ctx context.Context, out *sender, f *eventFilter, 
 	if len(commits) > 0 && time.Since(out.last) < f.progress {
 		return nil
 	}
+	if at.Of(f.shard)+1 < first {
+		return nil // this node is behind what another one has shown: where the client could resume is further on
+	}
 	// Idle, or nothing selected for so long that the client should learn where it could resume.
 	return out.send(&pb.WatchResponse{Revision: at.Of(f.shard), Progress: true, Incarnation: w.s.incarnation()})
 }

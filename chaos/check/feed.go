@@ -7,28 +7,45 @@ import (
 	"supercluster/chaos/history"
 )
 
-// made is one change as its own region made it.
-type made struct {
-	history.Change
+// at is a place in the history of a region.
+type at struct {
+	life     int
 	revision uint64
 }
 
-// own gives the changes that a region made, by key, and how many each revision made in each channel.
-func own(lines []history.Line, region string) (byKey map[string][]made, sizes map[string]int) {
-	byKey, sizes = map[string][]made{}, map[string]int{}
-	for _, e := range watched(lines, region, &Result{}).ordered() {
-		for _, c := range e.changes {
-			if c.Source == "" {
-				byKey[c.Key] = append(byKey[c.Key], made{c, e.revision})
-				sizes[transaction(c.Channel, e.revision)]++
+func (a at) before(b at) bool { return a.life < b.life || a.life == b.life && a.revision < b.revision }
+
+// made is one change as its own region made it.
+type made struct {
+	history.Change
+	at
+}
+
+// own gives the changes that a region made, by key, and how many each revision made in each channel. What a later life only
+// repeats or brings back is left out.
+func own(lines []history.Line, region string) (byKey map[string][]made, sizes map[place]int) {
+	byKey, sizes = map[string][]made{}, map[place]int{}
+	for _, v := range watched(lines, region, &Result{}) {
+		for _, e := range v.ordered() {
+			for _, c := range e.changes {
+				if c.Source == "" && e.revision > v.healed {
+					byKey[c.Key] = append(byKey[c.Key], made{c, at{v.life, e.revision}})
+					sizes[place{c.Channel, at{v.life, e.revision}}]++
+				}
 			}
 		}
 	}
 	return byKey, sizes
 }
 
-func transaction(channel string, revision uint64) string {
-	return fmt.Sprintf("%s at %d", channel, revision)
+// place is a transaction in a channel.
+type place struct {
+	channel string
+	at
+}
+
+func (p place) String() string {
+	return fmt.Sprintf("%s at %d of life %d", p.channel, p.revision, p.life)
 }
 
 // follower compares what a region shows of a source with what the source did.
@@ -36,10 +53,11 @@ type follower struct {
 	r       *Result
 	source  string
 	history map[string][]made
-	sizes   map[string]int
-	next    map[string]int    // by key: how much of the history was shown
-	newest  map[string]uint64 // by channel: the source's revision that was shown last
-	torn    map[string]bool   // transactions that were told already
+	sizes   map[place]int
+	lives   int            // of the source
+	next    map[string]int // by key: how much of the history was shown
+	newest  map[string]at  // by channel: where the source was that was shown last
+	torn    map[place]bool // transactions that were told already
 }
 
 // Feed judges what the watches of one region show of another: every change of every key that the source made, once, in
@@ -48,9 +66,13 @@ type follower struct {
 func Feed(lines []history.Line, to, from string) Result {
 	r := Result{Name: "feed " + from + " to " + to}
 	byKey, sizes := own(lines, from)
-	f := &follower{r: &r, source: from, history: byKey, sizes: sizes, next: map[string]int{}, newest: map[string]uint64{}, torn: map[string]bool{}}
-	for _, e := range watched(lines, to, &Result{}).ordered() {
-		f.take(e)
+	lives := len(watched(lines, from, &Result{}))
+	var f *follower
+	for _, v := range watched(lines, to, &Result{}) { // a life of the receiver shows everything anew
+		f = &follower{r: &r, source: from, lives: lives, history: byKey, sizes: sizes, next: map[string]int{}, newest: map[string]at{}, torn: map[place]bool{}}
+		for _, e := range v.ordered() {
+			f.take(e)
+		}
 	}
 	if _, quiet := history.MarkedAt(lines, history.MarkQuiet); quiet {
 		for key, all := range byKey {
@@ -64,7 +86,7 @@ func Feed(lines []history.Line, to, from string) Result {
 
 // take follows one revision of the receiver.
 func (f *follower) take(e *event) {
-	sizes := map[string]int{}
+	sizes := map[place]int{}
 	for _, c := range e.changes {
 		if c.Source != f.source {
 			continue
@@ -74,15 +96,17 @@ func (f *follower) take(e *event) {
 		if !ok {
 			continue
 		}
-		revision := f.history[c.Key][i].revision
+		made := f.history[c.Key][i].at
 		if e.bulk {
 			continue
 		}
-		if revision < f.newest[c.Channel] {
-			f.r.violated("channel %s shows revision %d of %s after %d", c.Channel, revision, f.source, f.newest[c.Channel])
+		newest := f.newest[c.Channel]
+		if made.before(newest) {
+			f.r.violated("channel %s shows revision %d of %s after %d", c.Channel, made.revision, f.source, newest.revision)
+		} else {
+			f.newest[c.Channel] = made
 		}
-		f.newest[c.Channel] = max(f.newest[c.Channel], revision)
-		sizes[transaction(c.Channel, revision)]++
+		sizes[place{c.Channel, made}]++
 	}
 	for id, n := range sizes {
 		if n != f.sizes[id] && !f.torn[id] {
@@ -95,6 +119,9 @@ func (f *follower) take(e *event) {
 // find gives the place of a change in the history of its key, which must be the next one.
 func (f *follower) find(c *history.Change, e *event) (int, bool) {
 	all, next := f.history[c.Key], f.next[c.Key]
+	if due := next < len(all) && all[next].Value == c.Value && all[next].Deleted == c.Deleted; !due && f.again(c) {
+		return 0, false
+	}
 	for i := next; i < len(all); i++ {
 		if all[i].Value != c.Value || all[i].Deleted != c.Deleted {
 			continue
@@ -108,6 +135,17 @@ func (f *follower) find(c *history.Change, e *event) (int, bool) {
 	f.r.violated("revision %d shows %s = %q (deleted %v) of %s, which is behind what was shown, or was never made: again, or back from the dead",
 		e.revision, c.Key, c.Value, c.Deleted, f.source)
 	return 0, false
+}
+
+// again says whether a change is the last one that was shown of its key, of a source that went back in time: it brings
+// back what it had lost, and tells that once more.
+func (f *follower) again(c *history.Change) bool {
+	all, next := f.history[c.Key], f.next[c.Key]
+	if next == 0 {
+		return false
+	}
+	last := &all[next-1]
+	return f.lives > 1 && last.Value == c.Value && last.Deleted == c.Deleted
 }
 
 // Converged judges that after the faults had ended and nobody wrote any more, every region had the digests of its

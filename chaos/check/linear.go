@@ -190,16 +190,25 @@ func describe(c *history.Call, a *history.Answer) string {
 
 // Revisions judges the revisions that writes of a region were answered: no two puts have the same, and a write that began
 // after another was answered has a higher one. A delete of what is not there changes nothing: it is answered the revision
-// that it saw.
+// that it saw. Each life of a region has revisions of its own.
 func Revisions(ops []history.Operation, region string) Result {
 	r := Result{Name: "revisions " + region}
-	var writes []*history.Operation
-	by := map[uint64]uint64{}
+	lives := map[int][]*history.Operation{}
 	for i := range ops {
-		op := &ops[i]
-		if op.Region != region || op.Outcome != history.OK || !op.Call.Writes() || op.Answer.Refused {
-			continue
+		if op := &ops[i]; op.Region == region && op.Outcome == history.OK && op.Call.Writes() && !op.Answer.Refused {
+			lives[op.Life] = append(lives[op.Life], op)
 		}
+	}
+	for _, life := range slices.Sorted(maps.Keys(lives)) {
+		r.rising(lives[life])
+	}
+	return r.decide()
+}
+
+// rising judges the writes of one life of a region, in the order of their invokes.
+func (r *Result) rising(writes []*history.Operation) {
+	by := map[uint64]uint64{}
+	for _, op := range writes {
 		r.Examined++
 		if len(puts(&op.Call)) > 0 {
 			if other, twice := by[op.Answer.Revision]; twice || op.Answer.Revision == 0 {
@@ -207,12 +216,11 @@ func Revisions(ops []history.Operation, region string) Result {
 			}
 			by[op.Answer.Revision] = op.ID
 		}
-		writes = append(writes, op)
 	}
 	ended := slices.SortedFunc(slices.Values(writes), func(a, b *history.Operation) int { return cmp.Compare(a.Ended, b.Ended) })
 	var highest uint64
 	next := 0
-	for _, op := range writes { // in the order of their invokes
+	for _, op := range writes {
 		for next < len(ended) && ended[next].Ended < op.Invoked {
 			highest = max(highest, ended[next].Answer.Revision)
 			next++
@@ -221,5 +229,4 @@ func Revisions(ops []history.Operation, region string) Result {
 			r.violated("operation %d has revision %d, but began after revision %d was answered", op.ID, op.Answer.Revision, highest)
 		}
 	}
-	return r.decide()
 }

@@ -9,7 +9,7 @@ import (
 // sourceView is what is known of the writes of one region.
 type sourceView struct {
 	byKey map[string][]made
-	acked map[uint64]*history.Operation
+	acked map[at]*history.Operation
 }
 
 // Staleness judges the lookups of other regions' records: each declares its age, or that it is not known, and shows no
@@ -31,7 +31,7 @@ func Staleness(lines []history.Line, ops []history.Operation, slack time.Duratio
 		s := sources[op.Call.Source]
 		if s == nil {
 			byKey, _ := own(lines, op.Call.Source)
-			s = &sourceView{byKey, acknowledged(ops, op.Call.Source)}
+			s = &sourceView{byKey, answered(ops, op.Call.Source)}
 			sources[op.Call.Source] = s
 		}
 		r.Examined++
@@ -46,15 +46,31 @@ func Staleness(lines []history.Line, ops []history.Operation, slack time.Duratio
 	return r.decide()
 }
 
+// answered gives the acknowledged writes of all lives of a region.
+func answered(ops []history.Operation, region string) map[at]*history.Operation {
+	all, lives := map[at]*history.Operation{}, 0
+	for i := range ops {
+		if ops[i].Region == region {
+			lives = max(lives, ops[i].Life)
+		}
+	}
+	for life := range lives + 1 {
+		for revision, op := range acknowledged(ops, region, life) {
+			all[at{life, revision}] = op
+		}
+	}
+	return all
+}
+
 // judge compares one value with the writes of its source.
 func (s *sourceView) judge(r *Result, op *history.Operation, key, value string, writes map[string]int64, slack time.Duration) {
-	at, written := writes[key+"\x00"+value]
+	when, written := writes[key+"\x00"+value]
 	switch {
 	case value == "":
 	case !written:
 		r.violated("lookup %d shows %s = %q, which nobody wrote", op.ID, key, value)
 		return
-	case at > op.Ended:
+	case when > op.Ended:
 		r.violated("lookup %d shows %s = %q before it was written", op.ID, key, value)
 		return
 	}
@@ -90,7 +106,7 @@ func (s *sourceView) replaced(key, value string) (int64, bool) {
 func (s *sourceView) ended(later []made) int64 {
 	first := int64(history.Never)
 	for _, m := range later {
-		if op := s.acked[m.revision]; op != nil {
+		if op := s.acked[m.at]; op != nil {
 			first = min(first, op.Ended)
 		}
 	}

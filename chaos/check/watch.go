@@ -2,6 +2,7 @@ package check
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"supercluster/chaos/history"
@@ -23,8 +24,10 @@ type event struct {
 	changes  []history.Change
 }
 
-// view is what all watches of a region saw together.
+// view is what all watches of a region saw together in one of its lives.
 type view struct {
+	life     int
+	healed   uint64 // own changes up to here repeat what an earlier life told, or bring it back
 	sessions []*session
 	events   map[uint64]*event
 }
@@ -34,19 +37,30 @@ type view struct {
 // the state at the end.
 func Watches(lines []history.Line, ops []history.Operation, region string) Result {
 	r := Result{Name: "watch " + region}
-	v := watched(lines, region, &r)
-	v.judgeGaps(&r, acknowledged(ops, region))
-	v.judgeValues(&r, ops, region)
-	v.judgeState(&r, lines, region)
+	views, back := watched(lines, region, &r), reborn(lines)
+	for _, v := range views {
+		v.judgeGaps(&r, acknowledged(ops, region, v.life))
+		v.judgeValues(&r, ops, region, back)
+	}
+	views[len(views)-1].judgeState(&r, lines, region)
 	return r.decide()
 }
 
-// watched follows every watch of a region.
-func watched(lines []history.Line, region string, r *Result) *view {
+// watched follows every watch of a region, through its lives.
+func watched(lines []history.Line, region string, r *Result) []*view {
 	v := &view{events: map[uint64]*event{}}
+	all := []*view{v}
 	open := map[string]*session{}
 	for i := range lines {
 		l := &lines[i]
+		if l.Type == history.Lived && l.Region == region && l.Life != nil {
+			if l.Life.Healed {
+				v.healed = l.Life.Revision
+				continue
+			}
+			v, open = &view{life: len(all), healed: math.MaxUint64, events: map[uint64]*event{}}, map[string]*session{}
+			all = append(all, v)
+		}
 		if l.Type != history.Watched || l.Region != region || l.Watch == nil {
 			continue
 		}
@@ -71,7 +85,7 @@ func watched(lines []history.Line, region string, r *Result) *view {
 			v.show(s, l, r)
 		}
 	}
-	return v
+	return all
 }
 
 // show takes one event of a watch.
@@ -95,13 +109,13 @@ func (v *view) show(s *session, l *history.Line, r *Result) {
 	}
 }
 
-// acknowledged gives the writes of a region that were answered with a revision. A delete of what was not there is answered
+// acknowledged gives the writes of a life of a region that were answered with a revision. A delete of what was not there is answered
 // the revision of another write, which comes first.
-func acknowledged(ops []history.Operation, region string) map[uint64]*history.Operation {
+func acknowledged(ops []history.Operation, region string, life int) map[uint64]*history.Operation {
 	all := map[uint64]*history.Operation{}
 	for i := range ops {
 		op := &ops[i]
-		if op.Region != region || op.Outcome != history.OK || !op.Call.Writes() || op.Answer.Refused {
+		if op.Region != region || op.Life != life || op.Outcome != history.OK || !op.Call.Writes() || op.Answer.Refused {
 			continue
 		}
 		if all[op.Answer.Revision] == nil || len(puts(&op.Call)) > 0 {
@@ -164,22 +178,36 @@ func (v *view) ordered() (all []*event) {
 	return all
 }
 
-// judgeValues compares every value shown with the write that made it. Clients write each value once.
-func (v *view) judgeValues(r *Result, ops []history.Operation, region string) {
+// reborn gives the regions that went back in time.
+func reborn(lines []history.Line) map[string]bool {
+	all := map[string]bool{}
+	for i := range lines {
+		if lines[i].Type == history.Lived {
+			all[lines[i].Region] = true
+		}
+	}
+	return all
+}
+
+// judgeValues compares every value shown with the write that made it. Clients write each value once. What a region that went
+// back in time brings back it tells once more: that may only be what was shown of the key last.
+func (v *view) judgeValues(r *Result, ops []history.Operation, region string, back map[string]bool) {
 	writes := map[string]*history.Operation{}
 	for i := range ops {
 		for key, value := range puts(&ops[i].Call) {
 			writes[key+"\x00"+value] = &ops[i]
 		}
 	}
-	shown := map[string]uint64{}
+	shown, last := map[string]uint64{}, map[string]string{}
 	for _, e := range v.ordered() {
 		keys := map[string]bool{}
 		for _, c := range e.changes {
 			if keys[c.Key] {
 				r.violated("revision %d of %s changes %s twice", e.revision, region, c.Key)
 			}
-			if keys[c.Key] = true; c.Deleted {
+			keys[c.Key] = true
+			told := last[c.Key] == c.Value && back[c.Source]
+			if last[c.Key] = c.Value; c.Deleted {
 				continue
 			}
 			id := c.Key + "\x00" + c.Value
@@ -191,7 +219,7 @@ func (v *view) judgeValues(r *Result, ops []history.Operation, region string) {
 				r.violated("revision %d of %s shows %s = %q, whose write was refused", e.revision, region, c.Key, c.Value)
 			case e.at < op.Invoked:
 				r.violated("revision %d of %s shows %s = %q before it was written", e.revision, region, c.Key, c.Value)
-			case shown[id] != 0 && !e.bulk:
+			case shown[id] != 0 && !e.bulk && !told:
 				r.violated("%s = %q was applied in %s at revision %d and again at %d", c.Key, c.Value, region, shown[id], e.revision)
 			}
 			shown[id] = e.revision

@@ -57,6 +57,8 @@ type Site struct {
 	Nodes int
 	Data  func(n int) string // the data folder of a node; nil: one in the folder of the group
 	Init  []string           // what makes its identity, in place of the server's program
+	// Reach gives the address under which one node finds another, as in procs.Place.
+	Reach func(from, to int, address string) (string, error)
 }
 
 // StartSites is Start with regions that differ.
@@ -87,7 +89,7 @@ func PlaceOf(w *wan.WAN, site string) procs.Place {
 
 func (f *Fleet) start(ctx context.Context, binary string, site Site) error {
 	place := PlaceOf(f.WAN, site.Name)
-	place.Data = site.Data
+	place.Data, place.Reach = site.Data, site.Reach
 	maker := append([]string{binary}, site.Init...)
 	if len(site.Init) > 0 {
 		maker = maker[1:]
@@ -100,16 +102,36 @@ func (f *Fleet) start(ctx context.Context, binary string, site Site) error {
 	if err != nil {
 		return err
 	}
-	r := &Region{Region: started, Name: site.Name}
-	for i := range site.Nodes {
+	r, err := connected(started, site.Name)
+	if err == nil {
+		f.Regions = append(f.Regions, r)
+	}
+	return err
+}
+
+// connected opens a connection to each node of a region.
+func connected(started *procs.Region, name string) (*Region, error) {
+	r := &Region{Region: started, Name: name}
+	for i := range started.GRPC {
 		conns, err := r.Connect(i, 1)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		r.Conns = append(r.Conns, conns...)
 	}
-	f.Regions = append(f.Regions, r)
-	return nil
+	return r, nil
+}
+
+// Twin starts a region of one node once more at a site that has its address, on a copy of its data folder, as who clones a
+// machine does. It is not one of the fleet's regions; it ends with the fleet.
+func (f *Fleet) Twin(ctx context.Context, r *Region, site, folder string) (*Region, error) {
+	place := PlaceOf(f.WAN, site)
+	place.Name = r.Name
+	started, err := r.Region.Twin(ctx, place, folder)
+	if err != nil {
+		return nil, err
+	}
+	return connected(started, r.Name)
 }
 
 // Close ends every process.

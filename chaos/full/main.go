@@ -1,9 +1,8 @@
-// Command full is the tier of the chaos runs with real processes: three regions in network namespaces under workloads with
-// recorded histories, while a plan of faults that a seed decides runs. Each fault proves that it took effect. At the end
-// what clients were told is compared with what every region has.
+// Command full is the tier of the chaos runs with real processes: three regions in network namespaces, one of three servers,
+// under the plans that package schedule makes of seeds. Each seed is a plan, a run, a history and a judgement; the exit code
+// is non-zero when a run is violated or void.
 //
-// It exits non-zero for a violation, and for a run that proves nothing: a fault without evidence, or fewer than 100 checked
-// operations a second. Data, logs, plan and history of such a run are kept. It needs root, for namespaces and disks.
+// It owns no rules: plans are package schedule's, judgement is package check's. It needs root, for namespaces and disks.
 package main
 
 import (
@@ -15,122 +14,175 @@ import (
 	"path/filepath"
 	"time"
 
+	"supercluster/chaos/check"
 	"supercluster/chaos/clock"
 	"supercluster/chaos/disk"
+	"supercluster/chaos/history"
+	"supercluster/chaos/report"
+	"supercluster/chaos/schedule"
 	"supercluster/chaos/wan"
 )
 
-type options struct {
-	binary string
-	wrong  string // the server whose clock can be wrong
-	keep   string
-}
-
-// total is the report of all seeds.
-type total struct {
-	seeds, operations, violations, void int
-	faults                              map[Kind]int
+// settings are the flags.
+type settings struct {
+	binary  string
+	wrong   string // the server whose clock can be wrong
+	seeds   int
+	from    uint64
+	plan    string
+	out     string
+	verbose bool
 }
 
 func main() {
-	var opt options
-	seeds := flag.Int("seeds", 1, "how many seeds are run")
-	from := flag.Uint64("from", 1, "the first seed")
-	replay := flag.String("plan", "", "a saved plan to run again, in place of seeds")
-	flag.StringVar(&opt.binary, "binary", "bin/supercluster", "the server to test")
-	flag.StringVar(&opt.keep, "keep", "", "where what is left of a failed run goes; default: a temporary folder")
+	var s settings
+	flag.StringVar(&s.binary, "binary", "bin/supercluster", "the server to test")
+	flag.IntVar(&s.seeds, "seeds", 1, "how many seeds to run")
+	flag.Uint64Var(&s.from, "from", 1, "the first seed")
+	flag.StringVar(&s.plan, "plan", "", "run this saved plan instead of seeds")
+	flag.StringVar(&s.out, "out", "", "the folder for plans, histories, reports, and data and logs of runs that do not pass; default: a temporary one, kept when a run does not pass")
+	flag.BoolVar(&s.verbose, "v", false, "tell every report in full")
+	flag.Usage = func() {
+		fmt.Fprintf(flag.CommandLine.Output(), "Runs seeds of the chaos tier with real processes, as root.\n\n"+
+			"  go run ./chaos/full --seeds 12\n  go run ./chaos/full --from 7 --out /var/tmp/chaos -v\n"+
+			"  go run ./chaos/full --plan /var/tmp/chaos/seed-7/plan.json\n\n")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	sum, err := runAll(ctx, opt, *seeds, *from, *replay)
-	if err != nil {
-		fmt.Println("FAIL the run could not go on:", err)
-		sum.void++
-	}
-	fmt.Printf("chaos: %d seeds, %d operations checked, %d violations, %d runs void\nfaults:", sum.seeds, sum.operations, sum.violations, sum.void)
-	for _, kind := range kinds {
-		fmt.Printf(" %s %d", kind, sum.faults[kind])
-	}
-	fmt.Println()
-	if sum.violations+sum.void > 0 {
+	if err := s.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos full:", err)
 		os.Exit(1)
 	}
 }
 
-func runAll(ctx context.Context, opt options, seeds int, from uint64, replay string) (sum total, err error) {
-	sum.faults = map[Kind]int{}
-	for _, missing := range []error{wan.Unavailable(), disk.Unavailable()} {
-		if missing != nil {
-			fmt.Println("SKIP the runs with real processes:", missing)
-			if os.Getenv(wan.RequireEnv) != "" {
-				return sum, missing
-			}
-			return sum, nil
+// unavailable says why this tier cannot run here.
+func unavailable() error {
+	if err := wan.Unavailable(); err != nil {
+		return err
+	}
+	return disk.Unavailable()
+}
+
+// run runs all seeds; an error when one did not pass.
+func (s *settings) run(ctx context.Context) error {
+	if missing := unavailable(); missing != nil {
+		if os.Getenv(wan.RequireEnv) != "" {
+			return missing
 		}
+		fmt.Println("SKIP the runs with real processes:", missing)
+		return nil
 	}
-	if opt.binary, err = filepath.Abs(opt.binary); err != nil {
-		return sum, err
-	}
-	dir, err := os.MkdirTemp("", "supercluster-wrong-clock-")
+	plans, err := s.plans()
 	if err != nil {
-		return sum, err
+		return err
+	}
+	if s.binary, err = filepath.Abs(s.binary); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "chaos-clock-")
+	if err != nil {
+		return err
 	}
 	defer os.RemoveAll(dir)
-	opt.wrong = filepath.Join(dir, "supercluster")
-	if err := clock.Build(ctx, ".", "./cmd/supercluster", opt.wrong); err != nil {
-		return sum, err
+	s.wrong = filepath.Join(dir, "supercluster")
+	if err := clock.Build(ctx, ".", "./cmd/supercluster", s.wrong); err != nil {
+		return err
 	}
-	plans, err := plansOf(seeds, from, replay)
-	for _, plan := range plans {
-		if ctx.Err() != nil {
-			return sum, ctx.Err()
+	return s.all(ctx, plans)
+}
+
+func (s *settings) all(ctx context.Context, plans []schedule.Plan) (err error) {
+	keep := s.out != ""
+	if !keep {
+		if s.out, err = os.MkdirTemp("", "chaos-full-"); err != nil {
+			return fmt.Errorf("make a folder for the reports: %w", err)
 		}
-		one(ctx, opt, plan, &sum)
 	}
-	return sum, err
+	began, bad, checked, faults, violations := time.Now(), 0, 0, 0, 0
+	for i := range plans {
+		r, err := s.one(ctx, &plans[i])
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			bad++
+			fmt.Printf("VOID seed %d could not run: %v\n", plans[i].Seed, err)
+			continue
+		}
+		if !r.Passed() {
+			bad++
+		}
+		checked, faults, violations = checked+r.Checked, faults+len(r.Faults), violations+r.Violations
+	}
+	fmt.Printf("chaos full: %d seeds, %d passed, %d not; %d checked operations, %d faults, %d violations in %v\n",
+		len(plans), len(plans)-bad, bad, checked, faults, violations, time.Since(began).Round(time.Second))
+	if bad > 0 {
+		return fmt.Errorf("%d of %d runs did not pass; plans, histories, reports, data and logs are in %s", bad, len(plans), s.out)
+	}
+	if !keep {
+		return os.RemoveAll(s.out)
+	}
+	return nil
 }
 
-func plansOf(seeds int, from uint64, replay string) ([]Plan, error) {
-	if replay != "" {
-		plan, err := Load(replay)
-		return []Plan{plan}, err
+func (s *settings) plans() ([]schedule.Plan, error) {
+	if s.plan != "" {
+		p, err := schedule.Load(s.plan)
+		if err != nil {
+			return nil, err
+		}
+		return []schedule.Plan{*p}, runnable(p)
 	}
-	var plans []Plan
-	for i := range seeds {
-		plans = append(plans, Expand(from+uint64(i)))
+	var all []schedule.Plan
+	for n := range s.seeds {
+		all = append(all, schedule.Expand(s.from+uint64(n), options()))
 	}
-	return plans, nil
+	return all, nil
 }
 
-// one runs one plan and adds to the report.
-func one(ctx context.Context, opt options, plan Plan, sum *total) {
-	begin := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
-	defer cancel()
-	r := &run{options: opt, plan: plan}
-	err := r.do(ctx)
-	sum.seeds++
-	sum.operations += r.operations
-	for _, f := range r.done {
-		sum.faults[f]++
+// one saves a plan, runs it, and judges its history.
+func (s *settings) one(ctx context.Context, p *schedule.Plan) (*report.Report, error) {
+	dir := filepath.Join(s.out, fmt.Sprintf("seed-%d", p.Seed))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make a folder for the seed: %w", err)
 	}
-	sum.violations += len(r.violations)
-	result := "ok  "
+	plan, path := filepath.Join(dir, "plan.json"), filepath.Join(dir, "history.jsonl")
+	if err := p.Save(plan); err != nil {
+		return nil, err
+	}
+	w, err := newWorld(p, s, path)
 	if err != nil {
-		sum.void++
-		result = "VOID"
+		return nil, err
 	}
-	if len(r.violations) > 0 {
-		result = "FAIL"
+	defer w.close()
+	if err := w.run(ctx); err != nil {
+		w.preserve(dir)
+		return nil, fmt.Errorf("%w; what it left is in %s", err, dir)
 	}
-	fmt.Printf("%s seed %d: %d operations, %.0f a second, faults %v, %v\n", result, plan.Seed, r.operations, r.rate, r.done, time.Since(begin).Round(time.Second))
+	r, err := judge(p, path)
 	if err != nil {
-		fmt.Println("     this run proves nothing:", err)
+		return nil, err
 	}
-	for _, v := range r.violations[:min(len(r.violations), 10)] {
-		fmt.Println("     VIOLATION:", v)
+	if r.Plan, r.History = plan, path; !r.Passed() {
+		w.preserve(dir)
 	}
-	if r.kept != "" {
-		fmt.Println("     plan, history, data and logs are in", r.kept)
+	if s.verbose || !r.Passed() {
+		err = r.WriteText(os.Stdout)
+	} else {
+		fmt.Println(r.Line())
 	}
+	if err != nil {
+		return nil, err
+	}
+	return r, r.Save(filepath.Join(dir, "report.json"))
+}
+
+func judge(p *schedule.Plan, path string) (*report.Report, error) {
+	lines, err := history.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	return report.Make(p, lines, check.Options{Limit: time.Minute, Converge: 30 * time.Second, Slack: 50 * time.Millisecond, Federated: true})
 }

@@ -4,51 +4,59 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+
+	"supercluster/chaos/schedule"
 )
 
-// A seed always makes the same plan, twelve seeds have every kind, and a plan comes back from its file as it was.
-func TestPlan(t *testing.T) {
-	seen := map[Kind]bool{}
-	for seed := uint64(1); seed <= 12; seed++ {
-		plan := Expand(seed)
-		if !reflect.DeepEqual(plan, Expand(seed)) || len(plan.Faults) != perPlan {
-			t.Fatalf("seed %d: %+v, then %+v", seed, plan, Expand(seed))
+// A seed always makes the same plan, twelve seeds have every kind, no plan puts more than one region back in time, and a plan
+// comes back from its file as it was.
+func TestPlans(t *testing.T) {
+	seen := map[string]int{}
+	for seed := uint64(1); seed <= 50; seed++ {
+		p := schedule.Expand(seed, options())
+		if !reflect.DeepEqual(p, schedule.Expand(seed, options())) || len(p.Nemeses) < 4 {
+			t.Fatalf("seed %d: %+v", seed, p)
 		}
-		for _, f := range plan.Faults {
-			seen[f.Kind] = true
-			if nemeses[f.Kind] == nil || f.Region == f.Other || f.For <= 0 {
-				t.Errorf("seed %d: %+v", seed, f)
+		past := 0
+		for i := range p.Nemeses {
+			n := &p.Nemeses[i]
+			if seen[n.Kind]++; strikes[n.Kind] == nil {
+				t.Errorf("nothing does %s", n)
+			}
+			if n.Kind == oldData || n.Kind == oldBackup || n.Kind == clone {
+				past++
 			}
 		}
+		if past > 1 {
+			t.Errorf("seed %d puts %d regions back in time", seed, past)
+		}
+		if seed == 12 && len(seen) != len(strikes) {
+			t.Errorf("%d of %d kinds in twelve seeds", len(seen), len(strikes))
+		}
 		path := filepath.Join(t.TempDir(), "plan.json")
-		if err := plan.Save(path); err != nil {
+		if err := p.Save(path); err != nil {
 			t.Fatal(err)
 		}
-		if again, err := Load(path); err != nil || !reflect.DeepEqual(again, plan) {
-			t.Errorf("%+v came back as %+v, %v", plan, again, err)
+		if again, err := schedule.Load(path); err != nil || !reflect.DeepEqual(*again, p) || runnable(again) != nil {
+			t.Errorf("%+v came back as %+v, %v", p, again, err)
 		}
 	}
-	if len(seen) != len(kinds) || len(kinds) != len(nemeses) {
-		t.Errorf("%d of %d kinds in twelve seeds, %d can be done", len(seen), len(kinds), len(nemeses))
+	if len(options().Kinds) != len(strikes) {
+		t.Errorf("%d kinds, %d are done", len(options().Kinds), len(strikes))
 	}
 }
 
-// What a watch showed is compared with what is there, both ways.
-func TestJudge_Watch(t *testing.T) {
-	w := &watcher{state: map[string]uint64{"a": 2, "b": 1}, gone: map[string]uint64{}}
-	for _, tt := range []struct {
-		versions map[string]uint64
-		want     int
-	}{
-		{map[string]uint64{"a": 2, "b": 1}, 0},
-		{map[string]uint64{"a": 3, "b": 1}, 1},
-		{map[string]uint64{"a": 2, "b": 1, "c": 1}, 2},
-		{map[string]uint64{"a": 2}, 1},
+// Plans of another tier, or with what this one does not have, are refused.
+func TestRunnable(t *testing.T) {
+	for name, change := range map[string]func(*schedule.Plan){
+		"tier":    func(p *schedule.Plan) { p.Tier = "inproc" },
+		"kind":    func(p *schedule.Plan) { p.Nemeses[0].Kind = "flood" },
+		"target":  func(p *schedule.Plan) { p.Nemeses[0].Targets = nil },
+		"regions": func(p *schedule.Plan) { p.Regions = p.Regions[:2] },
 	} {
-		r := &run{}
-		r.judgeWatch("dc1", w, tt.versions)
-		if len(r.violations) != tt.want {
-			t.Errorf("%v: %q", tt.versions, r.violations)
+		p := schedule.Expand(1, options())
+		if change(&p); runnable(&p) == nil {
+			t.Errorf("%s: the plan is taken", name)
 		}
 	}
 }

@@ -15,6 +15,7 @@ const (
 	Faulted Type = "fault"
 	Marked  Type = "mark"
 	Stated  Type = "state"
+	Lived   Type = "life"
 )
 
 // The marks of a run.
@@ -39,6 +40,7 @@ type Line struct {
 	Digest *Digest `json:"digest,omitempty"`
 	Fault  *Fault  `json:"fault,omitempty"`
 	State  *State  `json:"state,omitempty"`
+	Life   *Life   `json:"life,omitempty"`
 	Text   string  `json:"text,omitempty"` // the mark, or the error of fail and unknown
 }
 
@@ -144,6 +146,15 @@ type Fault struct {
 	// Effect says at the end that the fault was seen to work, and Evidence by what.
 	Effect   bool   `json:"effect,omitempty"`
 	Evidence string `json:"evidence,omitempty"`
+}
+
+// Life says that a region went back in time: it was started from data that are older than what it had told. Its revisions
+// begin anew there. It is written twice: when the old life has ended, before any server of the new one runs, and, with
+// Healed, when the region has brought back what it lost, at the Revision that it had then. No client of the region asks
+// in between.
+type Life struct {
+	Healed   bool   `json:"healed,omitempty"`
+	Revision uint64 `json:"revision,omitempty"`
 }
 
 // State is all that a region had at a revision, when nobody wrote.

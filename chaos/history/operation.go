@@ -11,6 +11,7 @@ type Operation struct {
 	Client  int
 	Region  string
 	Node    string
+	Life    int // of the region, from 0
 	Call    Call
 	Answer  Answer // of OK
 	Outcome Type   // OK, Fail or Unknown
@@ -25,16 +26,21 @@ const Never = math.MaxInt64
 func Operations(lines []Line) ([]Operation, error) {
 	var all []Operation
 	open := map[uint64]int{}
+	lives := map[string]int{}
 	for n := range lines {
 		l := &lines[n]
 		switch l.Type {
+		case Lived:
+			if l.Life != nil && !l.Life.Healed {
+				lives[l.Region]++
+			}
 		case Invoke:
 			if _, twice := open[l.ID]; twice || l.Call == nil {
 				return nil, fmt.Errorf("line %d: operation %d is invoked twice, or asks nothing", n+1, l.ID)
 			}
 			open[l.ID] = len(all)
 			all = append(all, Operation{
-				ID: l.ID, Client: l.Client, Region: l.Region, Node: l.Node, Call: *l.Call, Outcome: Unknown, Invoked: l.At, Ended: Never,
+				ID: l.ID, Client: l.Client, Region: l.Region, Node: l.Node, Life: lives[l.Region], Call: *l.Call, Outcome: Unknown, Invoked: l.At, Ended: Never,
 			})
 		case OK, Fail, Unknown:
 			i, found := open[l.ID]

@@ -20,8 +20,10 @@ const (
 
 // Kind is a kind of nemesis that a tier has.
 type Kind struct {
-	Name     string
-	Target   Target
+	Name   string
+	Target Target
+	// Among, where it is set, has the targets that are chosen from, in place of Target.
+	Among    [][]string
 	Min, Max Millis // duration
 	// Exclusive ones never overlap in the regions that they hit: each of them takes a node away.
 	Exclusive  bool
@@ -36,24 +38,31 @@ type Range struct {
 
 // Options are what a tier runs.
 type Options struct {
-	Tier     string
-	Phases   Phases
-	Regions  []Region
-	Kinds    []Kind
-	Count    int // nemeses
+	Tier    string
+	Phases  Phases
+	Regions []Region
+	Kinds   []Kind
+	Count   int // nemeses
+	// Turns says that seeds take the kinds in turns, in their order: seed n goes on where seed n-1 ended. Few seeds then have all.
+	Turns    bool
 	Together int // at most at any time
 	Workload Workload
 }
 
-// Expand makes the plan of a seed. Kinds are taken in a shuffled order, again and again: each is in the plan before any
-// is in it twice. A nemesis for which no place is found is left out.
+// Expand makes the plan of a seed. Kinds are taken in a shuffled order, or in turns, again and again: each is in the plan
+// before any is in it twice. A nemesis for which no place is found is left out.
 func Expand(seed uint64, o Options) Plan {
 	random := rand.New(rand.NewPCG(seed, 0x73757065_72636c75))
 	p := Plan{Format: Format, Tier: o.Tier, Seed: seed, Phases: o.Phases, Regions: o.Regions, Workload: o.Workload}
 	kinds := slices.Clone(o.Kinds)
-	random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	first := 0
+	if o.Turns && len(kinds) > 0 {
+		first = int((seed % uint64(len(kinds))) * uint64(o.Count) % uint64(len(kinds)))
+	} else {
+		random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	}
 	for i := 0; i < o.Count && len(kinds) > 0; i++ {
-		k := &kinds[i%len(kinds)]
+		k := &kinds[(first+i)%len(kinds)]
 		for range 50 {
 			n, ok := draw(random, k, &o)
 			if ok && fits(&p, &n, k, &o) {
@@ -78,7 +87,9 @@ func draw(random *rand.Rand, k *Kind, o *Options) (Nemesis, bool) {
 		}
 		n.Parameters[r.Name] = r.Min + random.Int64N(r.Max-r.Min+1)
 	}
-	n.Targets = targets(random, k.Target, o.Regions)
+	if n.Targets = targets(random, k.Target, o.Regions); len(k.Among) > 0 {
+		n.Targets = slices.Clone(k.Among[random.IntN(len(k.Among))])
+	}
 	return n, n.Targets != nil
 }
 

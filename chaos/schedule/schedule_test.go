@@ -123,3 +123,22 @@ func TestPick(t *testing.T) {
 		t.Errorf("the mix is %v", counts)
 	}
 }
+
+// With turns a few seeds have every kind, each as often as the others, and a kind hits only what it may.
+func TestTurns(t *testing.T) {
+	o, seen := options(), map[string]int{}
+	o.Turns, o.Count = true, 3
+	o.Kinds[4].Among = [][]string{{"dc2"}, {"dc3"}}
+	for seed := range uint64(10) {
+		for _, n := range Expand(seed, o).Nemeses {
+			if seen[n.Kind]++; n.Kind == o.Kinds[4].Name && n.Targets[0] == "dc1" {
+				t.Errorf("seed %d: %s", seed, &n)
+			}
+		}
+	}
+	for _, k := range o.Kinds {
+		if seen[k.Name] != 6 {
+			t.Errorf("%s is %d times in ten plans of three nemeses", k.Name, seen[k.Name])
+		}
+	}
+}

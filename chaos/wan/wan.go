@@ -3,8 +3,11 @@ package wan
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"os"
+	"slices"
+	"sync/atomic"
 )
 
 // WAN is the network of a run.
@@ -13,8 +16,9 @@ type WAN struct {
 	carrier *carrier
 	lines   map[[2]int]*direction // from, to
 
-	spaces []*space // as root
-	proxy  *proxy   // without
+	spaces []*space                       // as root
+	twins  atomic.Pointer[map[[2]int]int] // from, to: the site that gets it instead
+	proxy  *proxy                         // without
 }
 
 // Unavailable says why this process cannot make namespaces; nil: it can. RequireEnv says where that must not be.
@@ -37,18 +41,52 @@ func New(sites ...string) (*WAN, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range sites {
-		s, err := newSpace(i, func(to int, b []byte) { w.route(i, to, b) })
+	return w, w.spread(nil)
+}
+
+// NewWithTwin is New with one more site, which has the address of another one. What is sent to the address goes to the
+// other one, except by sites that Redirect names.
+func NewWithTwin(twin, of string, sites ...string) (*WAN, error) {
+	w, err := newWAN(append(slices.Clone(sites), twin))
+	if err != nil {
+		return nil, err
+	}
+	return w, w.spread(map[int]int{len(sites): w.site(of)})
+}
+
+// spread makes the namespaces; some have the address of another one.
+func (w *WAN) spread(address map[int]int) error {
+	for i, name := range w.sites {
+		as := i
+		if of, ok := address[i]; ok {
+			as = of
+		}
+		s, err := newSpace(as, func(to int, b []byte) { w.route(i, to, b) })
 		if err != nil {
 			w.Close()
-			return nil, fmt.Errorf("site %s: %w", sites[i], err)
+			return fmt.Errorf("site %s: %w", name, err)
 		}
 		w.spaces = append(w.spaces, s)
 	}
 	for _, s := range w.spaces {
 		s.start()
 	}
-	return w, nil
+	return nil
+}
+
+// Redirect lets what a site sends to another one go to its twin, or no more.
+func (w *WAN) Redirect(from, to, twin string, on bool) {
+	w.carrier.locked(func() {
+		next := map[[2]int]int{}
+		if last := w.twins.Load(); last != nil {
+			maps.Copy(next, *last)
+		}
+		way := [2]int{w.site(from), w.site(to)}
+		if delete(next, way); on {
+			next[way] = w.site(twin)
+		}
+		w.twins.Store(&next)
+	})
 }
 
 // NewProxy makes a network of UDP proxies on loopback, which needs no root.
@@ -80,6 +118,11 @@ func (w *WAN) Proxied() bool { return w.proxy != nil }
 
 // route brings a packet that a site sent to the site that it is for.
 func (w *WAN) route(from, to int, b []byte) {
+	if twins := w.twins.Load(); twins != nil {
+		if twin, ok := (*twins)[[2]int{from, to}]; ok {
+			to = twin
+		}
+	}
 	if to >= 0 && to < len(w.spaces) && to != from {
 		w.carrier.carry(w.lines[[2]int{from, to}], b, w.spaces[to].send)
 	}

@@ -20,6 +20,7 @@ type Region struct {
 	Nodes   []string // node names
 	GRPC    []string // gRPC addresses, in the order of Nodes
 	Folders []string // data folders
+	Configs []string // configuration files
 	Leader  string   // gRPC address of the node that led at the start
 
 	group *Group
@@ -33,6 +34,8 @@ type Place struct {
 	Identity string // folder of its identity; none if empty
 	// Data gives the data folder of node n; nil: one in the folder of the group.
 	Data func(n int) string
+	// Reach gives the address under which node from finds node to, which listens on address; nil: that address.
+	Reach func(from, to int, address string) (string, error)
 	// Federation gives where node n listens for other regions, and where they reach it; for a region with an identity.
 	Federation func(n int) (listen, public string, err error)
 	// Inside runs what starts processes and opens sockets, for example in a network namespace; nil: here.
@@ -90,24 +93,70 @@ func (g *Group) StartRegionAt(ctx context.Context, binary string, n int, place P
 	if err != nil {
 		return nil, err
 	}
-	r := &Region{group: g, place: place, Servers: make([]*Process, n), Folders: make([]string, n)}
-	members := map[string]string{}
+	r := &Region{group: g, place: place, Servers: make([]*Process, n), Folders: make([]string, n), Configs: make([]string, n)}
 	for i := range n {
 		r.Nodes = append(r.Nodes, fmt.Sprintf("n%d", i+1))
-		members[r.Nodes[i]] = loopback(ports[i*portsPerNode])
 		r.GRPC = append(r.GRPC, loopback(ports[i*portsPerNode+1]))
 	}
 	for i := range n {
-		path, err := r.configure(i, ports[i*portsPerNode:], members)
+		members, err := r.members(i, ports)
 		if err != nil {
 			return nil, err
 		}
-		r.args = append(r.args, []string{binary, "server", "--config", path})
+		if r.Configs[i], err = r.configure(i, ports[i*portsPerNode:], members); err != nil {
+			return nil, err
+		}
+		r.args = append(r.args, []string{binary, "server", "--config", r.Configs[i]})
 		if err := r.start(i, "--bootstrap"); err != nil {
 			return nil, err
 		}
 	}
 	return r, WaitUntil(ctx, "our region "+place.Name, r.findLeader, r.Servers...)
+}
+
+// Twin starts a region of one node once more, with its configuration and a data folder of its own, at a place where its
+// addresses are free. It ends with the group.
+func (r *Region) Twin(ctx context.Context, place Place, folder string) (*Region, error) {
+	text, err := os.ReadFile(r.Configs[0])
+	if err != nil {
+		return nil, err
+	}
+	config := map[string]any{}
+	if err := json.Unmarshal(text, &config); err != nil {
+		return nil, err
+	}
+	config["data-dir"] = folder
+	if text, err = json.MarshalIndent(config, "", " "); err != nil {
+		return nil, err
+	}
+	path := folder + ".json"
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return nil, err
+	}
+	twin := &Region{
+		group: r.group, place: place, Servers: make([]*Process, 1), Nodes: r.Nodes[:1], GRPC: r.GRPC[:1], Folders: []string{folder},
+		Configs: []string{path}, args: [][]string{{r.args[0][0], "server", "--config", path}},
+	}
+	if err := twin.start(0); err != nil {
+		return nil, err
+	}
+	return twin, WaitUntil(ctx, "a second copy of region "+place.Name, twin.findLeader, twin.Servers...)
+}
+
+// members are the addresses of all nodes as one of them finds them.
+func (r *Region) members(from int, ports []int) (map[string]string, error) {
+	all := map[string]string{}
+	for to, name := range r.Nodes {
+		all[name] = loopback(ports[to*portsPerNode])
+		if from == to || r.place.Reach == nil {
+			continue
+		}
+		var err error
+		if all[name], err = r.place.Reach(from, to, all[name]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

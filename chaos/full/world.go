@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"supercluster/chaos/clock"
+	"supercluster/chaos/disk"
+	"supercluster/chaos/fleet"
+	"supercluster/chaos/history"
+	"supercluster/chaos/lan"
+	"supercluster/chaos/schedule"
+	"supercluster/chaos/wan"
+)
+
+const (
+	diskSize  = 2 << 30 // more than a server wants to see free; the files are sparse
+	oneWay    = 10 * time.Millisecond
+	skew      = time.Hour
+	startFor  = time.Minute
+	twinSite  = "twin" // where the second copy of a region lives
+	twinOf    = "dc3"
+	pollEvery = 20 * time.Millisecond
+)
+
+// world is everything of one run.
+type world struct {
+	settings *settings
+	plan     *schedule.Plan
+	log      *history.Log
+	dir      string // of disks
+
+	wan      *wan.WAN
+	lan      *lan.LAN // between the servers of the region of three
+	disks    map[string]*disk.Disk
+	fleet    *fleet.Fleet
+	sites    []*site
+	watchers []*watcher
+}
+
+// site is a region as its clients see it.
+type site struct {
+	*fleet.Region
+	world *world
+	gate  sync.RWMutex // held for writing while no client may ask
+
+	mu       sync.Mutex
+	life     int
+	slowTill time.Time // its watches read nothing until then
+	lag      uint64    // how many revisions they were behind then
+}
+
+func newWorld(p *schedule.Plan, s *settings, path string) (*world, error) {
+	log, err := history.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "chaos-disks-")
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return &world{settings: s, plan: p, log: log, dir: dir, disks: map[string]*disk.Disk{}}, nil
+}
+
+// run runs the plan; an error means that the run proves nothing.
+func (w *world) run(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	starting, stop := context.WithTimeout(ctx, startFor)
+	defer stop()
+	if err := w.start(starting); err != nil {
+		return fmt.Errorf("the regions did not start: %w", err)
+	}
+	if err := w.phases(ctx); err != nil {
+		return err
+	}
+	return w.log.Close()
+}
+
+func (w *world) start(ctx context.Context) (err error) {
+	var names []string
+	for _, r := range w.plan.Regions {
+		names = append(names, r.Name)
+	}
+	if w.wan, err = wan.NewWithTwin(twinSite, twinOf, names...); err != nil {
+		return err
+	}
+	names = append(names, twinSite)
+	for i, a := range names {
+		for _, b := range names[i+1:] {
+			w.wan.Both(a, b, wan.Line{Delay: oneWay})
+		}
+	}
+	for _, name := range []string{onlyDisk, thirdDisk} {
+		dir := filepath.Join(w.dir, strings.ReplaceAll(name, "/", "-"))
+		if w.disks[name], err = disk.New(dir, diskSize); err != nil {
+			return err
+		}
+	}
+	// A server refuses certificates that are not valid yet, so those of the run are older than its clocks are wrong.
+	earlier := []string{"env", clock.Setting(-2 * skew), w.settings.wrong}
+	var all []fleet.Site
+	for _, r := range w.plan.Regions {
+		s := fleet.Site{Name: r.Name, Nodes: len(r.Nodes), Init: earlier, Data: w.data(r.Name)}
+		if len(r.Nodes) > 1 {
+			w.lan = lan.New(w.inside(r.Name))
+			s.Reach = w.lan.Reach
+		}
+		all = append(all, s)
+	}
+	if w.fleet, err = fleet.StartSites(ctx, w.wan, w.settings.binary, all); err != nil {
+		return err
+	}
+	for _, r := range w.fleet.Regions {
+		w.sites = append(w.sites, &site{Region: r, world: w})
+	}
+	return w.fleet.Join(ctx)
+}
+
+// data gives the data folders of a region: on the disk of the server if it has one.
+func (w *world) data(region string) func(int) string {
+	return func(n int) string {
+		name := fmt.Sprintf("%s/n%d", region, n+1)
+		if d := w.disks[name]; d != nil {
+			return filepath.Join(d.Dir, "data")
+		}
+		return filepath.Join(w.dir, strings.ReplaceAll(name, "/", "-"), "data")
+	}
+}
+
+// inside opens the sockets of a region's network in its namespace.
+func (w *world) inside(name string) lan.Config {
+	return lan.Config{
+		Listen: func() (l net.Listener, err error) {
+			err = w.wan.Inside(name, func() error {
+				l, err = net.Listen("tcp", "127.0.0.1:0")
+				return err
+			})
+			return l, err
+		},
+		Dial: func(ctx context.Context, address string) (net.Conn, error) { return w.wan.Dial(ctx, name, address) },
+	}
+}
+
+func (w *world) close() {
+	if w.fleet != nil {
+		w.fleet.Close()
+	}
+	if w.lan != nil {
+		w.lan.Close()
+	}
+	for _, d := range w.disks {
+		if d != nil {
+			_ = d.Close()
+		}
+	}
+	if w.wan != nil {
+		w.wan.Close()
+	}
+	_ = w.log.Close() // a run that ended well has closed it
+	_ = os.RemoveAll(w.dir)
+}
+
+// preserve keeps data and logs.
+func (w *world) preserve(dir string) {
+	if w.fleet == nil {
+		return
+	}
+	for _, r := range w.fleet.Regions {
+		for i, folder := range r.Folders {
+			_ = os.CopyFS(filepath.Join(dir, "data", r.Name+"-"+r.Nodes[i]), os.DirFS(folder))
+		}
+	}
+	_ = os.CopyFS(filepath.Join(dir, "group"), os.DirFS(w.fleet.Group.Dir))
+}
+
+func (w *world) find(name string) *site {
+	region, _, _ := strings.Cut(name, "/")
+	return w.sites[slices.IndexFunc(w.sites, func(s *site) bool { return s.Name == region })]
+}
+
+// node is the number of the server that a target names.
+func (w *world) node(name string) (*site, int) {
+	s := w.find(name)
+	_, node, _ := strings.Cut(name, "/")
+	return s, max(0, slices.Index(s.Nodes, node))
+}
+
+// wait waits until problem gives none.
+func (w *world) wait(ctx context.Context, within time.Duration, what string, problem func(context.Context) string) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for last := "nothing"; ; {
+		p := problem(ctx)
+		if p == "" {
+			return nil
+		}
+		if ctx.Err() != nil { // what it says now is only that the time is over
+			return fmt.Errorf("waited %v for %s: %s", within, what, last)
+		}
+		last = p
+		if !pause(ctx, pollEvery) {
+			return fmt.Errorf("waited %v for %s: %s", within, what, p)
+		}
+	}
+}
+
+// pause waits; false: ctx ended before.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
