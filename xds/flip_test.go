@@ -3,6 +3,7 @@ package xds
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,7 +73,8 @@ func flip(b *testing.B, v *registry.View, revision uint64, h pb.Health) (*regist
 }
 
 // BenchmarkFlip is what one health flip costs from the commit until its resources are encoded for Envoy and for gRPC
-// clients and marked for two of them, and what a region costs that goes away: all its services move.
+// clients and marked for two of them, what a region costs that goes away, since all its services move, and what a flip costs
+// while one does.
 func BenchmarkFlip(b *testing.B) {
 	r := &registryOf{view: flipView(b), followers: map[*follower]struct{}{}}
 	x := newBench(b, r)
@@ -98,12 +100,40 @@ func BenchmarkFlip(b *testing.B) {
 		b.Logf("one health flip of %d services x %d regions, planned and encoded: median %v, 99%% %v, slowest of %d %v (limit 2 ms)",
 			flipServices, flipRegions, took[len(took)/2], took[len(took)*99/100], len(took), took[len(took)-1])
 	})
+	moves := 0
+	next := func() *plan.Reach {
+		moves++
+		return []*plan.Reach{up, gone}[moves%2]
+	}
 	b.Run("region", func(b *testing.B) {
 		planned, n := x.pub.stats.planned.Load(), 0
 		for b.Loop() {
-			x.pub.applyReach([]*plan.Reach{gone, up}[n%2])
+			x.pub.applyReach(next())
 			n++
 		}
 		b.ReportMetric(float64(x.pub.stats.planned.Load()-planned)/float64(n), "services/op")
+	})
+	b.Run("meanwhile", func(b *testing.B) {
+		var took []time.Duration
+		for b.Loop() {
+			var moved atomic.Bool
+			to := next()
+			go func() {
+				x.pub.applyReach(to)
+				moved.Store(true)
+			}()
+			for !moved.Load() {
+				revision++
+				began := time.Now()
+				next, c := flip(b, v, revision, pb.Health(1+revision%3))
+				x.pub.apply(next, c)
+				took = append(took, time.Since(began))
+				v = next
+				time.Sleep(time.Millisecond)
+			}
+		}
+		slices.Sort(took)
+		b.ReportMetric(float64(took[len(took)-1].Microseconds()), "slowest-us")
+		b.Logf("one health flip while a region goes: median %v, slowest of %d %v (limit 50 ms)", took[len(took)/2], len(took), took[len(took)-1])
 	})
 }

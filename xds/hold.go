@@ -2,6 +2,8 @@ package xds
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
@@ -36,10 +38,10 @@ func (h *holding) add(k registry.ServiceKey) {
 }
 
 // take gives what is kept back, and keeps nothing any more.
-func (h *holding) take() registry.Changes {
-	c := registry.Changes{Services: h.services}
+func (h *holding) take() []registry.ServiceKey {
+	keys := slices.Collect(maps.Keys(h.services))
 	h.services = map[registry.ServiceKey]struct{}{}
-	return c
+	return keys
 }
 
 // keepBack takes out of some changes what can wait.
@@ -125,10 +127,9 @@ func returned(v *registry.View, before, after *plan.Reach) bool {
 // release publishes what is kept back.
 func (p *publisher) release() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.held.services) > 0 {
-		p.step(p.held.take())
-	}
+	p.owe(p.held.take())
+	p.mu.Unlock()
+	p.settle()
 }
 
 // releaseLate publishes what is kept back for too long, until ctx ends.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"supercluster/federation/plan"
 	"supercluster/registry"
@@ -90,8 +91,15 @@ func (p *publisher) apply(v *registry.View, c registry.Changes) {
 	p.step(c)
 }
 
-// applyReach publishes what another order of the regions changes.
+// applyReach publishes what another order of the regions changes. When a region goes that is all of its services: they are
+// planned in parts, and what changes meanwhile waits for a part and not for all of them.
 func (p *publisher) applyReach(r *plan.Reach) {
+	p.moveTo(r)
+	p.settle()
+}
+
+// moveTo notes an order of the regions, and what it has to be planned again.
+func (p *publisher) moveTo(r *plan.Reach) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.reach
@@ -99,11 +107,57 @@ func (p *publisher) applyReach(r *plan.Reach) {
 	if p.view == nil {
 		return
 	}
-	var c registry.Changes
+	p.step(registry.Changes{})
 	if returned(p.view, before, r) {
-		c = p.held.take()
+		p.owe(p.held.take())
 	}
-	p.step(c)
+}
+
+// owe has the services of some changes planned in parts.
+func (p *publisher) owe(keys []registry.ServiceKey) {
+	for _, t := range p.tenants {
+		t.mesh.Owe(keys)
+	}
+}
+
+// settle plans and publishes what is owed.
+func (p *publisher) settle() {
+	for p.settlePart() {
+	}
+}
+
+// What is owed is planned for partTime at once, the time that a change may wait for it, in units of settleUnit services: the
+// lock goes to who waits for it in between.
+const (
+	partTime   = 5 * time.Millisecond
+	settleUnit = 16
+)
+
+// settlePart publishes a part of what is owed; false: nothing is owed any more.
+func (p *publisher) settlePart() (more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	began := time.Now()
+	for _, name := range sortedKeys(p.tenants) {
+		t := p.tenants[name]
+		var parts [flavours]batch
+		for t.mesh.Owes() && time.Since(began) < partTime {
+			d := t.mesh.Settle(p.view, settleUnit)
+			p.stats.planned.Add(uint64(d.Planned))
+			for n, sp := range t.spaces {
+				if sp != nil {
+					parts[n].add(p.changes(t.mesh, sp, d))
+				}
+			}
+		}
+		for n, sp := range t.spaces {
+			if sp != nil {
+				p.stats.changed.Add(uint64(p.world.publish(sp.space, parts[n])))
+			}
+		}
+		more = more || t.mesh.Owes()
+	}
+	return more
 }
 
 // step takes every tenant to the view and the order of regions.
@@ -146,13 +200,15 @@ func (p *publisher) changes(m *ir.Mesh, sp *published, d ir.Diff) batch {
 			b.drops = append(b.drops, drop{resources.Listener, name}, drop{resources.Route, name})
 		}
 	}
+	all := make([]*ir.Endpoints, 0, len(d.Endpoints))
 	for _, name := range d.Endpoints {
 		if e := m.Endpoints(name); e != nil {
-			p.endpoints(&b, sp, e)
+			all = append(all, e)
 		} else {
 			b.drops = append(b.drops, drop{resources.Endpoint, name})
 		}
 	}
+	p.endpoints(&b, sp, all)
 	for _, g := range sp.sortedGroups() {
 		if slices.Contains(d.Namespaces, g.key.namespace) {
 			p.group(&b, sp, m, g)
@@ -190,11 +246,19 @@ func (p *publisher) cluster(b *batch, sp *published, c ir.Cluster) {
 	}
 }
 
-func (p *publisher) endpoints(b *batch, sp *published, e *ir.Endpoints) {
-	if sp.flavour == forEnvoy {
-		p.put(b, resources.Endpoint)(resources.EnvoyEndpoints(e))
-	} else {
-		p.put(b, resources.Endpoint)(resources.GRPCEndpoints(e))
+// manyEndpoints is from how many clusters on their endpoints are built on several cores.
+const manyEndpoints = 8
+
+// endpoints builds the endpoints of clusters: nothing else is built so often, and each is built by itself.
+func (p *publisher) endpoints(b *batch, sp *published, all []*ir.Endpoints) {
+	build := resources.EnvoyEndpoints
+	if sp.flavour == forGRPC {
+		build = resources.GRPCEndpoints
+	}
+	built, errs := make([]*resources.Resource, len(all)), make([]error, len(all))
+	onCores(len(all), manyEndpoints, func(n int) { built[n], errs[n] = build(all[n]) })
+	for n := range all {
+		p.put(b, resources.Endpoint)(built[n], errs[n])
 	}
 }
 

@@ -317,3 +317,39 @@ func TestReach_OnlyWhatIsUnusedWaits(t *testing.T) {
 		}
 	}
 }
+
+// A change does not wait until all services of a region that goes are planned again: they are owed, and planned in parts.
+func TestReach_AChangeGoesBeforeWhatIsOwed(t *testing.T) {
+	r := newRegistry(t)
+	r.peers(t, 2)
+	for n := range 200 {
+		service := fmt.Sprint("s", n)
+		r.importedFrom(t, 2, service, 2000+n)
+		r.importedFrom(t, 3, service, 3000+n)
+	}
+	b := newBench(t, r)
+	b.pub.applyReach(reachOf(up, up))
+	d := b.connect(ir.RoleSidecar, true)
+	d.send(cds)
+	d.send(eds, add("s0", "s7"))
+	if n := d.updates("s0"); n == 0 {
+		t.Fatal("no endpoints at first")
+	}
+	planned := b.pub.stats.planned.Load()
+	b.pub.moveTo(reachOf(away, up))
+	if n := b.pub.stats.planned.Load() - planned; n != 0 || d.updates("s0") != 0 {
+		t.Fatalf("%d services were planned at once", n)
+	}
+	r.importedFrom(t, 3, "s7", 3300)
+	b.publish()
+	if n := b.pub.stats.planned.Load() - planned; n != 1 || d.updates("s7") != 1 {
+		t.Errorf("%d services were planned for a change of one", n)
+	}
+	b.pub.settle()
+	if n := b.pub.stats.planned.Load() - planned; n != 200 || d.updates("s0") != 1 {
+		t.Errorf("%d services were planned for a region with 200", n)
+	}
+	if b.pub.settlePart() {
+		t.Error("something is owed still")
+	}
+}

@@ -154,6 +154,11 @@ type membership struct {
 	names []string
 }
 
+// add takes in a later batch of the same space.
+func (b *batch) add(o batch) {
+	b.puts, b.drops, b.members = append(b.puts, o.puts...), append(b.drops, o.drops...), append(b.members, o.members...)
+}
+
 func (b *batch) empty() bool { return len(b.puts)+len(b.members)+len(b.drops) == 0 }
 
 // publication is a batch in the making: which streams it touches.
@@ -197,9 +202,14 @@ const severalCores = 64
 // deliver has every session send what is due. The publisher does so itself, on all cores, instead of waking a
 // goroutine for each stream: that alone would cost as much as composing. No send of it ever blocks.
 func deliver(sessions []*session) {
-	if len(sessions) < severalCores {
-		for _, s := range sessions {
-			s.push()
+	onCores(len(sessions), severalCores, func(n int) { sessions[n].push() })
+}
+
+// onCores does n things: one after the other, or on all cores if there are many.
+func onCores(n, many int, do func(n int)) {
+	if n < many {
+		for i := range n {
+			do(i)
 		}
 		return
 	}
@@ -207,8 +217,8 @@ func deliver(sessions []*session) {
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(sessions)); i = next.Add(1) - 1 {
-				sessions[i].push()
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
 			}
 		})
 	}

@@ -15,39 +15,73 @@ type foreign struct {
 
 // settle keeps the index of the regions that a service has instances in; sv is nil when the service is gone.
 func (m *Mesh) settle(k registry.ServiceKey, sv *registry.ServiceView) {
-	now := foreignOf(sv)
-	for alias, f := range m.foreign {
-		if _, had := f.services[k]; had && now[alias] == "" {
+	before := m.where[k]
+	now := foreignOf(sv, make([]uint32, 0, len(before)))
+	if slices.Equal(before, now) && m.called(sv) {
+		return // as nearly always
+	}
+	for _, alias := range before {
+		if f := m.foreign[alias]; !slices.Contains(now, alias) {
 			delete(f.services, k)
 			if len(f.services) == 0 {
 				delete(m.foreign, alias)
 			}
 		}
 	}
-	for alias, name := range now {
+	for _, alias := range now {
 		f := m.foreign[alias]
 		if f == nil {
 			f = &foreign{services: map[registry.ServiceKey]struct{}{}}
 			m.foreign[alias] = f
 		}
-		f.name = name
+		f.name = nameAt(sv, alias)
 		f.services[k] = struct{}{}
 	}
+	if len(now) == 0 {
+		delete(m.where, k)
+		return
+	}
+	m.where[k] = now
 }
 
-// foreignOf gives the other regions with instances of a service: their names by alias.
-func foreignOf(sv *registry.ServiceView) map[uint32]string {
-	if sv == nil || len(sv.Instances) == len(sv.Local()) {
-		return nil
+// foreignOf appends the aliases of the other regions with instances of a service, in order.
+func foreignOf(sv *registry.ServiceView, to []uint32) []uint32 {
+	if sv == nil {
+		return to
 	}
-	out, last := map[uint32]string{}, uint32(0)
 	for _, i := range sv.Instances[len(sv.Local()):] {
-		if i.Key.Scope != last {
-			last = i.Key.Scope
-			out[last] = i.Instance.GetRegion()
+		if n := len(to); n == 0 || to[n-1] != i.Key.Scope {
+			to = append(to, i.Key.Scope)
 		}
 	}
-	return out
+	return to
+}
+
+// called reports whether the other regions of a service, which are known, are called as its instances call them.
+func (m *Mesh) called(sv *registry.ServiceView) bool {
+	last := uint32(0)
+	if sv == nil {
+		return true
+	}
+	for _, i := range sv.Instances[len(sv.Local()):] {
+		if i.Key.Scope == last {
+			continue
+		}
+		if last = i.Key.Scope; m.foreign[last].name != i.Instance.GetRegion() {
+			return false
+		}
+	}
+	return true
+}
+
+// nameAt is what a service's first instance in a region calls it.
+func nameAt(sv *registry.ServiceView, alias uint32) string {
+	for _, i := range sv.Instances[len(sv.Local()):] {
+		if i.Key.Scope == alias {
+			return i.Instance.GetRegion()
+		}
+	}
+	return ""
 }
 
 // reordered lists the services whose regions stand in another order by a new Reach. A region whose cost changed but

@@ -20,6 +20,12 @@ type Mesh struct {
 	namespaces map[string]*namespace
 	// foreign are the other regions with instances, by alias.
 	foreign map[uint32]*foreign
+	// where are the aliases of the other regions that a service has instances in, in order.
+	where map[registry.ServiceKey][]uint32
+	// owed are services that are still to be planned again: all of a region's when it moves.
+	// queue is an order of them, without those that were added since it was made, and with those that were planned since.
+	owed  map[registry.ServiceKey]struct{}
+	queue []registry.ServiceKey
 }
 
 // namespace holds what is derived for a whole namespace.
@@ -53,16 +59,60 @@ func New(tenant, region string) *Mesh {
 		endpoints:  map[string]*Endpoints{},
 		namespaces: map[string]*namespace{},
 		foreign:    map[uint32]*foreign{},
+		where:      map[registry.ServiceKey][]uint32{},
+		owed:       map[registry.ServiceKey]struct{}{},
 	}
 }
 
 // Step takes the form to a view and to what is known of the other regions, and tells what changed. c is what differs
-// from the view before; the first step of a Mesh must have c.All.
+// from the view before; the first step of a Mesh must have c.All. Services that only stand in another order of regions are
+// owed: there may be very many of them, and Settle plans them in parts.
 func (m *Mesh) Step(v *registry.View, reach *plan.Reach, c registry.Changes) Diff {
-	s := step{mesh: m, view: v, clusters: map[string]bool{}, endpoints: map[string]bool{}, namespaces: map[string]bool{}}
-	touched := inOrder(append(m.touchedServices(v, c), m.reordered(v, reach)...))
+	touched := inOrder(m.touchedServices(v, c))
+	m.Owe(m.reordered(v, reach))
 	m.reach = reach
+	return m.plan(v, touched, c)
+}
+
+// Owe has services planned again by a later Settle.
+func (m *Mesh) Owe(keys []registry.ServiceKey) {
+	for _, k := range keys {
+		if k.Tenant == m.tenant {
+			m.owed[k] = struct{}{}
+		}
+	}
+}
+
+// Owes reports whether services are owed.
+func (m *Mesh) Owes() bool { return len(m.owed) > 0 }
+
+// Settle plans at most n of the services that are owed, by the view that the last step was for.
+func (m *Mesh) Settle(v *registry.View, n int) Diff {
+	return m.plan(v, m.nextOwed(n), registry.Changes{})
+}
+
+// nextOwed picks the first of the services that are owed.
+func (m *Mesh) nextOwed(n int) []registry.ServiceKey {
+	var next []registry.ServiceKey
+	for len(next) < n && len(m.owed) > 0 {
+		if len(m.queue) == 0 {
+			m.queue = inOrder(slices.Collect(maps.Keys(m.owed)))
+		}
+		k := m.queue[0]
+		m.queue = m.queue[1:]
+		if _, still := m.owed[k]; still {
+			delete(m.owed, k)
+			next = append(next, k)
+		}
+	}
+	return next
+}
+
+// plan plans some services.
+func (m *Mesh) plan(v *registry.View, touched []registry.ServiceKey, c registry.Changes) Diff {
+	s := step{mesh: m, view: v, clusters: map[string]bool{}, endpoints: map[string]bool{}, namespaces: map[string]bool{}}
 	for _, k := range touched {
+		delete(m.owed, k)
 		s.service(k)
 	}
 	for _, ns := range s.touchedNamespaces(c) {

@@ -153,9 +153,10 @@ func (a *assignment) locality(l plan.Locality, priority uint32) {
 	}
 	group := a.group(l.Region, l.Zone, priority)
 	group.LoadBalancingWeight = wrapperspb.UInt32(uint32(min(total, math.MaxUint32)))
-	group.LbEndpoints = make([]*endpointv3.LbEndpoint, 0, len(endpoints))
-	for _, ep := range endpoints {
-		group.LbEndpoints = append(group.LbEndpoints, lbEndpoint(ep, corev3.HealthStatus_HEALTHY))
+	group.LbEndpoints = make([]*endpointv3.LbEndpoint, len(endpoints))
+	messages := make([]endpointMessage, len(endpoints))
+	for n, ep := range endpoints {
+		group.LbEndpoints[n] = messages[n].of(ep, corev3.HealthStatus_HEALTHY)
 	}
 }
 
@@ -201,18 +202,32 @@ func (a *assignment) priorityOf(region string) uint32 {
 func (a *assignment) put(group *endpointv3.LocalityLbEndpoints, ep plan.Endpoint, health corev3.HealthStatus) {
 	if !a.seen[ep.Addr] {
 		a.seen[ep.Addr] = true
-		group.LbEndpoints = append(group.LbEndpoints, lbEndpoint(ep, health))
+		group.LbEndpoints = append(group.LbEndpoints, new(endpointMessage).of(ep, health))
 	}
 }
 
-func lbEndpoint(ep plan.Endpoint, health corev3.HealthStatus) *endpointv3.LbEndpoint {
-	return &endpointv3.LbEndpoint{
-		HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
-			Address: socketAddress(ep.Addr),
-		}},
-		HealthStatus:        health,
-		LoadBalancingWeight: wrapperspb.UInt32(max(ep.Weight, 1)),
-	}
+// endpointMessage is all the messages that one endpoint is made of, in one piece: there may be hundreds of thousands.
+type endpointMessage struct {
+	lb       endpointv3.LbEndpoint
+	host     endpointv3.LbEndpoint_Endpoint
+	endpoint endpointv3.Endpoint
+	address  corev3.Address
+	socket   corev3.Address_SocketAddress
+	at       corev3.SocketAddress
+	port     corev3.SocketAddress_PortValue
+	weight   wrapperspb.UInt32Value
+}
+
+func (m *endpointMessage) of(ep plan.Endpoint, health corev3.HealthStatus) *endpointv3.LbEndpoint {
+	m.port.PortValue = uint32(ep.Addr.Port())
+	m.at.Address, m.at.PortSpecifier = ep.Addr.Addr().String(), &m.port
+	m.socket.SocketAddress = &m.at
+	m.address.Address = &m.socket
+	m.endpoint.Address = &m.address
+	m.host.Endpoint = &m.endpoint
+	m.weight.Value = max(ep.Weight, 1)
+	m.lb.HostIdentifier, m.lb.HealthStatus, m.lb.LoadBalancingWeight = &m.host, health, &m.weight
+	return &m.lb
 }
 
 func (a *assignment) message() *endpointv3.ClusterLoadAssignment {
