@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -34,24 +35,33 @@ func (f *Federation) heal(ctx context.Context) error {
 	f.log.Warn("healing from peers", "reason", row.Reason)
 	var channels []record.Channel
 	if err := f.pinned(func(r state.Reader) (err error) {
-		channels, err = state.Channels(r)
+		if channels, err = state.Channels(r); err != nil {
+			return err
+		}
+		at, err := state.PositionsOf(r)
+		report.Revision = at.Data
 		return err
 	}); err != nil {
 		return err
 	}
-	found := f.survey(ctx)
+	found, silent := f.survey(ctx)
+	unknown := unknownRecords{}
 	seen := row.Seen
 	for i := range channels {
 		c := &channels[i]
 		for _, from := range found[c.ID] {
 			seen = max(seen, from.at.Incarnation)
+			report.SeenRevision = max(report.SeenRevision, from.revision)
 		}
-		if err := f.healChannel(ctx, c, found[c.ID], report); err != nil {
+		if err := f.healChannel(ctx, c, found[c.ID], report, unknown); err != nil {
 			report.Unreachable = append(report.Unreachable, fmt.Sprintf("channel %d: %v", c.ID, err))
 		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if err := f.nameLosses(report, silent, unknown); err != nil {
+		return err
 	}
 	mint, done := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer done()
@@ -62,30 +72,36 @@ func (f *Federation) heal(ctx context.Context) error {
 	f.healing, f.proof = report, nil
 	f.mu.Unlock()
 	f.log.Warn("healed from peers; a new incarnation began", "restored", report.Restored, "kept", report.Kept,
-		"kept_names", report.KeptNames, "unreachable", report.Unreachable)
+		"kept_names", report.KeptNames, "unreachable", report.Unreachable, "lost", report.Lost)
 	return nil
 }
 
 // source is a peer that has a channel of this region.
 type source struct {
-	u  *uplink
-	at record.FeedPosition
+	u        *uplink
+	at       record.FeedPosition
+	revision uint64 // of this region, as far as the peer had seen it
 }
 
 // survey asks the peers what they have of this region, by channel, the newest first. It waits for each peer: the one that
 // comes last may be the only one that has the newest. For some it waits no longer than a third of the time when others
-// answered who have at least what proved the loss.
-func (f *Federation) survey(ctx context.Context) map[uint32][]source {
+// answered who have at least what proved the loss. It gives the peers that did not answer, too.
+func (f *Federation) survey(ctx context.Context) (found map[uint32][]source, silent []string) {
 	began := time.Now()
 	for wait := firstPullWait; ; wait = min(2*wait, time.Second) {
-		found := map[uint32][]source{}
+		found = map[uint32][]source{}
 		answered := 0
+		peers, _ := f.book.list()
+		missing := map[[16]byte]string{}
+		for _, p := range peers {
+			missing[p.id] = f.book.name(p.id)
+		}
 		for _, u := range f.upNow() {
 			if f.shownBy(ctx, u, found) {
 				answered++
+				delete(missing, u.peer.id)
 			}
 		}
-		peers, _ := f.book.list()
 		waited := time.Since(began)
 		enough := answered > 0 && waited > f.cfg.Tuning.HealWithin/3 && f.proven(found)
 		if answered == len(peers) && f.proven(found) || enough || waited > f.cfg.Tuning.HealWithin || !pause(ctx, wait) {
@@ -97,7 +113,7 @@ func (f *Federation) survey(ctx context.Context) map[uint32][]source {
 					return 1
 				})
 			}
-			return found
+			return found, slices.Sorted(maps.Values(missing))
 		}
 	}
 }
@@ -111,10 +127,12 @@ func (f *Federation) proven(found map[uint32][]source) bool {
 }
 
 // healChannel brings back what the peer with the newest head of a channel of this region has of it, or the one after it.
-func (f *Federation) healChannel(ctx context.Context, c *record.Channel, from []source, report *pb.Healing) error {
+func (f *Federation) healChannel(ctx context.Context, c *record.Channel, from []source, report *pb.Healing, unknown unknownRecords) error {
 	var err error = fault.New(fault.Unavailable, "no peer that has it was reached in time")
 	for _, s := range from {
-		if err = f.restoreFrom(ctx, s.u, c, report); err == nil {
+		loss := &loss{f: f, channel: c, report: report, unknown: unknownRecords{}}
+		if err = loss.restoreFrom(ctx, s.u); err == nil {
+			unknown.add(loss.unknown)
 			return nil
 		}
 		f.log.Warn("a peer could not give back a channel of this region", "peer", f.book.name(s.u.peer.id), "channel", c.ID, "error", err)
@@ -152,14 +170,15 @@ func (f *Federation) shownBy(ctx context.Context, u *uplink, found map[uint32][]
 	for i := range offers {
 		head, err := record.DecodeFeedHead(offers[i].head)
 		if err == nil && head.Region == f.cfg.Identity.RegionID && f.book.verify(head.Region, head.Signed(), head.Signature) {
-			found[head.Channel] = append(found[head.Channel], source{u, head.Position})
+			found[head.Channel] = append(found[head.Channel], source{u, head.Position, head.Revision})
 		}
 	}
 	return true
 }
 
 // restoreFrom takes a snapshot of a channel of this region from a peer, and brings back each record that is lost.
-func (f *Federation) restoreFrom(ctx context.Context, u *uplink, c *record.Channel, report *pb.Healing) error {
+func (l *loss) restoreFrom(ctx context.Context, u *uplink) error {
+	f, c := l.f, l.channel
 	u.mu.Lock()
 	conn := u.conn
 	u.mu.Unlock()
@@ -178,7 +197,6 @@ func (f *Federation) restoreFrom(ctx context.Context, u *uplink, c *record.Chann
 	if err := s.Send(ctx, link.Message{Type: uint8(ask.Type), Body: feed.Append(nil, ask)}); err != nil {
 		return err
 	}
-	loss := loss{f: f, channel: c, report: report}
 	digest := record.Digest{}
 	for from := []byte(nil); ; {
 		next, cancel := context.WithTimeout(ctx, f.cfg.Tuning.HealWithin)
@@ -202,7 +220,7 @@ func (f *Federation) restoreFrom(ctx context.Context, u *uplink, c *record.Chann
 		for i := range m.Chunk.Items {
 			digest.Add(record.Element(m.Chunk.Items[i].Key, m.Chunk.Items[i].Entry))
 		}
-		if err := f.pinned(func(r state.Reader) error { return loss.add(r, m.Chunk) }); err != nil {
+		if err := f.pinned(func(r state.Reader) error { return l.add(r, m.Chunk) }); err != nil {
 			return err
 		}
 		if from = m.Chunk.To; len(from) > 0 {
@@ -212,7 +230,7 @@ func (f *Federation) restoreFrom(ctx context.Context, u *uplink, c *record.Chann
 		if err != nil || !f.book.verify(head.Region, head.Signed(), head.Signature) || head.Digest != digest {
 			return fault.New(fault.Denied, "what the peer gave is not what this region signed")
 		}
-		return loss.bringBack(ctx)
+		return l.bringBack(ctx)
 	}
 }
 
@@ -226,6 +244,7 @@ type loss struct {
 	report  *pb.Healing
 	ops     []record.TxnOp
 	bytes   int
+	unknown unknownRecords
 }
 
 // add compares one chunk with what is here.
@@ -270,6 +289,9 @@ func (l *loss) judge(r state.Reader, key, encoded []byte) error {
 		return nil // it can not have been written here
 	}
 	local, ok, err := state.LocalKey(r, &k)
+	if err == nil && !ok && encoded != nil {
+		l.unknown.note(&k)
+	}
 	if err != nil || !ok {
 		return err
 	}

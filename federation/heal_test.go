@@ -105,6 +105,9 @@ func TestRestored(t *testing.T) {
 		}
 		st := a.status()
 		h := st.GetHealing()
+		if len(h.GetLost()) > 0 || h.GetSeenRevision() <= h.GetRevision() {
+			t.Errorf("lost %q, from revision %d of %d", h.GetLost(), h.GetRevision(), h.GetSeenRevision())
+		}
 		if st.GetFence() != pb.Fence_FENCE_NONE || st.GetIncarnation() != 2 || st.GetFenceReason() == "" || h.GetRestored() != 118 || h.GetKept() != 0 || len(h.GetUnreachable()) > 0 {
 			t.Errorf("status %v", st)
 		}
@@ -149,6 +152,59 @@ func TestRestored_Kept(t *testing.T) {
 		slices.Sort(h.KeptNames)
 		if got := strings.Join(h.GetKeptNames(), " "); got != "app1 web/0 web/3 web/brand" || h.GetKept() != 4 {
 			t.Errorf("kept: %s (%d)", got, h.GetKept())
+		}
+	})
+}
+
+// TestRestored_Lost: what nobody can give back is named: what only a region has that is not reached, what was written in a namespace of
+// this region alone, and what was in one that was federated after the backup.
+func TestRestored_Lost(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, b, c := w.three()
+		for _, name := range []string{"late", "private"} {
+			a.do(record.Op{Type: record.OpCreateNamespace, Tenancy: &record.Tenancy{Tenant: "default", Namespace: name}})
+		}
+		inLate := record.Key{Shard: record.ShardData, Tenant: 1, Namespace: 2, Kind: record.KindInstance, Scope: record.ScopeRegion}
+		w.converge(15 * time.Second)
+		backup := a.store.pin()
+		for _, s := range []*site{a, b, c} {
+			if s != a {
+				s.do(record.Op{Type: record.OpCreateNamespace, Tenancy: &record.Tenancy{Tenant: "default", Namespace: "late"}})
+			}
+			s.placeIn(2, "late", "", a)
+		}
+		for i := range maxKeptNames + 20 {
+			k := inLate
+			k.Name = fmt.Sprintf("web/%03d", i)
+			a.put(k, "new")
+		}
+		a.put(instance("web/1"), "new")
+		w.converge(5 * time.Second)
+		a.servers[0].stop()
+		a.store.restore(backup)
+		w.isolate(a, true)
+		w.heal(a, b)
+		a.start("n1")
+		a.store.lead("n1")
+		w.until(60*time.Second, "it healed", func() bool { return a.status().GetHealing() != nil })
+		lost := a.status().GetHealing().GetLost()
+		want := []string{
+			"region gamma was not reached: what only it had of this region",
+			fmt.Sprintf("%d records of namespace late, tenant id ", maxKeptNames+20),
+			"namespace default/late is not federated", "namespace default/private is not federated",
+		}
+		if len(lost) != len(want) {
+			t.Fatalf("lost: %q", lost)
+		}
+		for i := range want {
+			if !strings.HasPrefix(lost[i], want[i]) {
+				t.Errorf("lost: %q, want %q", lost[i], want[i])
+			}
+		}
+		if n := strings.Count(lost[1], "web/"); n != maxKeptNames || !strings.HasSuffix(lost[1], ", ...") {
+			t.Errorf("%d are named: %s", n, lost[1])
 		}
 	})
 }

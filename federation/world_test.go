@@ -402,12 +402,17 @@ func (s *site) federate(home *site) {
 
 func (s *site) place(prefix string, home *site) {
 	s.w.t.Helper()
-	value, err := marshal(&pb.Placement{Tenant: "default", Namespace: "default", Prefix: prefix, Home: hex.EncodeToString(home.id[:])})
+	s.placeIn(1, "default", prefix, home)
+}
+
+func (s *site) placeIn(namespace uint32, name, prefix string, home *site) {
+	s.w.t.Helper()
+	value, err := marshal(&pb.Placement{Tenant: "default", Namespace: name, Prefix: prefix, Home: hex.EncodeToString(home.id[:])})
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
 	s.do(record.Op{Type: record.OpPlace, Place: &record.Place{
-		Tenant: 1, Namespace: 1, UID: s.id, Name: "default", Prefix: prefix, Home: home.id, Value: value,
+		Tenant: 1, Namespace: namespace, UID: s.id, Name: name, Prefix: prefix, Home: home.id, Value: value,
 	}})
 }
 

@@ -56,9 +56,13 @@ func federationTable(t *table, s *pb.GetFederationResponse) {
 	reachTable(t, s.GetReachability())
 	t.add("not shown", utoa(s.GetQuarantined())+" records in quarantine")
 	if h := s.GetHealing(); h != nil {
-		t.add("healed", fmt.Sprintf("%s: %d records restored, %d kept as they were here", timeText(h.GetAt()), h.GetRestored(), h.GetKept()))
+		t.add("healed", fmt.Sprintf("%s: %d records restored, %d kept as they were here; from revision %d, of which peers had seen %d",
+			timeText(h.GetAt()), h.GetRestored(), h.GetKept(), h.GetRevision(), h.GetSeenRevision()))
 		for _, u := range h.GetUnreachable() {
 			t.note("not healed: %s", u)
+		}
+		for _, l := range h.GetLost() {
+			t.note("not healed: %s", l)
 		}
 	}
 	for _, d := range s.GetDisagreements() {

@@ -707,7 +707,13 @@ type Healing struct {
 	Kept      uint64   `protobuf:"varint,3,opt,name=kept,proto3" json:"kept,omitempty"`
 	KeptNames []string `protobuf:"bytes,4,rep,name=kept_names,json=keptNames,proto3" json:"kept_names,omitempty"`
 	// Channels that no peer could give back.
-	Unreachable   []string `protobuf:"bytes,5,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
+	Unreachable []string `protobuf:"bytes,5,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
+	// What could not be healed because nobody who was reached has it, in words: regions that were not reached, namespaces that are
+	// not federated, and records of namespaces that this region does not know to be federated.
+	Lost []string `protobuf:"bytes,6,rep,name=lost,proto3" json:"lost,omitempty"`
+	// The revision at which healing began, and the highest revision of this region that a peer had seen.
+	Revision      uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	SeenRevision  uint64 `protobuf:"varint,8,opt,name=seen_revision,json=seenRevision,proto3" json:"seen_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -775,6 +781,27 @@ func (x *Healing) GetUnreachable() []string {
 		return x.Unreachable
 	}
 	return nil
+}
+
+func (x *Healing) GetLost() []string {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *Healing) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Healing) GetSeenRevision() uint64 {
+	if x != nil {
+		return x.SeenRevision
+	}
+	return 0
 }
 
 type Disagreement struct {
@@ -3716,14 +3743,17 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\tregion_id\x18\x02 \x01(\tR\bregionId\x12\x18\n" +
 	"\areached\x18\x03 \x01(\bR\areached\x128\n" +
 	"\n" +
-	"round_trip\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\troundTrip\"\xa6\x01\n" +
+	"round_trip\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\troundTrip\"\xfb\x01\n" +
 	"\aHealing\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1a\n" +
 	"\brestored\x18\x02 \x01(\x04R\brestored\x12\x12\n" +
 	"\x04kept\x18\x03 \x01(\x04R\x04kept\x12\x1d\n" +
 	"\n" +
 	"kept_names\x18\x04 \x03(\tR\tkeptNames\x12 \n" +
-	"\vunreachable\x18\x05 \x03(\tR\vunreachable\"V\n" +
+	"\vunreachable\x18\x05 \x03(\tR\vunreachable\x12\x12\n" +
+	"\x04lost\x18\x06 \x03(\tR\x04lost\x12\x1a\n" +
+	"\brevision\x18\a \x01(\x04R\brevision\x12#\n" +
+	"\rseen_revision\x18\b \x01(\x04R\fseenRevision\"V\n" +
 	"\fDisagreement\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x14\n" +
 	"\x05about\x18\x02 \x01(\tR\x05about\x12\x18\n" +
