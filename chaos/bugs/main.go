@@ -27,8 +27,8 @@ var bugs = []bug{
 	{"bug_stale_read", "./region", "TestCluster_LeaderIsCutOffAndComesBack", ""},
 	{"bug_watch_drop", "./region/store", "TestFollow_GapFreeUnderConcurrentUpdates", "overrun"},
 	{"bug_import_no_cursor", "./region/state", "TestImport_RefusesWhatDoesNotFit", "late-import"},
-	{"bug_import_early_ack", "./federation", "TestAges_OfWhatWasOnlyReceived", ""},
-	{"bug_tombstone_early", "./region/state", "TestPurge_LeavesWhatWasNotCompacted", ""},
+	{"bug_import_early_ack", "./federation", "TestAges_OfWhatWasOnlyReceived", "stall-import"},
+	{"bug_tombstone_early", "./region/state", "TestPurge_LeavesWhatWasNotCompacted", "trim"},
 	{"bug_head_unsigned", "./federation/feed", "TestImporter_Refuses", ""},
 }
 
