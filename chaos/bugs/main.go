@@ -29,7 +29,7 @@ var bugs = []bug{
 	{"bug_import_no_cursor", "./region/state", "TestImport_RefusesWhatDoesNotFit", "late-import"},
 	{"bug_import_early_ack", "./federation", "TestAges_OfWhatWasOnlyReceived", "stall-import"},
 	{"bug_tombstone_early", "./region/state", "TestPurge_LeavesWhatWasNotCompacted", "trim"},
-	{"bug_head_unsigned", "./federation/feed", "TestImporter_Refuses", ""},
+	{"bug_head_unsigned", "./federation/feed", "TestImporter_Refuses", "forge"},
 }
 
 func main() {
