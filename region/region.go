@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.opentelemetry.io/otel/metric"
 
 	"supercluster/internal/fault"
@@ -60,6 +61,13 @@ type Config struct {
 	Meter  metric.Meter
 	Faults Faults
 	Tuning Tuning
+	State  StateTuning
+}
+
+// StateTuning changes of the state what tests and chaos need changed; zero values keep its own settings.
+type StateTuning struct {
+	FS         vfs.FS
+	RingEvents int // recent changes that are kept in memory for watches
 }
 
 // Region is one node's part of its region. It starts nothing before Run.
@@ -196,6 +204,7 @@ func (r *Region) open(ctx context.Context) (*parts, error) {
 	p := &parts{folder: folder}
 	p.store, err = store.New(store.Config{
 		Dir: folder.StateDir(), Shard: 1, Replica: folder.Replica(), Restored: folder.Restored(), Log: r.log, Meter: r.cfg.Meter,
+		FS: r.cfg.State.FS, RingEvents: r.cfg.State.RingEvents,
 		Fatal: func(err error) { p.node.Fail(err) },
 	})
 	if err == nil {

@@ -1,8 +1,9 @@
 // Package main shows that the tests find bugs: it builds the real packages with one seeded bug after the other and runs
 // the scenario that must catch it.
 //
-// It owns the list of seeded bugs and of their scenarios. It never judges a scenario by itself: `go test` does, once
-// without the bug, when it must pass, and once with it, when it must fail. A build that fails catches nothing.
+// It owns the list of seeded bugs and of their scenarios. It never judges by itself: `go test` does, and the checkers of
+// the in-process tier, once without the bug, when all must pass, and once with it, when they must not. A build that fails
+// catches nothing.
 // Nothing here may be called concurrently.
 package main
 
@@ -15,20 +16,20 @@ import (
 	"time"
 )
 
-// bug is a build tag and the test that must fail with it.
+// bug is a build tag and the test that must fail with it. With a focus of the in-process tier, a chaos run must find it too.
 type bug struct {
-	tag, pkg, scenario string
+	tag, pkg, scenario, focus string
 }
 
 var bugs = []bug{
-	{"bug_ack_before_fsync", "./region/node", "TestTan_SavedIsOnTheDisk"},
-	{"bug_split_index", "./region/store", "TestUpdate_AnyBeginningIsWhole"},
-	{"bug_stale_read", "./region", "TestCluster_LeaderIsCutOffAndComesBack"},
-	{"bug_watch_drop", "./region/store", "TestFollow_GapFreeUnderConcurrentUpdates"},
-	{"bug_import_no_cursor", "./region/state", "TestImport_RefusesWhatDoesNotFit"},
-	{"bug_import_early_ack", "./federation", "TestAges_OfWhatWasOnlyReceived"},
-	{"bug_tombstone_early", "./region/state", "TestPurge_LeavesWhatWasNotCompacted"},
-	{"bug_head_unsigned", "./federation/feed", "TestImporter_Refuses"},
+	{"bug_ack_before_fsync", "./region/node", "TestTan_SavedIsOnTheDisk", ""},
+	{"bug_split_index", "./region/store", "TestUpdate_AnyBeginningIsWhole", ""},
+	{"bug_stale_read", "./region", "TestCluster_LeaderIsCutOffAndComesBack", ""},
+	{"bug_watch_drop", "./region/store", "TestFollow_GapFreeUnderConcurrentUpdates", "overrun"},
+	{"bug_import_no_cursor", "./region/state", "TestImport_RefusesWhatDoesNotFit", "late-import"},
+	{"bug_import_early_ack", "./federation", "TestAges_OfWhatWasOnlyReceived", "stall-import"},
+	{"bug_tombstone_early", "./region/state", "TestPurge_LeavesWhatWasNotCompacted", "trim"},
+	{"bug_head_unsigned", "./federation/feed", "TestImporter_Refuses", "forge"},
 }
 
 func main() {
@@ -48,19 +49,36 @@ func run(only string) int {
 			continue
 		}
 		all++
-		start := time.Now()
-		if err := b.caught(); err != nil {
-			fmt.Printf("MISSED   %s  by %s: %v\n", b.tag, b.scenario, err)
+		line, err := b.find()
+		if err != nil {
+			fmt.Printf("MISSED   %-22s %v\n", b.tag, err)
 			continue
 		}
 		caught++
-		fmt.Printf("caught   %s  by %s in %.0f s\n", b.tag, b.scenario, time.Since(start).Seconds())
+		fmt.Printf("caught   %-22s %s\n", b.tag, line)
 	}
 	fmt.Printf("bugs: %d of %d caught\n", caught, all)
 	if all == 0 || caught < all {
 		return 1
 	}
 	return 0
+}
+
+// find looks for the bug by its scenario, and by chaos if there is a focus for it, and says in a line what found it.
+func (b bug) find() (string, error) {
+	start := time.Now()
+	if err := b.caught(); err != nil {
+		return "", fmt.Errorf("by the test %s: %w", b.scenario, err)
+	}
+	line := fmt.Sprintf("test %s in %.0f s", b.scenario, time.Since(start).Seconds())
+	if b.focus == "" {
+		return line + "; no chaos run is for it", nil
+	}
+	f, err := b.chaos()
+	if err != nil {
+		return "", fmt.Errorf("by chaos --focus %s: %w", b.focus, err)
+	}
+	return fmt.Sprintf("%s; chaos --focus %s, seed %d in %.0f s: %s", line, b.focus, f.seed, f.took.Seconds(), f.checker), nil
 }
 
 // caught runs the scenario on the right build and on the one with the bug.

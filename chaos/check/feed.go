@@ -219,3 +219,19 @@ func Same(lines []history.Line) Result {
 	}
 	return r.decide()
 }
+
+// Fences judges that no region fenced itself: none was put back on old data, and each that the power failed kept what it
+// had signed.
+func Fences(lines []history.Line) Result {
+	r := Result{Name: "no fences"}
+	for i := range lines {
+		l := &lines[i]
+		if l.Type != history.Stated || l.State == nil {
+			continue
+		}
+		if r.Examined++; l.State.Fences > 0 {
+			r.violated("%s fenced itself %d times: it took a head that it never signed, or lost what it had signed", l.Region, l.State.Fences)
+		}
+	}
+	return r.decide()
+}

@@ -101,6 +101,17 @@ func TestSame(t *testing.T) {
 	)
 }
 
+func TestFences(t *testing.T) {
+	judge(t, func(lines []history.Line, _ []history.Operation) Result { return Fences(lines) },
+		one{"nothing", "nothing for it to examine", func(*script) {}},
+		one{"none", "", func(s *script) { s.state("dc1", 1, "a", "1") }},
+		one{"one", "dc1 fenced itself 2 times", func(s *script) {
+			s.state("dc1", 1, "a", "1")
+			s.lines[len(s.lines)-1].State.Fences = 2
+		}},
+	)
+}
+
 func TestStaleness(t *testing.T) {
 	lookup := func(s *script, value string, age time.Duration) {
 		c := get("dc1/a")

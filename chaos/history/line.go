@@ -161,4 +161,6 @@ type Life struct {
 type State struct {
 	Revision uint64  `json:"revision"`
 	Entries  []Entry `json:"entries"`
+	// Fences is how often the region has fenced itself.
+	Fences uint64 `json:"fences,omitempty"`
 }

@@ -124,6 +124,9 @@ func (s *site) read(ctx context.Context) (uint64, error) {
 			}
 			return nil
 		}, record.KindConfig, record.KindInstance)
+		if err == nil {
+			out.Fences, err = fences(l)
+		}
 		if err != nil {
 			return err.Error()
 		}
@@ -133,6 +136,17 @@ func (s *site) read(ctx context.Context) (uint64, error) {
 		s.world.log.Add(history.Line{Type: history.Stated, Region: s.name, State: &out})
 	}
 	return out.Revision, err
+}
+
+// fences is how often a region has fenced itself.
+func fences(l *life) (uint64, error) {
+	rows, release, err := l.region.Pin()
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	f, _, err := state.ReadFederation(rows)
+	return uint64(f.Fences), err
 }
 
 // digests writes down the digest of every channel at its source and where it is imported, and says which differ.

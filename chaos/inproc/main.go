@@ -25,6 +25,7 @@ type settings struct {
 	seeds   int
 	from    uint64
 	plan    string
+	focus   string
 	out     string
 	verbose bool
 }
@@ -34,12 +35,14 @@ func main() {
 	flag.IntVar(&s.seeds, "seeds", 20, "how many seeds to run")
 	flag.Uint64Var(&s.from, "from", 1, "the first seed")
 	flag.StringVar(&s.plan, "plan", "", "run this saved plan instead of seeds")
+	flag.StringVar(&s.focus, "focus", "", "run seeds of this one kind of fault: isolate, or one that ordinary seeds do not have; see docs/chaos.md")
 	flag.StringVar(&s.out, "out", "", "the folder for plans, histories and reports; default: a temporary one, kept when a run does not pass")
 	flag.BoolVar(&s.verbose, "v", false, "tell every report in full")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "Runs seeds of the in-process chaos tier.\n\n"+
 			"  go run ./chaos/inproc\n  go run ./chaos/inproc --seeds 1 --from 7 --out /var/tmp/chaos -v\n"+
-			"  go run ./chaos/inproc --plan /var/tmp/chaos/seed-7/plan.json\n\n")
+			"  go run ./chaos/inproc --plan /var/tmp/chaos/seed-7/plan.json\n"+
+			"  go run ./chaos/inproc --focus late-import --seeds 3\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -93,9 +96,16 @@ func (s *settings) plans() ([]schedule.Plan, error) {
 		}
 		return []schedule.Plan{*p}, runnable(p)
 	}
+	o := options()
+	if s.focus != "" {
+		var err error
+		if o, err = focused(s.focus); err != nil {
+			return nil, err
+		}
+	}
 	var all []schedule.Plan
 	for n := range s.seeds {
-		all = append(all, schedule.Expand(s.from+uint64(n), options()))
+		all = append(all, schedule.Expand(s.from+uint64(n), o))
 	}
 	return all, nil
 }

@@ -57,6 +57,16 @@ func (w *world) strike(ctx context.Context, n *schedule.Nemesis) effect {
 		return w.stopNodes(ctx, n, s, s.nodes...)
 	case slowWatch:
 		return w.slowWatches(ctx, n)
+	case overrun:
+		return w.slowWatches(ctx, n)
+	case trim:
+		return w.trimmed(ctx, n)
+	case lateImport:
+		return w.importedAgain(ctx, n)
+	case stallImport:
+		return w.importsStalled(ctx, n)
+	case forge:
+		return w.forged(ctx, n)
 	case killRelay:
 		return w.relayKilled(ctx, n)
 	default:

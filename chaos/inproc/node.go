@@ -49,6 +49,7 @@ func (n *node) start(first bool) error {
 		Region: s.name, Node: n.name, Members: s.members, ID: s.identity.RegionID, DataDir: n.dir, Bootstrap: first,
 		Dev: len(s.members) == 1, Faults: faults{s.network, s.name}, GRPC: n.name + ":8502", HTTP: n.name + ":8500",
 		Federation: fmt.Sprintf("127.0.0.1:%d", n.port), Log: slog.New(slog.DiscardHandler),
+		State: region.StateTuning{RingEvents: s.world.ring()},
 	})
 	if err != nil {
 		return err
@@ -84,7 +85,7 @@ func (n *node) exchange(l *life) error {
 		return err
 	}
 	f, err := federation.New(federation.Config{
-		Store: l.region, Identity: p.identity(), Node: n.name, Addresses: n.site.addresses, Link: p.link(),
+		Store: &storeHook{l.region, n.site.hooks}, Identity: p.identity(), Node: n.name, Addresses: n.site.addresses, Link: p.link(),
 		Socket: n.site.world.newLine(socket, n.site.name),
 		Tuning: federation.Tuning{ProbeEvery: 200 * time.Millisecond, OfferEvery: 300 * time.Millisecond, DutyEvery: 50 * time.Millisecond, RelayAfter: 500 * time.Millisecond},
 	})

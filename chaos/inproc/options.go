@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"supercluster/chaos/history"
 	"supercluster/chaos/schedule"
@@ -26,6 +29,45 @@ const (
 	killRelay  = "kill-relay"  // two regions do not hear each other, and the third, which relays, stops exchanging
 	restartAll = "restart"     // all nodes of a region end and start again
 )
+
+// The kinds that only a focused run has: each waits for one thing to go wrong.
+const (
+	overrun     = "overrun"      // watches read so slowly that the buffer of recent changes is over before they are there
+	trim        = "trim"         // and what everybody has seen is compacted and purged meanwhile
+	lateImport  = "late-import"  // imports of a region are proposed once more, late: as by one who led before
+	forge       = "forge"        // a region shows others heads of theirs that they never signed
+	stallImport = "stall-import" // the log of a region takes imports late
+)
+
+// focuses are the kinds of focused runs, with the faults that belong to them.
+func focuses() map[string][]schedule.Kind {
+	kind := func(name string, parameters ...schedule.Range) schedule.Kind {
+		return schedule.Kind{Name: name, Target: schedule.OnRegion, Min: 1200, Max: 2500, Parameters: parameters}
+	}
+	slow := []schedule.Range{{Name: "pause_ms", Min: 80, Max: 150}, {Name: "ring", Min: 8, Max: 16}}
+	return map[string][]schedule.Kind{
+		overrun:     {kind(overrun, slow...)},
+		trim:        {kind(trim, slow...)},
+		lateImport:  {kind(lateImport, schedule.Range{Name: "back", Min: 2, Max: 5})},
+		forge:       {kind(forge)},
+		stallImport: {kind(stallImport, schedule.Range{Name: "delay_ms", Min: 500, Max: 900})},
+	}
+}
+
+// focused is what a seed of a focused run expands with: the regions, clients and watches of any seed, and faults of one kind.
+func focused(name string) (schedule.Options, error) {
+	o, all := options(), focuses()
+	kinds, ok := all[name]
+	if name == isolate { // a kind of every seed: the leader of a region is among those that it hits
+		kinds, ok = []schedule.Kind{{Name: isolate, Target: schedule.OnNode, Min: 800, Max: 1200, Exclusive: true}}, true
+	}
+	if !ok {
+		return o, fmt.Errorf("there is no focus %q; there are %s, %s", name, isolate, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+	}
+	o.Kinds, o.Count, o.Together = kinds, 5, 2
+	o.Phases.Heal, o.Phases.Final = 10_000, 10_000
+	return o, nil
+}
 
 func options() schedule.Options {
 	kind := func(name string, on schedule.Target, least, most schedule.Millis, alone bool, parameters ...schedule.Range) schedule.Kind {
@@ -74,6 +116,11 @@ func runnable(p *schedule.Plan) error {
 	known := map[string]bool{}
 	for _, k := range options().Kinds {
 		known[k.Name] = true
+	}
+	for _, kinds := range focuses() {
+		for _, k := range kinds {
+			known[k.Name] = true
+		}
 	}
 	for i := range p.Nemeses {
 		if !known[p.Nemeses[i].Kind] {

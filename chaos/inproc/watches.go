@@ -33,6 +33,9 @@ func (w *world) watches(ctx context.Context) (all []*watcher, err error) {
 			all = append(all, &watcher{world: w, site: s, name: fmt.Sprintf("%s-w%d", s.name, n), turn: n, at: at})
 		}
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watchers = all
 	return all, nil
 }
 

@@ -34,9 +34,10 @@ type world struct {
 	regions []*site
 	ports   map[int]string // of federation sockets: the region
 
-	mu    sync.Mutex
-	pause map[string]time.Duration // by region: how slowly its watches read
-	lag   map[string]uint64        // and how many revisions they were behind at most meanwhile
+	mu       sync.Mutex
+	watchers []*watcher
+	pause    map[string]time.Duration // by region: how slowly its watches read
+	lag      map[string]uint64        // and how many revisions they were behind at most meanwhile
 }
 
 // site is one region.
@@ -47,6 +48,7 @@ type site struct {
 	network  *network // between its nodes
 	members  map[string]string
 	nodes    []*node
+	hooks    *hooks
 	power    sync.Mutex // held while nodes are switched off and on again
 }
 
@@ -72,7 +74,7 @@ func (w *world) plant(r schedule.Region, dir string) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{world: w, name: r.Name, identity: identity, network: newNetwork(), members: map[string]string{}}
+	s := &site{world: w, name: r.Name, identity: identity, network: newNetwork(), members: map[string]string{}, hooks: &hooks{}}
 	for i, name := range r.Nodes {
 		s.members[name] = fmt.Sprintf("127.0.0.1:%d", ports[2*i])
 		w.ports[ports[2*i+1]] = r.Name
