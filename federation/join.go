@@ -360,7 +360,7 @@ func (f *Federation) fitsName(doc *pb.Region) error {
 	peers, _ := f.book.list()
 	for _, p := range peers {
 		if p.doc.GetName() == doc.GetName() || slices.Contains(p.doc.GetAliases(), doc.GetName()) {
-			return fault.New(fault.Exists, "another region is called %q", doc.GetName())
+			return fault.New(fault.Exists, "another region is called %q", doc.GetName()).WithHint("choose another name; `supercluster region peer ls` lists those of the peers")
 		}
 	}
 	return nil

@@ -77,7 +77,7 @@ func (s *Server) elsewhere(ctx context.Context, c *call) error {
 	}
 	switch {
 	case c.forwarded():
-		return notHome(&p, home, "this region is not asked twice: it does not forward what was forwarded to it")
+		return notHome(&p, home, "the placements of the two regions differ: `supercluster placement ls` in both, then say the same in both; what was forwarded is not forwarded again")
 	case p.write != nil && (!home.Known || c.stays(ctx)):
 		return nil // the region refuses it, unless it is what stands in the way of the home's record
 	case !home.Known:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"supercluster/cmd/supercluster/cli"
 	"supercluster/internal/config"
 	"supercluster/internal/fault"
 )
@@ -36,7 +37,7 @@ With --regions it runs regions dc1, dc2, ... in one process, over real QUIC on l
 namespace "default" is federated with its home in dc1. --delay delays each packet between them, one way; the verbs below
 cut them from each other, and kill and start them.`,
 		Example: "  supercluster dev\n  supercluster dev --data-dir ./data --port-offset 100\n  supercluster dev --regions 3 --delay 40ms",
-		Args:    cobra.NoArgs,
+		Args:    cli.UnknownCommand,
 	}
 	keyFlags(cmd, false, devKeys...)
 	offset := cmd.Flags().Int("port-offset", 0, "add this to every default port")

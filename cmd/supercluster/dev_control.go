@@ -12,12 +12,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"supercluster/cmd/supercluster/cli"
 	"supercluster/internal/config"
 	"supercluster/internal/fault"
 )
 
 // Dev controls on the admin listener: POST /dev/cut?a=dc1&b=dc2, /dev/heal (one pair or all), /dev/kill-region?a=dc2,
 // /dev/start-region?a=dc2; GET /dev/regions.
+
+// kindHeader carries the kind of a control's error, so that the command exits as any other does.
+const kindHeader = "Supercluster-Error-Kind"
 
 // devControl is one control.
 type devControl struct {
@@ -29,7 +33,7 @@ type devControl struct {
 func devControls() []devControl {
 	return []devControl{
 		{
-			"cut", "cut REGION REGION", "Cut two regions of `dev --regions` from each other", "  supercluster dev cut dc1 dc2", cobra.ExactArgs(2),
+			"cut", "cut REGION REGION", "Cut two regions of `dev --regions` from each other", "  supercluster dev cut dc1 dc2", cli.Args(2, 2),
 			func(d *devRegions, _ context.Context, a, b string) error { return d.setCut(a, b, true) },
 		},
 		{
@@ -37,11 +41,11 @@ func devControls() []devControl {
 			func(d *devRegions, _ context.Context, a, b string) error { return d.setCut(a, b, false) },
 		},
 		{
-			"kill-region", "kill-region REGION", "Stop a region at once; its data stays", "  supercluster dev kill-region dc2", cobra.ExactArgs(1),
+			"kill-region", "kill-region REGION", "Stop a region at once; its data stays", "  supercluster dev kill-region dc2", cli.Args(1, 1),
 			func(d *devRegions, _ context.Context, a, _ string) error { return d.kill(a) },
 		},
 		{
-			"start-region", "start-region REGION", "Start a region that was killed, on its data", "  supercluster dev start-region dc2", cobra.ExactArgs(1),
+			"start-region", "start-region REGION", "Start a region that was killed, on its data", "  supercluster dev start-region dc2", cli.Args(1, 1),
 			func(d *devRegions, ctx context.Context, a, _ string) error { return d.restart(ctx, a) },
 		},
 	}
@@ -51,7 +55,7 @@ func twoOrNone(_ *cobra.Command, args []string) error {
 	if len(args) == 0 || len(args) == 2 {
 		return nil
 	}
-	return fault.New(fault.Invalid, "name two regions, or none for all")
+	return fault.New(fault.Invalid, "heal takes two regions, or none for all cuts").WithHint("supercluster dev heal dc1 dc2")
 }
 
 // find gives a region by name.
@@ -83,7 +87,7 @@ func (d *devRegions) setCut(a, b string, cut bool) error {
 		return err
 	}
 	if x == y {
-		return fault.New(fault.Invalid, "%s cannot be cut from itself", a)
+		return fault.New(fault.Invalid, "a region cannot be cut from itself, or healed with itself").WithHint("name two different regions")
 	}
 	if cut {
 		d.cut[pair(x.number, y.number)] = true
@@ -100,7 +104,7 @@ func (d *devRegions) kill(name string) error {
 		return err
 	}
 	if r.running() == nil {
-		return fault.New(fault.Conflict, "region %s does not run", name)
+		return fault.New(fault.Conflict, "region %s does not run", name).WithHint("supercluster dev start-region %s", name)
 	}
 	d.mu.Lock()
 	var undo [][2]int
@@ -175,6 +179,7 @@ func (d *devRegions) handle(mux *http.ServeMux) {
 				return
 			}
 			if err := c.do(d, r.Context(), r.URL.Query().Get("a"), r.URL.Query().Get("b")); err != nil {
+				w.Header().Set(kindHeader, fault.KindOf(err).String())
 				http.Error(w, err.Error(), http.StatusConflict)
 				return
 			}
@@ -220,7 +225,8 @@ func control(ctx context.Context, admin, name string, q url.Values) error {
 	case answer.StatusCode == http.StatusNotFound:
 		return fault.New(fault.Unsupported, "the dev server at %s runs one region", admin).WithHint("start it with --regions 3")
 	case answer.StatusCode >= 300:
-		return fault.New(fault.Conflict, "%s", strings.TrimSpace(string(text)))
+		kind, _ := fault.KindNamed(answer.Header.Get(kindHeader))
+		return fault.New(kind, "%s", strings.TrimSpace(string(text)))
 	}
 	return nil
 }

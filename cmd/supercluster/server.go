@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"supercluster/cmd/supercluster/cli"
 	"supercluster/internal/config"
 	"supercluster/internal/fault"
 )
@@ -29,7 +30,7 @@ Without TLS files a server binds loopback only. With them every TCP listener but
 clients with a certificate of tls.client-ca. The federation port takes servers of other regions, by the identities that
 were exchanged when they joined.`,
 		Example: "  supercluster server --config n1.yaml --bootstrap   # the first start\n  supercluster server --config n1.yaml               # every later one",
-		Args:    cobra.NoArgs,
+		Args:    cli.Args(0, 0),
 	}
 	keyFlags(cmd, true)
 	file := cmd.PersistentFlags().String("config", "", "configuration file, YAML or JSON")
@@ -54,7 +55,7 @@ were exchanged when they joined.`,
 func validateCommand(file *string) *cobra.Command {
 	return noClientFlags(&cobra.Command{
 		Use: "validate", Short: "Say what is wrong with the configuration; start nothing",
-		Example: "  supercluster server validate --config n1.yaml", Args: cobra.NoArgs,
+		Example: "  supercluster server validate --config n1.yaml", Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(cmd, *file)
 			if err != nil {
@@ -76,7 +77,7 @@ func validateCommand(file *string) *cobra.Command {
 func configCommand(file *string) *cobra.Command {
 	return noClientFlags(&cobra.Command{
 		Use: "config", Short: "Print the effective configuration, every key with its value",
-		Example: "  supercluster server config --config n1.yaml", Args: cobra.NoArgs,
+		Example: "  supercluster server config --config n1.yaml", Args: cli.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, warnings, err := config.Load(sources(cmd, *file))
 			if err != nil {

@@ -185,6 +185,12 @@ func args(least, most int) cobra.PositionalArgs {
 	}
 }
 
+// Args demands between least and most arguments of a command that is not made here.
+func Args(least, most int) cobra.PositionalArgs { return args(least, most) }
+
+// UnknownCommand refuses what stands where a verb of a command that is not made here should.
+func UnknownCommand(cmd *cobra.Command, given []string) error { return unknownCommand(cmd, given) }
+
 func countText(least, most int) string {
 	switch {
 	case most == 0:
@@ -213,6 +219,9 @@ func (a *App) call(cmd *cobra.Command, fn func(ctx context.Context, c *client) e
 func (a *App) connect(fn func(c *client) error) error {
 	if err := checkOutput(a.flags.output); err != nil {
 		return err
+	}
+	if a.flags.timeout <= 0 {
+		return fault.Field("--timeout", "is %v", a.flags.timeout).WithHint("a call needs time: give more than 0, such as 10s")
 	}
 	c, err := a.dial()
 	if err != nil {

@@ -193,5 +193,10 @@ func backupFault(dir string, err error) error {
 		return fault.Wrap(fault.Exhausted, err, "the disk of %s is full: what was written of the backup was removed", dir).
 			WithHint("make room, or name a folder on another disk")
 	}
-	return fault.Wrap(fault.Unavailable, err, "the folder %s can not be used for backups", dir)
+	kind := fault.Unavailable
+	if errors.Is(err, fs.ErrNotExist) {
+		kind = fault.NotFound
+	}
+	return fault.Wrap(kind, err, "the folder %s cannot be used for backups", dir).
+		WithHint("name a folder that exists or can be made, and that this user may read and write")
 }
