@@ -21,6 +21,7 @@ var update = flag.Bool("update", false, "rewrite the generated part of docs/cli.
 func tree() *cobra.Command {
 	root := cli.New(&cli.App{Out: io.Discard, Err: io.Discard, Getenv: func(string) string { return "" }})
 	cli.AddRun(root, devCommand(time.Now()), serverCommand())
+	cli.AddBackup(root, restoreCommand())
 	return root
 }
 
