@@ -124,10 +124,6 @@ func (b *book) named(name string) ([16]byte, error) {
 	}
 }
 
-// bookEvery is how often what is known of regions is looked at: it changes seldom, and the store may change a thousand times a
-// second.
-const bookEvery = 20 * time.Millisecond
-
 // keepBook reads the regions anew whenever a system record changed, until ctx ends.
 func (f *Federation) keepBook(ctx context.Context) error {
 	select {
@@ -159,9 +155,6 @@ func (f *Federation) keepBook(ctx context.Context) error {
 		})
 		if err != nil && fault.KindOf(err) == fault.Corrupt {
 			return err
-		}
-		if !pause(ctx, bookEvery) {
-			return nil
 		}
 		select {
 		case <-changed:

@@ -93,6 +93,7 @@ func (f *fakeFederation) Rename(_ context.Context, name string, w record.Writer)
 	f.note("rename %s by %s", name, w.Actor)
 	return &pb.Region{Name: name}, nil
 }
+
 func (f *fakeFederation) Unfence(_ context.Context, w record.Writer) (uint64, error) {
 	f.note("unfence by %s", w.Actor)
 	return 3, nil
