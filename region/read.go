@@ -41,13 +41,17 @@ func (r *Region) reach(ctx context.Context, level record.Level) (*parts, error) 
 	}
 }
 
-// freshness describes a read at some positions. A linearizable one has no age.
-func (p *parts) freshness(at record.Positions, level record.Level) record.Freshness {
-	f := record.Freshness{Positions: at}
-	if level == record.LevelLocal {
-		f.AgeNanos = int64(p.age())
+// freshness begins a read and describes it when it is over, by the positions that it showed. A linearizable one has no age.
+// The age is that before the read, and the time since: an answer of the region that comes meanwhile says nothing of what was
+// read.
+func (p *parts) freshness(level record.Level) func(at record.Positions) record.Freshness {
+	if level != record.LevelLocal {
+		return func(at record.Positions) record.Freshness { return record.Freshness{Positions: at} }
 	}
-	return f
+	began, age := time.Now(), p.age()
+	return func(at record.Positions) record.Freshness {
+		return record.Freshness{Positions: at, AgeNanos: int64(age + time.Since(began))}
+	}
 }
 
 func (p *parts) age() time.Duration {
@@ -67,8 +71,9 @@ func (r *Region) Get(ctx context.Context, k record.Key, revision uint64, level r
 	if err != nil {
 		return record.Record{}, false, record.Freshness{}, err
 	}
+	fresh := p.freshness(level)
 	rec, found, at, err := p.store.Get(k, revision)
-	return rec, found, p.freshness(at, level), err
+	return rec, found, fresh(at), err
 }
 
 // Range reads records in key order at a revision, 0 for the newest.
@@ -77,8 +82,9 @@ func (r *Region) Range(ctx context.Context, rng record.Range, revision uint64, l
 	if err != nil {
 		return record.RangeResult{}, record.Freshness{}, err
 	}
+	fresh := p.freshness(level)
 	result, at, err := p.store.Range(rng, revision)
-	return result, p.freshness(at, level), err
+	return result, fresh(at), err
 }
 
 // History reads the kept versions of one record, newest first, tombstones included; limit 0 is all.
@@ -87,8 +93,9 @@ func (r *Region) History(ctx context.Context, k record.Key, limit int) ([]record
 	if err != nil {
 		return nil, record.Freshness{}, err
 	}
+	fresh := p.freshness(record.LevelLinearizable)
 	versions, at, err := p.store.History(k, limit)
-	return versions, p.freshness(at, record.LevelLinearizable), err
+	return versions, fresh(at), err
 }
 
 // Load gives every live record of some kinds at one moment, in key order, and says which moment.
@@ -118,6 +125,7 @@ func (r *Region) Freshness() record.Freshness {
 		return record.Freshness{AgeNanos: int64(neverFresh)}
 	}
 	r.asked.Store(time.Now().UnixNano())
+	fresh := p.freshness(record.LevelLocal)
 	published, _ := p.store.Published()
-	return p.freshness(published.Positions, record.LevelLocal)
+	return fresh(published.Positions)
 }

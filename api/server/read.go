@@ -29,8 +29,9 @@ func (s *Server) view(ctx context.Context, o *pb.ReadOptions, classes ...record.
 		v := s.cfg.Views.View()
 		return v, s.readHeader(record.Freshness{Positions: v.At()}), nil
 	}
+	began, age := time.Now(), s.cfg.Region.Freshness().AgeNanos // before the view is taken, which may be newer than that, never older
 	v := s.cfg.Views.View()
-	return v, s.readHeader(record.Freshness{Positions: v.At(), AgeNanos: s.cfg.Region.Freshness().AgeNanos}), nil
+	return v, s.readHeader(record.Freshness{Positions: v.At(), AgeNanos: age + int64(time.Since(began))}), nil
 }
 
 // catalogueClasses are the channels that bring services and their instances.
