@@ -12,14 +12,16 @@ import (
 	"strings"
 	"time"
 
+	"supercluster/chaos/load"
 	"supercluster/internal/procs"
 )
 
-// regions is the second act: an instance in each of three regions, and Envoy in the first one.
+// regions is the second act: an instance in each of three regions, and Envoy and a gRPC client in the first one.
 type regions struct {
 	*demo
 	admin string
 	grpc  map[string]string
+	calls *load.Log // of the gRPC client
 }
 
 var sites = []string{"dc1", "dc2", "dc3"}
@@ -36,6 +38,9 @@ func (d *demo) secondAct(ctx context.Context, envoy string) error {
 		}
 	}
 	if err := d.startEnvoy(ctx, "12.", envoy); err != nil {
+		return err
+	}
+	if err := r.startCaller(ctx); err != nil {
 		return err
 	}
 	return d.underLoad(ctx, r.local, r.fail, r.cut, r.lose)
@@ -137,25 +142,28 @@ func (r *regions) addresses(ctx context.Context) error {
 
 // serve starts an instance in each region.
 func (r *regions) serve(ctx context.Context) error {
-	r.say("11. An instance of web in each region, registered there, and a route to them.")
-	ports, err := procs.FreePorts(len(sites))
+	r.say("11. A backend in each region, registered there as web (HTTP) and echo (gRPC), and a route to web.")
+	ports, err := procs.FreePorts(2 * len(sites))
 	if err != nil {
 		return err
 	}
 	for i, site := range sites {
 		r.backends[i] = fmt.Sprintf("127.0.0.1:%d", ports[i])
+		r.echoes[i] = fmt.Sprintf("127.0.0.1:%d", ports[len(sites)+i])
 		if err := r.startBackend(i); err != nil {
 			return err
 		}
 		r.server = r.grpc[site]
-		if err := r.register(ctx, i); err != nil {
+		if err := errors.Join(r.register(ctx, i), r.registerEcho(ctx, i)); err != nil {
 			return err
 		}
 	}
 	if _, err := r.in(ctx, "dc1", "route", "put", "shop", "--host", host, "--prefix", "/", "--service", "web"); err != nil {
 		return err
 	}
-	known := func(ctx context.Context) bool { return r.listed(ctx) == len(sites) }
+	known := func(ctx context.Context) bool {
+		return r.listed(ctx, "web", r.backends) == len(sites) && r.listed(ctx, "echo", r.echoes) == len(sites)
+	}
 	coming, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := procs.WaitUntil(coming, "the instances of all regions in dc1", known); err != nil {
@@ -165,13 +173,13 @@ func (r *regions) serve(ctx context.Context) error {
 	return nil
 }
 
-// listed counts the instances that a client in dc1 would be sent to.
-func (r *regions) listed(ctx context.Context) (n int) {
+// listed counts the instances of a service that a client in dc1 would be sent to.
+func (r *regions) listed(ctx context.Context, service string, addresses [3]string) (n int) {
 	quiet := *r.demo
 	quiet.out, quiet.server = io.Discard, r.grpc["dc1"]
-	out, err := quiet.cli(ctx, "lookup", "web")
+	out, err := quiet.cli(ctx, "lookup", service)
 	for i := range sites {
-		if err == nil && strings.Contains(out, r.backends[i]) {
+		if err == nil && strings.Contains(out, addresses[i]) {
 			n++
 		}
 	}
@@ -196,40 +204,52 @@ func (r *regions) dev(ctx context.Context, args ...string) error {
 }
 
 func (r *regions) local(ctx context.Context) error {
-	r.say("13. %d requests a second through Envoy in dc1.", r.rate)
-	c := r.during(ctx, time.Now(), 2*time.Second, nil)
-	r.show(c)
-	r.check(c.Failed == 0 && c.Backends[r.backends[0]] == c.Total, "all are answered by dc1's own instance")
+	r.say("14. %d requests a second through Envoy, and as many gRPC calls, in dc1.", r.rate)
+	r.ownOnly(r.meanwhile(ctx, time.Now(), 2*time.Second, nil), "all are answered by dc1's own instance")
 	return nil
 }
 
-// elsewhere reports whether an instance of another region answered since.
-func (r *regions) elsewhere(since time.Time) bool {
-	return r.load.Since(since, r.backends[1])+r.load.Since(since, r.backends[2]) > 0
+// ownOnly checks of each client that nothing failed, and that dc1's own instance answered all.
+func (r *regions) ownOnly(b both, what string) {
+	b.each(func(client string, c load.Counts) {
+		r.check(c.Total > 0 && c.Failed == 0 && c.Backends[r.backends[0]] == c.Total, "%s: %s", client, what)
+	})
+}
+
+// few checks of each client that fewer than 1 % of its requests failed.
+func (r *regions) few(b both) {
+	b.each(func(client string, c load.Counts) {
+		r.check(100*c.Failed < c.Total, "%s: fewer than 1 %% fail (%d of %d)", client, c.Failed, c.Total)
+	})
+}
+
+// back checks of each client that dc1's own instance answers again and that nothing failed.
+func (r *regions) back(b both, what string) {
+	b.each(func(client string, c load.Counts) {
+		r.check(c.Backends[r.backends[0]] > 0 && c.Failed == 0, "%s: %s", client, what)
+	})
 }
 
 func (r *regions) fail(ctx context.Context) error {
-	r.say("14. The instance of dc1 dies (kill -9), then starts again.")
+	r.say("15. The instance of dc1 dies (kill -9), then starts again.")
 	from := time.Now()
 	if err := r.running[0].Kill(); err != nil {
 		return err
 	}
-	c := r.during(ctx, from, 3*time.Second, func() bool { return r.elsewhere(from) })
-	r.show(c)
-	r.check(r.elsewhere(from), "another region takes over")
-	r.check(100*c.Failed < c.Total, "fewer than 1 %% of the requests fail (%d of %d)", c.Failed, c.Total)
+	over := r.meanwhile(ctx, from, 3*time.Second, func() bool { return r.answered(from, 1, 2) })
+	r.check(r.answered(from, 1, 2), "another region takes over, for both")
+	r.few(over)
 	from = time.Now()
 	if err := r.startBackend(0); err != nil {
 		return err
 	}
-	c = r.during(ctx, from, time.Second, func() bool { return r.load.Since(from, r.backends[0]) > 0 })
-	r.show(c)
-	r.check(c.Backends[r.backends[0]] > 0 && c.Failed == 0, "traffic comes back to dc1, and nothing fails")
+	b := r.meanwhile(ctx, from, time.Second, func() bool { return r.answered(from, 0) })
+	r.back(b, "traffic comes back to dc1, and nothing fails")
 	return nil
 }
 
 func (r *regions) cut(ctx context.Context) error {
-	r.say("15. dc1 is cut from dc2 and dc3 for some seconds; both sides write.")
+	r.say("16. dc1 is cut from dc2 and dc3 for some seconds; both sides write.")
 	from := time.Now()
 	if err := errors.Join(r.dev(ctx, "cut", "dc1", "dc2"), r.dev(ctx, "cut", "dc1", "dc3")); err != nil {
 		return err
@@ -238,10 +258,8 @@ func (r *regions) cut(ctx context.Context) error {
 		_, err := r.in(ctx, site, "config", "put", site+"/limit", "10")
 		r.check(err == nil, "%s writes what it is the home of", site)
 	}
-	c := r.during(ctx, from, 6*time.Second, nil)
-	r.show(c)
-	r.check(c.Failed == 0 && c.Backends[r.backends[0]] == c.Total, "dc1 goes on serving its own clients")
-	r.check(r.listed(ctx) == len(sites), "none of the instances that dc1 knows is removed")
+	r.ownOnly(r.meanwhile(ctx, from, 6*time.Second, nil), "dc1 goes on serving its own clients")
+	r.check(r.listed(ctx, "web", r.backends) == len(sites) && r.listed(ctx, "echo", r.echoes) == len(sites), "none of the instances that dc1 knows is removed")
 	_, err := r.in(ctx, "dc1", "config", "get", "dc2/limit", "--level", "local")
 	_, other := r.in(ctx, "dc3", "config", "get", "dc1/limit", "--level", "local")
 	r.check(err != nil && other != nil, "what the other side wrote is not there yet")
@@ -267,12 +285,12 @@ func (r *regions) read(ctx context.Context, from time.Time) error {
 }
 
 func (r *regions) lose(ctx context.Context) error {
-	r.say("16. dc1 has no instance for a while, and the region that answers for it is lost with its instance.")
+	r.say("17. dc1 has no instance for a while, and the region that answers for it is lost with its instance.")
 	from := time.Now()
 	if err := r.running[0].Kill(); err != nil {
 		return err
 	}
-	r.during(ctx, from, 3*time.Second, func() bool { return r.elsewhere(from) })
+	r.meanwhile(ctx, from, 3*time.Second, func() bool { return r.answered(from, 1, 2) })
 	lost, left := 1, 2
 	if r.load.Since(from, r.backends[2]) > r.load.Since(from, r.backends[1]) {
 		lost, left = 2, 1
@@ -281,17 +299,17 @@ func (r *regions) lose(ctx context.Context) error {
 	if err := errors.Join(r.dev(ctx, "kill-region", sites[lost]), r.running[lost].Kill()); err != nil {
 		return err
 	}
-	c := r.during(ctx, from, takesOver+time.Second, nil)
-	r.show(c)
-	r.check(r.load.Since(from, r.backends[left]) > 0, "%s takes over from %s", sites[left], sites[lost])
-	r.check(100*c.Failed < c.Total, "fewer than 1 %% of the requests fail (%d of %d)", c.Failed, c.Total)
-	r.check(c.Failed == 0 || c.LastFailure <= takesOver, "none later than %v", takesOver)
+	b := r.meanwhile(ctx, from, takesOver+time.Second, nil)
+	r.check(r.answered(from, left), "%s takes over from %s, for both", sites[left], sites[lost])
+	r.few(b)
+	b.each(func(client string, c load.Counts) {
+		r.check(c.Failed == 0 || c.LastFailure <= takesOver, "%s: none later than %v", client, takesOver)
+	})
 	from = time.Now()
 	if err := errors.Join(r.dev(ctx, "start-region", sites[lost]), r.startBackend(lost), r.startBackend(0)); err != nil {
 		return err
 	}
-	c = r.during(ctx, from, time.Second, func() bool { return r.load.Since(from, r.backends[0]) > 0 })
-	r.show(c)
-	r.check(c.Backends[r.backends[0]] > 0 && c.Failed == 0, "%s is back, dc1 serves its own clients again, and nothing fails", sites[lost])
+	b = r.meanwhile(ctx, from, time.Second, func() bool { return r.answered(from, 0) })
+	r.back(b, sites[lost]+" is back, dc1 serves its own clients again, and nothing fails")
 	return r.read(ctx, from)
 }

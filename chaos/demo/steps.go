@@ -33,6 +33,7 @@ type demo struct {
 	dns      string
 	envoy    string // HTTP address of Envoy's listener
 	backends [3]string
+	echoes   [3]string // where they serve gRPC; empty: nowhere
 	running  [3]*procs.Process
 	load     *load.Load
 }
@@ -165,7 +166,7 @@ func (d *demo) startBackend(i int) error {
 	if err != nil {
 		return err
 	}
-	d.running[i], err = d.group.Start("backend", self, "-backend", d.backends[i])
+	d.running[i], err = d.group.Start("backend", self, "-backend", d.backends[i], "-echo", d.echoes[i])
 	return err
 }
 
@@ -241,13 +242,16 @@ func (d *demo) settle(ctx context.Context) {
 	}
 }
 
-func (d *demo) show(c load.Counts) {
+func (d *demo) show(c load.Counts) { d.showOf("", c) }
+
+// showOf shows what happened to the requests of a client.
+func (d *demo) showOf(client string, c load.Counts) {
 	var parts []string
 	for i, address := range d.backends {
 		parts = append(parts, fmt.Sprintf("%s %d", id(i), c.Backends[address]))
 	}
 	sort.Strings(parts)
-	d.say("       %d requests, %d failed (%s)", c.Total, c.Failed, strings.Join(parts, ", "))
+	d.say("       %s%d requests, %d failed (%s)", client, c.Total, c.Failed, strings.Join(parts, ", "))
 	if c.Failed > 0 {
 		d.say("       last failure %v into the step: %s", c.LastFailure.Round(time.Millisecond), c.Problem)
 	}

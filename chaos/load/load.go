@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// outcome is one request through Envoy.
+// outcome is one request.
 type outcome struct {
 	at      time.Time // when it was sent
 	ok      bool
@@ -32,7 +32,10 @@ func New(url, host string) *Load {
 }
 
 // Run sends until ctx ends and waits for what is under way.
-func (l *Load) Run(ctx context.Context, perSecond int) {
+func (l *Load) Run(ctx context.Context, perSecond int) { paced(ctx, perSecond, l.Once) }
+
+// paced runs once so many times a second until ctx ends, and waits for what is under way.
+func paced(ctx context.Context, perSecond int, once func()) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	// The ticker is coarse on purpose: each tick sends what is due by then, so the rate holds.
@@ -46,11 +49,7 @@ func (l *Load) Run(ctx context.Context, perSecond int) {
 		case <-tick.C:
 		}
 		for due := int(time.Since(begin).Seconds() * float64(perSecond)); sent < due; sent++ {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				l.Once()
-			}()
+			wg.Go(once)
 		}
 	}
 }
@@ -91,8 +90,12 @@ type Counts struct {
 func (l *Load) Between(from, to time.Time) Counts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return count(l.outcomes, from, to)
+}
+
+func count(outcomes []outcome, from, to time.Time) Counts {
 	c := Counts{Backends: map[string]int{}}
-	for _, o := range l.outcomes {
+	for _, o := range outcomes {
 		if o.at.Before(from) || !o.at.Before(to) {
 			continue
 		}
