@@ -28,7 +28,7 @@ func TestWatch_NoMarkBeforeTheStart(t *testing.T) {
 	out := newSender(t.Context(), stream, time.Minute, 100)
 	filter := &eventFilter{shard: record.ShardData, progress: time.Hour}
 	for _, at := range []uint64{90, 98, 99, 120} {
-		if err := (watchService{}).deliver(t.Context(), out, filter, 100, nil, record.Positions{Data: at}); err != nil {
+		if err := (watchService{s: &Server{}}).deliver(t.Context(), out, filter, 100, nil, record.Positions{Data: at}); err != nil {
 			t.Fatal(err)
 		}
 	}
