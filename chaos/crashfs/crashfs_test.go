@@ -225,6 +225,8 @@ func TestCut_IsTheEnd(t *testing.T) {
 	if _, err := b.disk.Left(b.root+"-early", Nothing); err == nil {
 		t.Error("what is left of a disk with power is told")
 	}
+	_, err = io.WriteString(f, " not synced")
+	b.must(err)
 	Cut(b.disk)
 	_, err = io.WriteString(f, " after")
 	b.must(err, f.Sync(), f.Close(), s.Rename(filepath.Join(s.dir, "a"), filepath.Join(s.dir, "b")))
