@@ -100,11 +100,11 @@ func (b *bench) syncDir(s side, name string) {
 }
 
 // left cuts the power and gives the files that are left, by their path below the folder of a side.
-func (b *bench) left(s side, keep Keep) (map[string]string, Losses) {
+func (b *bench) left(s side, keep Keep, seed uint64) (map[string]string, Losses) {
 	b.t.Helper()
 	Cut(b.disk)
 	to := b.root + "-left"
-	l, err := b.disk.Left(to, keep)
+	l, err := b.disk.Left(to, keep, rand.New(rand.NewPCG(seed, 1)))
 	b.must(err)
 	all, top := map[string]string{}, filepath.Join(to, filepath.Base(s.dir))
 	b.must(filepath.WalkDir(top, func(path string, e os.DirEntry, err error) error {
@@ -203,7 +203,7 @@ func TestLeft(t *testing.T) {
 				b := newBench(t)
 				s := b.sides()[name]
 				row.do(b, s)
-				got, _ := b.left(s, Nothing)
+				got, _ := b.left(s, Nothing, 0)
 				if fmt.Sprint(got) != fmt.Sprint(row.want) && len(got)+len(row.want) > 0 {
 					t.Errorf("%v are left, not %v", got, row.want)
 				}
@@ -222,7 +222,7 @@ func TestCut_IsTheEnd(t *testing.T) {
 	_, err = io.WriteString(f, "before")
 	b.must(err, f.Sync())
 	b.syncDir(s, "")
-	if _, err := b.disk.Left(b.root+"-early", Nothing); err == nil {
+	if _, err := b.disk.Left(b.root+"-early", Nothing, nil); err == nil {
 		t.Error("what is left of a disk with power is told")
 	}
 	_, err = io.WriteString(f, " not synced")
@@ -232,7 +232,7 @@ func TestCut_IsTheEnd(t *testing.T) {
 	b.must(err, f.Sync(), f.Close(), s.Rename(filepath.Join(s.dir, "a"), filepath.Join(s.dir, "b")))
 	b.put(s, "c", "after")
 	b.syncDir(s, "")
-	got, _ := b.left(s, Nothing)
+	got, _ := b.left(s, Nothing, 0)
 	if len(got) != 1 || got["a"] != "before" {
 		t.Errorf("%v are left", got)
 	}
@@ -244,7 +244,8 @@ func TestCut_IsTheEnd(t *testing.T) {
 // Of what was not synced a beginning may be left, the last write torn, the same for the same random numbers.
 func TestLeft_KeepsABeginning(t *testing.T) {
 	seen := map[string]bool{}
-	for seed := range uint64(150) {
+	for seed := range uint64(120) {
+		keep := InOrder + Keep(seed%2)
 		var before string
 		for range 2 {
 			b := newBench(t)
@@ -261,7 +262,7 @@ func TestLeft_KeepsABeginning(t *testing.T) {
 			if n := b.disk.Unsynced(); n != 8 {
 				t.Fatalf("%d bytes are not synced", n)
 			}
-			got, l := b.left(s, Some(rand.New(rand.NewPCG(seed, 1))))
+			got, l := b.left(s, keep, seed)
 			if !strings.HasPrefix("12345678", got["a"]) || len(got["a"]) < 2 || l.Kept+l.Dropped != 8 {
 				t.Fatalf("seed %d: %v are left, %+v", seed, got, l)
 			}
@@ -272,8 +273,40 @@ func TestLeft_KeepsABeginning(t *testing.T) {
 		}
 		seen[before] = true
 	}
-	if len(seen) != 7 {
+	if len(seen) != 6 {
 		t.Errorf("%d beginnings were left: %v", len(seen), seen)
+	}
+}
+
+// In order, a file has nothing of after the moment of which another one lacks something; each by itself, it may.
+func TestLeft_InOrder(t *testing.T) {
+	early := map[Keep]int{}
+	for seed := range uint64(40) {
+		for _, keep := range []Keep{InOrder, Each} {
+			b := newBench(t)
+			log, state := b.sides()["log"], b.sides()["state"]
+			one, err := log.create(filepath.Join(log.dir, "a"))
+			b.must(err)
+			two, err := state.create(filepath.Join(state.dir, "b"))
+			b.must(err)
+			b.syncDir(log, "")
+			b.syncDir(state, "")
+			for range 5 {
+				for _, f := range []syncer{one, two} {
+					_, err := io.WriteString(f, "1234")
+					b.must(err)
+				}
+			}
+			got, _ := b.left(log, keep, seed)
+			after, err := os.ReadFile(filepath.Join(b.root+"-left", "state", "b"))
+			b.must(err)
+			if len(after) > len(got["a"]) || len(after) < len(got["a"])-4 {
+				early[keep]++
+			}
+		}
+	}
+	if early[InOrder] > 0 || early[Each] == 0 {
+		t.Errorf("what came later was left without what came before: %d times in order, %d times each by itself", early[InOrder], early[Each])
 	}
 }
 
@@ -306,7 +339,7 @@ func TestCut_AllAtOnce(t *testing.T) {
 		var sizes []int
 		for i, b := range []*bench{one, one, two, two} {
 			to := fmt.Sprintf("%s-left-%d", b.root, i)
-			_, err := b.disk.Left(to, Nothing)
+			_, err := b.disk.Left(to, Nothing, nil)
 			b.must(err)
 			content, err := os.ReadFile(filepath.Join(to, filepath.Base(order[i].dir), "a"))
 			b.must(err)
@@ -339,13 +372,9 @@ func TestLeft_OfADatabase(t *testing.T) {
 		for end := time.Now().Add(10 * time.Second); b.disk.Unsynced() == 0 && time.Now().Before(end); { // it writes on its own time
 			time.Sleep(time.Millisecond)
 		}
-		keep := Nothing
-		if seed > 0 {
-			keep = Some(rand.New(rand.NewPCG(seed, 2)))
-		}
 		Cut(b.disk)
 		to := b.root + "-left"
-		l, err := b.disk.Left(to, keep)
+		l, err := b.disk.Left(to, Keep(seed%3), rand.New(rand.NewPCG(seed, 2)))
 		b.must(err, db.Close())
 		if l.Dropped+l.Kept == 0 {
 			t.Errorf("nothing was not synced: %+v", l)

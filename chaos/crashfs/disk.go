@@ -15,6 +15,7 @@ type Disk struct {
 
 	mu      sync.Mutex
 	dark    bool
+	turns   uint64             // changes until now
 	folders map[string]*folder // those right below root that are known, by name; nil: not looked at yet
 	failed  error              // of looking at them: Left gives it, for what is durable is not known then
 }
@@ -51,6 +52,15 @@ func (d *Disk) Unsynced() (n int64) {
 	}
 	return n
 }
+
+// turn is the next place in the order of changes. d.mu is held.
+func (d *Disk) turn() uint64 {
+	d.turns++
+	return d.turns
+}
+
+// change changes a folder. d.mu is held.
+func (d *Disk) change(f *folder, to names) { f.note(change{d.turn(), to}) }
 
 // place is a name in a folder that is known.
 type place struct {
@@ -166,11 +176,11 @@ func (d *Disk) create(path string, emptied bool, open func() (*os.File, error)) 
 		return &handle{File: f, disk: d}, err
 	}
 	if old, ok := p.entry().(*file); ok && emptied {
-		old.note(write{empty: true})
+		old.note(write{turn: d.turn(), empty: true})
 		return &handle{File: f, disk: d, file: old}, nil
 	}
 	made := &file{}
-	p.in.note(change{p.name: made})
+	d.change(p.in, names{p.name: made})
 	return &handle{File: f, disk: d, file: made}, nil
 }
 
@@ -196,7 +206,7 @@ func (d *Disk) remove(path string, remove func() error) error {
 	p, known := d.find(path)
 	err := remove()
 	if err == nil && known && p.entry() != nil {
-		p.in.note(change{p.name: nil})
+		d.change(p.in, names{p.name: nil})
 	}
 	return err
 }
@@ -217,13 +227,13 @@ func (d *Disk) rename(from, to string) error {
 	next, ok := d.find(to)
 	e := old.entry()
 	if ok && next.in == old.in {
-		old.in.note(change{old.name: nil, next.name: e})
+		d.change(old.in, names{old.name: nil, next.name: e})
 		return nil
 	}
 	if ok {
-		next.in.note(change{next.name: e})
+		d.change(next.in, names{next.name: e})
 	}
-	old.in.note(change{old.name: nil})
+	d.change(old.in, names{old.name: nil})
 	return nil
 }
 
@@ -239,7 +249,7 @@ func (d *Disk) link(from, to string) error {
 		return err
 	}
 	if p, ok := d.find(to); ok && f != nil {
-		p.in.note(change{p.name: f})
+		d.change(p.in, names{p.name: f})
 	}
 	return nil
 }
@@ -273,6 +283,6 @@ func (d *Disk) made(path string) {
 		return
 	}
 	if p, ok := d.find(path); ok && p.entry() == nil {
-		p.in.note(change{p.name: newFolder()})
+		d.change(p.in, names{p.name: newFolder()})
 	}
 }

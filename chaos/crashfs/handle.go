@@ -48,7 +48,7 @@ func (h *handle) wrote(b []byte, at int64) {
 	h.disk.mu.Lock()
 	defer h.disk.mu.Unlock()
 	if !h.disk.dark {
-		h.file.note(write{at: at, bytes: append([]byte(nil), b...)})
+		h.file.note(write{turn: h.disk.turn(), at: at, bytes: append([]byte(nil), b...)})
 	}
 }
 

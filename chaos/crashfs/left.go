@@ -3,19 +3,12 @@ package crashfs
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 )
-
-// Keep chooses how many of so many that were not synced are kept: the first ones.
-type Keep func(of int) int
-
-// Nothing keeps nothing.
-func Nothing(int) int { return 0 }
-
-// Some keeps a random number.
-func Some(r *rand.Rand) Keep { return func(of int) int { return r.IntN(of + 1) } }
 
 // Losses is what a power loss took and what it left of what was not synced.
 type Losses struct {
@@ -24,13 +17,15 @@ type Losses struct {
 	Names   int // changes of folders that were dropped
 }
 
-// Left writes what is left of a disk that was cut into a folder that is not there yet.
-func (d *Disk) Left(to string, keep Keep) (l Losses, err error) {
+// Left writes what is left of a disk that was cut into a folder that is not there yet. The random numbers are for what is
+// kept; Nothing needs none.
+func (d *Disk) Left(to string, keep Keep, random *rand.Rand) (l Losses, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.dark {
 		return l, errors.New("the power of the disk was not cut")
 	}
+	c := choose(keep, random, d.pieces())
 	all, err := os.ReadDir(d.root)
 	if err = errors.Join(d.failed, err); err == nil {
 		err = os.MkdirAll(to, 0o700)
@@ -42,7 +37,7 @@ func (d *Disk) Left(to string, keep Keep) (l Losses, err error) {
 		path := filepath.Join(to, e.Name())
 		switch f := d.folders[e.Name()]; {
 		case f != nil:
-			err = f.write(path, keep, &l)
+			err = f.write(path, c, &l)
 		default:
 			err = copyAll(filepath.Join(d.root, e.Name()), path)
 		}
@@ -50,19 +45,30 @@ func (d *Disk) Left(to string, keep Keep) (l Losses, err error) {
 	return l, err
 }
 
+// pieces are all changes that are not durable.
+func (d *Disk) pieces() (all []piece) {
+	seen := map[entry]bool{}
+	for _, f := range d.folders {
+		if f != nil {
+			all = append(all, f.pieces(seen)...)
+		}
+	}
+	return all
+}
+
 // write writes what is left of a folder.
-func (d *folder) write(path string, keep Keep, l *Losses) error {
+func (d *folder) write(path string, c *choice, l *Losses) error {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return err
 	}
-	left := d.after(keep, l)
-	for _, name := range names(left) {
+	left := d.after(c, l)
+	for _, name := range slices.Sorted(maps.Keys(left)) {
 		var err error
 		switch e := left[name].(type) {
 		case *folder:
-			err = e.write(filepath.Join(path, name), keep, l)
+			err = e.write(filepath.Join(path, name), c, l)
 		case *file:
-			err = os.WriteFile(filepath.Join(path, name), e.after(keep, l), 0o600)
+			err = os.WriteFile(filepath.Join(path, name), e.after(c, l), 0o600)
 		}
 		if err != nil {
 			return err

@@ -3,7 +3,6 @@ package crashfs
 import (
 	"bytes"
 	"maps"
-	"slices"
 )
 
 // entry is a file or a folder.
@@ -18,6 +17,7 @@ type file struct {
 
 // write is one change of a file: bytes at an offset, or the end of all that was in it.
 type write struct {
+	turn  uint64 // its place in the order of all changes of the disk
 	empty bool
 	at    int64
 	bytes []byte
@@ -67,11 +67,17 @@ type folder struct {
 
 func newFolder() *folder { return &folder{live: map[string]entry{}, durable: map[string]entry{}} }
 
-// change is one change of a folder: what its names are of from then on; nil is nothing. It is durable whole or not at all.
-type change map[string]entry
+// names are what some names of a folder are of; nil is nothing.
+type names map[string]entry
+
+// change is one change of a folder. It is durable whole or not at all.
+type change struct {
+	turn uint64
+	to   names
+}
 
 func (c change) on(names map[string]entry) {
-	for name, e := range c {
+	for name, e := range c.to {
 		if e == nil {
 			delete(names, name)
 		} else {
@@ -109,25 +115,41 @@ func (d *folder) unsynced() (n int64) {
 	return n
 }
 
-// names are those of a map, in order: what is kept of each is drawn in this order.
-func names(m map[string]entry) []string { return slices.Sorted(maps.Keys(m)) }
+// pieces are the changes that are not durable, of the folder and of what it has.
+func (d *folder) pieces(seen map[entry]bool) (all []piece) {
+	all = piecesOf(d.pending)
+	for _, names := range []map[string]entry{d.durable, d.live} {
+		for _, e := range names {
+			if seen[e] {
+				continue
+			}
+			seen[e] = true
+			switch e := e.(type) {
+			case *folder:
+				all = append(all, e.pieces(seen)...)
+			case *file:
+				all = append(all, piecesOf(e.pending)...)
+			}
+		}
+	}
+	return all
+}
 
-// after is what a power loss leaves of a file: the durable content, and what keep chooses of the rest.
-func (f *file) after(keep Keep, l *Losses) []byte {
+// after is what a power loss leaves of a file.
+func (f *file) after(c *choice, l *Losses) []byte {
 	b := bytes.Clone(f.durable)
-	whole := keep(len(f.pending))
+	whole, torn := c.of(piecesOf(f.pending))
 	for i := range f.pending {
-		w := f.pending[i]
-		size := len(w.bytes)
-		if i == whole {
-			w.bytes = w.bytes[:keep(size)]
+		w, left := f.pending[i], 0
+		switch {
+		case i < whole:
+			left = len(w.bytes)
+		case i == whole:
+			left = torn
 		}
-		if i > whole {
-			w.bytes = nil
-		}
-		l.Dropped += int64(size - len(w.bytes))
-		l.Kept += int64(len(w.bytes))
-		if i < whole || len(w.bytes) > 0 {
+		l.Dropped += int64(len(w.bytes) - left)
+		l.Kept += int64(left)
+		if w.bytes = w.bytes[:left]; i < whole || left > 0 {
 			b = w.on(b)
 		}
 	}
@@ -135,11 +157,11 @@ func (f *file) after(keep Keep, l *Losses) []byte {
 }
 
 // after is what a power loss leaves of a folder.
-func (d *folder) after(keep Keep, l *Losses) map[string]entry {
+func (d *folder) after(c *choice, l *Losses) map[string]entry {
 	left := maps.Clone(d.durable)
-	whole := keep(len(d.pending))
-	for _, c := range d.pending[:whole] {
-		c.on(left)
+	whole, _ := c.of(piecesOf(d.pending))
+	for _, change := range d.pending[:whole] {
+		change.on(left)
 	}
 	l.Names += len(d.pending) - whole
 	return left

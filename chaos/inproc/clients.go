@@ -149,7 +149,7 @@ func (c *client) write(ctx context.Context, call history.Call) {
 		asking, cancel := context.WithTimeout(ctx, askFor)
 		result, err := l.region.Propose(asking, op)
 		cancel()
-		if err == nil {
+		if err = l.heard(err); err == nil {
 			c.seen = max(c.seen, result.Revision)
 			a := history.Answer{Refused: !result.Txn.Succeeded, Revision: result.Revision}
 			c.world.log.OK(id, n.name, a)
@@ -189,7 +189,7 @@ func (c *client) readOne(ctx context.Context, key string) (string, bool) {
 	asking, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	r, found, _, err := l.region.Get(asking, recordKey(key), 0, record.LevelLinearizable)
-	if err != nil {
+	if err = l.heard(err); err != nil {
 		c.world.log.Fail(id, err)
 		return "", false
 	}
@@ -218,7 +218,7 @@ func (c *client) readGroup(ctx context.Context, group string) {
 	result, _, err := l.region.Range(asking, record.Range{
 		Shard: prefix.Shard, Tenant: prefix.Tenant, Namespace: prefix.Namespace, Kind: prefix.Kind, From: prefix.Name, To: prefix.Name + "~",
 	}, 0, record.LevelLinearizable)
-	if err != nil {
+	if err = l.heard(err); err != nil {
 		c.world.log.Fail(id, err)
 		return
 	}
@@ -259,7 +259,7 @@ func (c *client) lookup(ctx context.Context) {
 		}
 	}
 	r, found, fresh, err := l.region.Get(asking, recordKey(key), 0, level)
-	if err != nil {
+	if err = l.heard(err); err != nil {
 		w.log.Fail(id, err)
 		return
 	}

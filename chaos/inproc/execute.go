@@ -79,6 +79,9 @@ func (w *world) phases(ctx context.Context) error {
 	endWrites()
 	writers.Wait()
 	w.log.Mark(history.MarkQuiet)
+	if w.stuck.Load() {
+		return nil // the checkers tell
+	}
 	return w.final(ctx, watchers)
 }
 

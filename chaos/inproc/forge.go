@@ -81,5 +81,5 @@ func (w *world) forged(ctx context.Context, n *schedule.Nemesis) effect {
 	if back := w.stopNodes(ctx, again, s, s.nodes...); !back.seen {
 		e = back
 	}
-	return effect{e.seen && after > before, fmt.Sprintf("%d forged heads were read to be shown; %s", after-before, e.evidence)}
+	return effect{seen: e.seen && after > before, evidence: fmt.Sprintf("%d forged heads were read to be shown; %s", after-before, e.evidence)}
 }

@@ -112,7 +112,7 @@ func (w *world) importedAgain(ctx context.Context, n *schedule.Nemesis) effect {
 	before, refusedBefore := set(int(n.Parameters["back"]))
 	w.last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.again > before })
 	again, refused := set(0)
-	return effect{again > before, fmt.Sprintf("%d imports were proposed once more, %d of them refused", again-before, refused-refusedBefore)}
+	return effect{seen: again > before, evidence: fmt.Sprintf("%d imports were proposed once more, %d of them refused", again-before, refused-refusedBefore)}
 }
 
 // importsStalled keeps imports of a region from its log for a while.
@@ -128,7 +128,7 @@ func (w *world) importsStalled(ctx context.Context, n *schedule.Nemesis) effect 
 	before := set(late)
 	w.last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.stalled > before })
 	after := set(0)
-	return effect{after > before, fmt.Sprintf("%d imports waited %v for the log", after-before, late)}
+	return effect{seen: after > before, evidence: fmt.Sprintf("%d imports waited %v for the log", after-before, late)}
 }
 
 // trimmed slows the watches of a region down, and compacts and purges all that they have seen.
@@ -139,7 +139,7 @@ func (w *world) trimmed(ctx context.Context, n *schedule.Nemesis) effect {
 	e := w.slowWatches(ctx, n)
 	stop()
 	steps := <-ended
-	return effect{e.seen && steps > 0, fmt.Sprintf("%s; %d steps of a purge", e.evidence, steps)}
+	return effect{seen: e.seen && steps > 0, evidence: fmt.Sprintf("%s; %d steps of a purge", e.evidence, steps)}
 }
 
 // trims compacts what all watches of a region have seen, and purges, until ctx ends.

@@ -16,6 +16,7 @@ import (
 type effect struct {
 	seen     bool
 	evidence string
+	stuck    string // why what it stopped did not come back
 }
 
 // nemeses runs those of the plan, each at its time; it returns when all have ended.
@@ -31,7 +32,10 @@ func (w *world) nemeses(ctx context.Context) {
 			f := history.Fault{Number: i, Kind: n.Kind}
 			w.log.Add(history.Line{Type: history.Faulted, Fault: &f})
 			e := w.strike(ctx, n)
-			w.log.Add(history.Line{Type: history.Faulted, Fault: &history.Fault{Number: i, Kind: n.Kind, Ended: true, Effect: e.seen, Evidence: e.evidence}})
+			w.log.Add(history.Line{Type: history.Faulted, Fault: &history.Fault{Number: i, Kind: n.Kind, Ended: true, Effect: e.seen, Evidence: e.evidence, Stuck: e.stuck}})
+			if e.stuck != "" {
+				w.stuck.Store(true)
+			}
 		})
 	}
 	all.Wait()
@@ -55,6 +59,8 @@ func (w *world) strike(ctx context.Context, n *schedule.Nemesis) effect {
 	case restartAll:
 		s := w.find(n.Targets[0])
 		return w.stopNodes(ctx, n, s, s.nodes...)
+	case powerLoss:
+		return w.powerLost(ctx, n)
 	case slowWatch:
 		return w.slowWatches(ctx, n)
 	case overrun:
@@ -110,7 +116,7 @@ func (w *world) disturb(ctx context.Context, n *schedule.Nemesis) effect {
 	if refused := r.refused.Load(); refused > 0 {
 		evidence += fmt.Sprintf(", %d connections refused", refused)
 	}
-	return effect{r.seen(), evidence}
+	return effect{seen: r.seen(), evidence: evidence}
 }
 
 // rule says which network a nemesis disturbs, how, and what the rule counts.
@@ -147,22 +153,8 @@ func (w *world) rule(n *schedule.Nemesis) (*network, *rule, string) {
 func (w *world) stopNodes(ctx context.Context, n *schedule.Nemesis, s *site, nodes ...*node) effect {
 	s.power.Lock() // one at a time switches nodes of a region off and on
 	defer s.power.Unlock()
-	var names []string
-	leader := ""
-	for _, x := range nodes {
-		names = append(names, s.name+"/"+x.name)
-		if l := x.live(); l != nil && l.region.Leader() == x.name {
-			leader = ", the leader among them"
-		}
-	}
-	gone := &rule{fault: drop, match: func(from, to string) bool {
-		for _, name := range names {
-			if from == name || to == name {
-				return true
-			}
-		}
-		return false
-	}}
+	leader := ledBy(nodes)
+	gone := unheard(nodes)
 	s.network.add(gone)
 	began := time.Now()
 	var all sync.WaitGroup
@@ -177,17 +169,29 @@ func (w *world) stopNodes(ctx context.Context, n *schedule.Nemesis, s *site, nod
 		if x.live() == nil {
 			down++
 		}
-		if err := x.start(false); err != nil {
-			return effect{false, fmt.Sprintf("%s did not start again: %v", x.name, err)}
-		}
 	}
 	away := time.Since(began).Round(time.Millisecond)
+	stuck := restart(ctx, nodes)
+	return effect{down == len(nodes), fmt.Sprintf("%d nodes were gone for %v%s, and were ready after %v", down, away, leader, time.Since(began).Round(time.Millisecond)), stuck}
+}
+
+// ledBy says whether one of the nodes leads.
+func ledBy(nodes []*node) string {
 	for _, x := range nodes {
-		if err := x.waitReady(ctx); err != nil {
-			return effect{false, fmt.Sprintf("it is not back: %v", err)}
+		if l := x.live(); l != nil && l.region.Leader() == x.name {
+			return ", the leader among them"
 		}
 	}
-	return effect{down == len(nodes), fmt.Sprintf("%d nodes were gone for %v%s, and were ready after %v", down, away, leader, time.Since(began).Round(time.Millisecond))}
+	return ""
+}
+
+// unheard is the rule that nobody hears nodes, and they hear nobody.
+func unheard(nodes []*node) *rule {
+	names := map[string]bool{}
+	for _, x := range nodes {
+		names[x.site.name+"/"+x.name] = true
+	}
+	return &rule{fault: drop, match: func(from, to string) bool { return names[from] || names[to] }}
 }
 
 func (w *world) slowWatches(ctx context.Context, n *schedule.Nemesis) effect {
@@ -203,7 +207,7 @@ func (w *world) slowWatches(ctx context.Context, n *schedule.Nemesis) effect {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.pause, name)
-	return effect{w.lag[name] > 0, fmt.Sprintf("watches were up to %d revisions behind", w.lag[name])}
+	return effect{seen: w.lag[name] > 0, evidence: fmt.Sprintf("watches were up to %d revisions behind", w.lag[name])}
 }
 
 // relayKilled cuts two regions from each other, waits until the first gets the second's records over the third, and kills
@@ -232,5 +236,5 @@ func (w *world) relayKilled(ctx context.Context, n *schedule.Nemesis) effect {
 	}
 	rest := max(n.Duration-schedule.Millis(time.Since(began).Milliseconds()), 300)
 	e := w.stopNodes(ctx, &schedule.Nemesis{Duration: rest}, relay, relay.nodes...)
-	return effect{e.seen && cut.hits.Load() > 0, fmt.Sprintf("%d datagrams lost; %s; then %s", cut.hits.Load(), what, e.evidence)}
+	return effect{e.seen && cut.hits.Load() > 0, fmt.Sprintf("%d datagrams lost; %s; then %s", cut.hits.Load(), what, e.evidence), e.stuck}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"supercluster/chaos/crashfs"
 	"supercluster/chaos/history"
 	"supercluster/chaos/schedule"
 )
@@ -28,6 +29,7 @@ const (
 	slowLink   = "slow-link"   // what a region sends to others comes late
 	killRelay  = "kill-relay"  // two regions do not hear each other, and the third, which relays, stops exchanging
 	restartAll = "restart"     // all nodes of a region end and start again
+	powerLoss  = "power-loss"  // nodes stop at an instant, their disks lose what was not synced, and they start again
 )
 
 // The kinds that only a focused run has: each waits for one thing to go wrong.
@@ -50,6 +52,7 @@ func focuses() map[string][]schedule.Kind {
 		trim:        {kind(trim, slow...)},
 		lateImport:  {kind(lateImport, schedule.Range{Name: "back", Min: 2, Max: 5})},
 		forge:       {kind(forge)},
+		powerLoss:   {unpowered(crashfs.InOrder, []string{"dc1"}, []string{"dc2"}, []string{"dc3"})},
 		stallImport: {kind(stallImport, schedule.Range{Name: "delay_ms", Min: 500, Max: 900})},
 	}
 }
@@ -67,6 +70,14 @@ func focused(name string) (schedule.Options, error) {
 	o.Kinds, o.Count, o.Together = kinds, 5, 2
 	o.Phases.Heal, o.Phases.Final = 10_000, 10_000
 	return o, nil
+}
+
+// unpowered is a power loss of a node, or of all of a region. Some of what was not synced may be left: see crashfs.Keep.
+func unpowered(most crashfs.Keep, among ...[]string) schedule.Kind {
+	return schedule.Kind{
+		Name: powerLoss, Among: among, Min: 300, Max: 900, Exclusive: true,
+		Parameters: []schedule.Range{{Name: "kept", Min: 0, Max: int64(most)}},
+	}
 }
 
 func options() schedule.Options {
@@ -91,6 +102,7 @@ func options() schedule.Options {
 			kind(slowLink, schedule.OnRegion, 800, 2500, false, schedule.Range{Name: "delay_ms", Min: 10, Max: 80}),
 			kind(killRelay, schedule.OnRegions, 2200, 3000, true),
 			kind(restartAll, schedule.OnRegion, 300, 900, true),
+			unpowered(crashfs.Each, []string{"dc1/n1"}, []string{"dc1/n2"}, []string{"dc1/n3"}, []string{"dc1"}, []string{"dc2"}, []string{"dc3"}),
 		},
 		Workload: schedule.Workload{
 			Clients: 3, Groups: 6, Keys: 3, Watches: 2,

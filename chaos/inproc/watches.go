@@ -66,6 +66,9 @@ func (r *watcher) follow(ctx context.Context, n *node, l *life) {
 	from := r.position()
 	r.tell(n, history.Watch{Event: history.WatchOpen, Revision: from.Data})
 	_ = l.region.Follow(ctx, from, 50*time.Millisecond, func(commits []record.Commit, at record.Positions) error {
+		if err := l.heard(nil); err != nil {
+			return err
+		}
 		for i := range commits {
 			if c := &commits[i]; c.Position.Shard == record.ShardData {
 				if changes := r.changes(c.Events); len(changes) > 0 {
