@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 	"supercluster/region/record"
 	"supercluster/region/state"
@@ -76,7 +77,7 @@ func (w *world) forged(ctx context.Context, n *schedule.Nemesis) effect {
 	before := set(true)
 	again := &schedule.Nemesis{Duration: 300}
 	e := w.stopNodes(ctx, again, s, s.nodes...)
-	w.last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.forged > before })
+	drive.Last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.forged > before })
 	after := set(false)
 	if back := w.stopNodes(ctx, again, s, s.nodes...); !back.seen {
 		e = back
