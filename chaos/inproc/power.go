@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"supercluster/chaos/crashfs"
+	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 )
 
@@ -26,7 +27,7 @@ func (w *world) powerLost(ctx context.Context, n *schedule.Nemesis) effect {
 	s, nodes := w.struck(n.Targets[0])
 	s.power.Lock()
 	defer s.power.Unlock()
-	_ = w.wait(ctx, unseenFor, "something to lose", func() string { // the evidence tells
+	_ = drive.Wait(ctx, n.Duration.Duration(), "something to lose", func(context.Context) string { // the evidence tells
 		return nothingToLose(nodes)
 	})
 	began, leader, gone := time.Now(), ledBy(nodes), unheard(nodes)
@@ -34,21 +35,22 @@ func (w *world) powerLost(ctx context.Context, n *schedule.Nemesis) effect {
 	lives, err := cutPower(nodes)
 	s.network.remove(gone)
 	if err != nil {
-		return effect{evidence: err.Error()}
+		return effect{Evidence: err.Error()}
 	}
-	keep, random := crashfs.Keep(n.Parameters["kept"]), rand.New(rand.NewPCG(w.plan.Seed, uint64(n.Start)))
+	keep, random := crashfs.Keep(n.Parameters["kept"]), rand.New(rand.NewPCG(w.run.Plan.Seed, uint64(n.Start)))
 	var lost crashfs.Losses
 	for i, x := range nodes {
 		l, err := x.wake(lives[i], keep, random)
 		if err != nil {
-			return effect{evidence: fmt.Sprintf("what is left of %s: %v", x.name, err)}
+			return effect{Evidence: fmt.Sprintf("what is left of %s: %v", x.name, err)}
 		}
 		lost.Dropped, lost.Kept, lost.Names = lost.Dropped+l.Dropped, lost.Kept+l.Kept, lost.Names+l.Names
 	}
-	pause(ctx, time.Until(began.Add(n.Duration.Duration())))
+	drive.Pause(ctx, time.Until(began.Add(n.Duration.Duration())))
 	stuck := restart(ctx, nodes)
-	return effect{lost.Dropped+int64(lost.Names) > 0, fmt.Sprintf("%d nodes%s lost %d bytes and %d names that were not synced, %d such bytes were left; ready after %v",
-		len(nodes), leader, lost.Dropped, lost.Names, lost.Kept, time.Since(began).Round(time.Millisecond)), stuck}
+	return effect{Seen: lost.Dropped+int64(lost.Names) > 0, Stuck: stuck, Evidence: fmt.Sprintf(
+		"%d nodes%s lost %d bytes and %d names that were not synced, %d such bytes were left; ready after %v",
+		len(nodes), leader, lost.Dropped, lost.Names, lost.Kept, time.Since(began).Round(time.Millisecond))}
 }
 
 // nothingToLose names a node all of whose writes are synced.
