@@ -115,10 +115,12 @@ func TestRun_AsksAgain(t *testing.T) {
 	if !r.Passed() {
 		t.Fatal(text(r))
 	}
+	unknown, failed := 0, 0
 	for _, c := range r.Operations {
-		if c.Unknown > 0 || c.Fail > 0 {
-			t.Errorf("%s: %d unknown, %d failed", c.Kind, c.Unknown, c.Fail)
-		}
+		unknown, failed = unknown+c.Unknown, failed+c.Fail
+	}
+	if clients := 3 * Workload().Clients; unknown > clients || failed > 0 { // each may be about to ask again when the run ends
+		t.Errorf("%d unknown, %d failed", unknown, failed)
 	}
 }
 

@@ -22,7 +22,7 @@ func Pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	case <-time.After(d):
-		return true
+		return ctx.Err() == nil // both may have come
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"supercluster/chaos/history"
 	"supercluster/chaos/schedule"
@@ -42,7 +43,7 @@ func (t *Tier) Plans(focus string, from uint64, n int) ([]schedule.Plan, error) 
 	if focus != "" {
 		var ok bool
 		if o, ok = t.Focuses[focus]; !ok {
-			return nil, fmt.Errorf("there is no focus %q; there are %v", focus, slices.Sorted(maps.Keys(t.Focuses)))
+			return nil, fmt.Errorf("there is no focus %q; there are %s", focus, strings.Join(slices.Sorted(maps.Keys(t.Focuses)), ", "))
 		}
 	}
 	var all []schedule.Plan
