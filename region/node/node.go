@@ -260,8 +260,7 @@ func (g *guard) Open(stop <-chan struct{}) (uint64, error) {
 }
 
 // reaches refuses a state that is older than the beginning of the log: what lies between is nowhere on this node. And one
-// that is newer than the end of the log, which is written first: the log forgot what this node had acknowledged, and entries
-// that are put in the place of those would count as applied.
+// that is newer than the end of the log, which is written first: the log forgot what this node had acknowledged.
 func (g *guard) reaches(index uint64) error {
 	snapshot, err := g.tan.GetSnapshot(shard, g.replica)
 	if err != nil {
