@@ -88,6 +88,7 @@ func TestRun_NotPassed(t *testing.T) {
 		{"nothing is seen", func(w *toy) {
 			w.strike = func(*toy, context.Context, *schedule.Nemesis) (bool, string) { return false, "nobody felt it" }
 		}, "nobody felt it", false},
+		{"nothing comes back", func(w *toy) { w.stuck = "n1 is gone" }, "n1 is gone", true},
 		{"too slow", func(w *toy) { w.takes = 300 * time.Millisecond }, "fewer than 100", false},
 		{"a nemesis takes too long", func(w *toy) {
 			w.strike = func(_ *toy, ctx context.Context, _ *schedule.Nemesis) (bool, string) {

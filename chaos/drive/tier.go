@@ -51,12 +51,20 @@ type World interface {
 	Start(context.Context) error
 	// Regions are in the order of the plan; they are asked for once it has started.
 	Regions() []Region
-	// Strike does one nemesis from its start to its end, and says whether it was seen to take effect, and by what.
-	Strike(context.Context, *schedule.Nemesis) (seen bool, evidence string)
+	// Strike does one nemesis from its start to its end.
+	Strike(context.Context, *schedule.Nemesis) Effect
 	// Digests writes down the digest of every channel at its source and where it is imported, and says which differ.
 	Digests(context.Context) (problem string)
 	// Close ends everything; a world that did not start, too.
 	Close()
+}
+
+// Effect is what was seen of a nemesis.
+type Effect struct {
+	Seen     bool   // it took effect
+	Evidence string // by what that was seen
+	// Stuck says why what it stopped did not come back. That is a violation, and the run goes no further than its faults.
+	Stuck string
 }
 
 // Keeper is a World that has more to show of a run that did not pass than its history.

@@ -22,6 +22,7 @@ type toy struct {
 	loses   int   // every so manieth write is acknowledged and not done
 	mumbles int   // every so manieth write is done, and nobody hears of it
 	takes   time.Duration
+	stuck   string // why nothing comes back after a fault
 	kept    string
 	closed  bool
 
@@ -59,8 +60,10 @@ func (w *toy) Regions() (all []Region) {
 	return all
 }
 
-func (w *toy) Strike(ctx context.Context, n *schedule.Nemesis) (bool, string) {
-	return w.strike(w, ctx, n)
+func (w *toy) Strike(ctx context.Context, n *schedule.Nemesis) (e Effect) {
+	e.Seen, e.Evidence = w.strike(w, ctx, n)
+	e.Stuck = w.stuck
+	return e
 }
 
 func (w *toy) Digests(context.Context) string {

@@ -29,7 +29,7 @@ var strikes = map[string]func(*world, context.Context, *schedule.Nemesis) (strin
 }
 
 // Strike does one nemesis; without evidence it was not seen.
-func (w *world) Strike(ctx context.Context, n *schedule.Nemesis) (seen bool, evidence string) {
+func (w *world) Strike(ctx context.Context, n *schedule.Nemesis) drive.Effect {
 	evidence, err := strikes[n.Kind](w, ctx, n)
 	if err == nil && evidence == "" {
 		err = errors.New("there is no evidence")
@@ -38,7 +38,7 @@ func (w *world) Strike(ctx context.Context, n *schedule.Nemesis) (seen bool, evi
 		text := err.Error()
 		evidence += ": " + text[:min(len(text), maxText)]
 	}
-	return err == nil, evidence
+	return drive.Effect{Seen: err == nil, Evidence: evidence}
 }
 
 // back waits until all servers of a region answer and follow one leader.

@@ -79,8 +79,9 @@ func (w *world) forged(ctx context.Context, n *schedule.Nemesis) effect {
 	e := w.stopNodes(ctx, again, s, s.nodes...)
 	drive.Last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.forged > before })
 	after := set(false)
-	if back := w.stopNodes(ctx, again, s, s.nodes...); !back.seen {
+	if back := w.stopNodes(ctx, again, s, s.nodes...); !back.Seen || back.Stuck != "" {
 		e = back
 	}
-	return effect{e.seen && after > before, fmt.Sprintf("%d forged heads were read to be shown; %s", after-before, e.evidence)}
+	e.Seen, e.Evidence = e.Seen && after > before, fmt.Sprintf("%d forged heads were read to be shown; %s", after-before, e.Evidence)
+	return e
 }

@@ -113,7 +113,7 @@ func (w *world) importedAgain(ctx context.Context, n *schedule.Nemesis) effect {
 	before, refusedBefore := set(int(n.Parameters["back"]))
 	drive.Last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.again > before })
 	again, refused := set(0)
-	return effect{again > before, fmt.Sprintf("%d imports were proposed once more, %d of them refused", again-before, refused-refusedBefore)}
+	return effect{Seen: again > before, Evidence: fmt.Sprintf("%d imports were proposed once more, %d of them refused", again-before, refused-refusedBefore)}
 }
 
 // importsStalled keeps imports of a region from its log for a while.
@@ -129,7 +129,7 @@ func (w *world) importsStalled(ctx context.Context, n *schedule.Nemesis) effect 
 	before := set(late)
 	drive.Last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.stalled > before })
 	after := set(0)
-	return effect{after > before, fmt.Sprintf("%d imports waited %v for the log", after-before, late)}
+	return effect{Seen: after > before, Evidence: fmt.Sprintf("%d imports waited %v for the log", after-before, late)}
 }
 
 // trimmed slows the watches of a region down, and compacts and purges all that they have seen.
@@ -140,7 +140,7 @@ func (w *world) trimmed(ctx context.Context, n *schedule.Nemesis) effect {
 	e := w.slowWatches(ctx, n)
 	stop()
 	steps := <-ended
-	return effect{e.seen && steps > 0, fmt.Sprintf("%s; %d steps of a purge", e.evidence, steps)}
+	return effect{Seen: e.Seen && steps > 0, Evidence: fmt.Sprintf("%s; %d steps of a purge", e.Evidence, steps)}
 }
 
 // trims compacts what all watches of a region have seen, and purges, until ctx ends.

@@ -15,7 +15,7 @@ import (
 	"supercluster/chaos/schedule"
 )
 
-// One short run from end to end: a cut, a kill and slow watches, seen and judged.
+// One short run from end to end: a cut, a kill, power losses and slow watches, seen and judged.
 func TestRun(t *testing.T) {
 	p := schedule.Expand(1, options())
 	p.Phases.Warm, p.Phases.Faults = 300, 1500
@@ -23,6 +23,8 @@ func TestRun(t *testing.T) {
 		{Kind: cutLink, Start: 0, Duration: 600, Targets: []string{"dc1", "dc2"}},
 		{Kind: kill, Start: 100, Duration: 500, Targets: []string{"dc1/n2"}},
 		{Kind: slowWatch, Start: 200, Duration: 700, Targets: []string{"dc3"}, Parameters: map[string]int64{"pause_ms": 50}},
+		{Kind: powerLoss, Start: 200, Duration: 400, Targets: []string{"dc3"}, Parameters: map[string]int64{"kept": 1}},
+		{Kind: powerLoss, Start: 800, Duration: 400, Targets: []string{"dc1"}, Parameters: map[string]int64{"kept": 2}},
 		{Kind: reorder, Start: 700, Duration: 600, Targets: []string{"dc1/n1"}, Parameters: map[string]int64{"delay_ms": 8}},
 	}
 	r, err := tier().Run(context.Background(), &p, t.TempDir())
@@ -47,10 +49,11 @@ func TestRun(t *testing.T) {
 // Seeds that people wrote down mean what they meant, with and without a focus.
 func TestSeedsStay(t *testing.T) {
 	golden := map[string]string{
-		"":          "1a6d2817c34ae92a95ac2430ff40ec5c579ce843a1f947de8c296dea567f6805",
+		"":          "139228a3f925bd25a6da03976d6bec0a18b16a90bcaf74e67d1d58dfae6f9b01",
 		forge:       "3aa053a2ec636057d11963fac702522930375f73b8050088415e695341d33b5d",
 		isolate:     "4af27295d1c0d0d93213db54d665c223ea140e0f99ec1b0a1dea9a590cecd3a3",
 		lateImport:  "99807d7273eed919fa939a11edde8566525c382baeee4d81161c253bb9642ab5",
+		powerLoss:   "754488476e210b514a1842907f90847239a96e12227006dfc69714cf5415094e",
 		overrun:     "c2c6b806b06a5399559b1e75896f06e24c23867d9600cadc29a0e86dd87fd2cc",
 		stallImport: "1a2cb7ee504608b5ece8ff3229eab48f08a9b44cc9da6d15d2e50f0aaa260893",
 		trim:        "69ec42001ad19d39264fa6bfea2fa81816bf753e7e2393b3a40af3752c4cd9f8",

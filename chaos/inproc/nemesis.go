@@ -13,19 +13,10 @@ import (
 )
 
 // effect is what was seen of a nemesis.
-type effect struct {
-	seen     bool
-	evidence string
-}
+type effect = drive.Effect
 
 // Strike does one nemesis.
-func (w *world) Strike(ctx context.Context, n *schedule.Nemesis) (seen bool, evidence string) {
-	e := w.strike(ctx, n)
-	return e.seen, e.evidence
-}
-
-// strike does one nemesis from its start to its end.
-func (w *world) strike(ctx context.Context, n *schedule.Nemesis) effect {
+func (w *world) Strike(ctx context.Context, n *schedule.Nemesis) effect {
 	switch n.Kind {
 	case kill:
 		s, node := w.target(n.Targets[0])
@@ -33,6 +24,8 @@ func (w *world) strike(ctx context.Context, n *schedule.Nemesis) effect {
 	case restartAll:
 		s := w.find(n.Targets[0])
 		return w.stopNodes(ctx, n, s, s.nodes...)
+	case powerLoss:
+		return w.powerLost(ctx, n)
 	case slowWatch:
 		return w.slowWatches(ctx, n)
 	case overrun:
@@ -73,7 +66,7 @@ func (w *world) disturb(ctx context.Context, n *schedule.Nemesis) effect {
 	if refused := r.refused.Load(); refused > 0 {
 		evidence += fmt.Sprintf(", %d connections refused", refused)
 	}
-	return effect{r.seen(), evidence}
+	return effect{Seen: r.seen(), Evidence: evidence}
 }
 
 // rule says which network a nemesis disturbs, how, and what the rule counts.
@@ -110,22 +103,8 @@ func (w *world) rule(n *schedule.Nemesis) (*network, *rule, string) {
 func (w *world) stopNodes(ctx context.Context, n *schedule.Nemesis, s *site, nodes ...*node) effect {
 	s.power.Lock() // one at a time switches nodes of a region off and on
 	defer s.power.Unlock()
-	var names []string
-	leader := ""
-	for _, x := range nodes {
-		names = append(names, s.name+"/"+x.name)
-		if l := x.live(); l != nil && l.region.Leader() == x.name {
-			leader = ", the leader among them"
-		}
-	}
-	gone := &rule{fault: drop, match: func(from, to string) bool {
-		for _, name := range names {
-			if from == name || to == name {
-				return true
-			}
-		}
-		return false
-	}}
+	leader := ledBy(nodes)
+	gone := unheard(nodes)
 	s.network.add(gone)
 	began := time.Now()
 	var all sync.WaitGroup
@@ -140,23 +119,36 @@ func (w *world) stopNodes(ctx context.Context, n *schedule.Nemesis, s *site, nod
 		if x.live() == nil {
 			down++
 		}
-		if err := x.start(false); err != nil {
-			return effect{false, fmt.Sprintf("%s did not start again: %v", x.name, err)}
-		}
 	}
 	away := time.Since(began).Round(time.Millisecond)
+	stuck := restart(ctx, nodes)
+	return effect{Seen: down == len(nodes), Stuck: stuck, Evidence: fmt.Sprintf("%d nodes were gone for %v%s, and were ready after %v",
+		down, away, leader, time.Since(began).Round(time.Millisecond))}
+}
+
+// ledBy says whether one of the nodes leads.
+func ledBy(nodes []*node) string {
 	for _, x := range nodes {
-		if err := x.waitReady(ctx); err != nil {
-			return effect{false, fmt.Sprintf("it is not back: %v", err)}
+		if l := x.live(); l != nil && l.region.Leader() == x.name {
+			return ", the leader among them"
 		}
 	}
-	return effect{down == len(nodes), fmt.Sprintf("%d nodes were gone for %v%s, and were ready after %v", down, away, leader, time.Since(began).Round(time.Millisecond))}
+	return ""
+}
+
+// unheard is the rule that nobody hears nodes, and they hear nobody.
+func unheard(nodes []*node) *rule {
+	names := map[string]bool{}
+	for _, x := range nodes {
+		names[x.site.name+"/"+x.name] = true
+	}
+	return &rule{fault: drop, match: func(from, to string) bool { return names[from] || names[to] }}
 }
 
 func (w *world) slowWatches(ctx context.Context, n *schedule.Nemesis) effect {
 	late := time.Duration(n.Parameters["pause_ms"]) * time.Millisecond
 	behind := w.run.Site(n.Targets[0]).Slow(ctx, n, func() time.Duration { return late })
-	return effect{behind > 0, fmt.Sprintf("watches were up to %d revisions behind", behind)}
+	return effect{Seen: behind > 0, Evidence: fmt.Sprintf("watches were up to %d revisions behind", behind)}
 }
 
 // relayKilled cuts two regions from each other, waits until the first gets the second's records over the third, and kills
@@ -185,5 +177,7 @@ func (w *world) relayKilled(ctx context.Context, n *schedule.Nemesis) effect {
 	}
 	rest := max(n.Duration-schedule.Millis(time.Since(began).Milliseconds()), 300)
 	e := w.stopNodes(ctx, &schedule.Nemesis{Duration: rest}, relay, relay.nodes...)
-	return effect{e.seen && cut.hits.Load() > 0, fmt.Sprintf("%d datagrams lost; %s; then %s", cut.hits.Load(), what, e.evidence)}
+	e.Seen = e.Seen && cut.hits.Load() > 0
+	e.Evidence = fmt.Sprintf("%d datagrams lost; %s; then %s", cut.hits.Load(), what, e.Evidence)
+	return e
 }

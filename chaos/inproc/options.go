@@ -1,6 +1,7 @@
 package main
 
 import (
+	"supercluster/chaos/crashfs"
 	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 )
@@ -20,6 +21,7 @@ const (
 	slowLink   = "slow-link"   // what a region sends to others comes late
 	killRelay  = "kill-relay"  // two regions do not hear each other, and the third, which relays, stops exchanging
 	restartAll = "restart"     // all nodes of a region end and start again
+	powerLoss  = "power-loss"  // nodes stop at an instant, their disks lose what was not synced, and they start again
 )
 
 // The kinds that only a focused run has: each waits for one thing to go wrong.
@@ -42,6 +44,7 @@ func focuses() map[string]schedule.Options {
 		kind(overrun, slow...), kind(trim, slow...), kind(forge),
 		kind(lateImport, schedule.Range{Name: "back", Min: 2, Max: 5}),
 		kind(stallImport, schedule.Range{Name: "delay_ms", Min: 500, Max: 900}),
+		unpowered(crashfs.InOrder, []string{"dc1"}, []string{"dc2"}, []string{"dc3"}),
 		// A kind of every seed: the leader of a region is among those that it hits.
 		{Name: isolate, Target: schedule.OnNode, Min: 800, Max: 1200, Exclusive: true},
 	} {
@@ -51,6 +54,14 @@ func focuses() map[string]schedule.Options {
 		all[k.Name] = o
 	}
 	return all
+}
+
+// unpowered is a power loss of a node, or of all of a region. Some of what was not synced may be left: see crashfs.Keep.
+func unpowered(most crashfs.Keep, among ...[]string) schedule.Kind {
+	return schedule.Kind{
+		Name: powerLoss, Among: among, Min: 300, Max: 900, Exclusive: true,
+		Parameters: []schedule.Range{{Name: "kept", Min: 0, Max: int64(most)}},
+	}
 }
 
 func options() schedule.Options {
@@ -73,6 +84,7 @@ func options() schedule.Options {
 			kind(slowLink, schedule.OnRegion, 800, 2500, false, schedule.Range{Name: "delay_ms", Min: 10, Max: 80}),
 			kind(killRelay, schedule.OnRegions, 2200, 3000, true),
 			kind(restartAll, schedule.OnRegion, 300, 900, true),
+			unpowered(crashfs.Each, []string{"dc1/n1"}, []string{"dc1/n2"}, []string{"dc1/n3"}, []string{"dc1"}, []string{"dc2"}, []string{"dc3"}),
 		},
 		Workload: drive.Workload(),
 	}

@@ -75,7 +75,7 @@ func (s *site) operation(w *drive.Write) record.Op {
 // Write proposes a write.
 func (s server) Write(ctx context.Context, w *drive.Write) (refused bool, revision uint64, err error) {
 	result, err := s.life.region.Propose(ctx, s.node.site.operation(w))
-	if err != nil {
+	if err = s.life.heard(err); err != nil {
 		return false, 0, err
 	}
 	return !result.Txn.Succeeded, result.Revision, nil
@@ -84,7 +84,7 @@ func (s server) Write(ctx context.Context, w *drive.Write) (refused bool, revisi
 // Get reads one key.
 func (s server) Get(ctx context.Context, key string) (string, error) {
 	r, found, _, err := s.life.region.Get(ctx, s.node.site.keyOf(key, s.node.site.name), 0, record.LevelLinearizable)
-	if err != nil || !found {
+	if err = s.life.heard(err); err != nil || !found {
 		return "", err
 	}
 	return string(r.Value), nil
@@ -106,7 +106,7 @@ func (s server) list(ctx context.Context, owner, prefix string, level record.Lev
 		key, _ := nameOf(result.Records[i].Key)
 		values[key] = string(result.Records[i].Value)
 	}
-	return values, fresh, err
+	return values, fresh, s.life.heard(err)
 }
 
 // Lookup reads of another region what was imported, of the own one what this node has.
@@ -137,7 +137,7 @@ func (s server) look(ctx context.Context, source, prefix string, level record.Le
 	if found {
 		values[prefix] = string(r.Value)
 	}
-	return values, fresh, err
+	return values, fresh, s.life.heard(err)
 }
 
 // Follow watches all records.
@@ -151,6 +151,9 @@ func (s server) Follow(ctx context.Context, from record.Positions, tell drive.Te
 		return
 	}
 	_ = s.life.region.Follow(ctx, from, 50*time.Millisecond, func(commits []record.Commit, at record.Positions) error {
+		if err := s.life.heard(nil); err != nil {
+			return err
+		}
 		for i := range commits {
 			c := &commits[i]
 			changes := s.node.site.changes(c)

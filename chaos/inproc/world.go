@@ -80,7 +80,7 @@ func (w *world) plant(r schedule.Region, dir string) (*site, error) {
 	for i, name := range r.Nodes {
 		s.members[name] = fmt.Sprintf("127.0.0.1:%d", ports[2*i])
 		w.ports[ports[2*i+1]] = r.Name
-		s.nodes = append(s.nodes, &node{site: s, name: name, dir: filepath.Join(dir, name), port: ports[2*i+1]})
+		s.nodes = append(s.nodes, &node{site: s, name: name, base: filepath.Join(dir, name), port: ports[2*i+1]})
 	}
 	return s, nil
 }
