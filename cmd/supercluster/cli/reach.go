@@ -22,6 +22,9 @@ func reachTable(t *table, r *pb.Reachability) {
 		if g.GetWhy() != "" {
 			t.note("%s is %s: %s", g.GetRegion(), reachText(g), g.GetWhy())
 		}
+		if g.GetFalls() > 1 && g.GetFell().AsDuration() < forgetAfter {
+			t.note("%s went away %d times, each within ten minutes of the last: the longer it must answer before it counts as up again", g.GetRegion(), g.GetFalls())
+		}
 		if g.GetProbeError() != "" {
 			t.note("%s was not probed: %s", g.GetRegion(), g.GetProbeError())
 		}
@@ -34,6 +37,9 @@ func reachTable(t *table, r *pb.Reachability) {
 		t.note("This region reaches no other since %s: what it has of them stays as it is, and its clients keep it.", ageText(r.GetFor()))
 	}
 }
+
+// forgetAfter is how long a fall of a region counts.
+const forgetAfter = 10 * time.Minute
 
 // clockOff is from what difference on a clock is said to be wrong.
 const clockOff = time.Minute

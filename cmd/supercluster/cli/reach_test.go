@@ -33,3 +33,16 @@ func TestReachTable_Clocks(t *testing.T) {
 		t.Errorf("got %q, want %q", got.notes, want)
 	}
 }
+
+// A region that flaps is named while its falls count.
+func TestReachTable_Flaps(t *testing.T) {
+	fell := func(name string, falls uint32, ago time.Duration) *pb.RegionReach {
+		return &pb.RegionReach{Region: name, Falls: falls, Fell: durationpb.New(ago)}
+	}
+	var got table
+	reachTable(&got, &pb.Reachability{Regions: []*pb.RegionReach{fell("dc2", 3, time.Minute), fell("dc3", 1, time.Minute), fell("dc4", 3, time.Hour)}})
+	want := []string{"dc2 went away 3 times, each within ten minutes of the last: the longer it must answer before it counts as up again"}
+	if !slices.Equal(got.notes, want) {
+		t.Errorf("got %q, want %q", got.notes, want)
+	}
+}
