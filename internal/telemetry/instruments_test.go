@@ -18,8 +18,10 @@ func TestInstruments(t *testing.T) {
 	gauge, _ := m.Float64Gauge("supercluster.test.age", metric.WithUnit("s"))
 	reads, _ := m.Int64Histogram("supercluster.test.reads", metric.WithUnit("{read}"))
 	want := []Instrument{
-		{"supercluster_test_age_seconds", "gauge", ""}, {"supercluster_test_reads", "histogram", ""},
-		{"supercluster_test_sent_bytes_total", "counter", ""}, {"supercluster_test_things_total", "counter", "Things."},
+		{"supercluster_test_age_seconds", "gauge", ""},
+		{"supercluster_test_reads", "histogram", ""},
+		{"supercluster_test_sent_bytes_total", "counter", ""},
+		{"supercluster_test_things_total", "counter", "Things."},
 	}
 	if got := tel.Instruments(); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
