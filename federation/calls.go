@@ -24,6 +24,7 @@ const (
 	callClock   uint8 = 5 // the time of the node that answers, as it counts it
 	callReach   uint8 = 6 // which regions the peer reaches
 	callKept    uint8 = 7 // which channels that the caller has are kept from it now
+	callShown   uint8 = 8 // heads that the peer signed, as others say, and does not offer
 )
 
 const (
@@ -263,6 +264,8 @@ func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, p
 		return f.tenants()
 	case callKept:
 		return f.answerKept(peer.Region, payload)
+	case callShown:
+		return nil, f.answerShown(ctx, payload)
 	case callForward:
 		return f.answerForward(ctx, peer.Region, payload)
 	default:
