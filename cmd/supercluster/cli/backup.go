@@ -83,6 +83,7 @@ func (a *App) createBackup(ctx context.Context, c *client, dir string) (made bac
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// The folder comes first: the server begins at once when it is asked, and pins its state.
+	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return made, outFault(dir, err)
 	}
@@ -94,6 +95,9 @@ func (a *App) createBackup(ctx context.Context, c *client, dir string) (made bac
 		file.Close()
 		if err != nil {
 			_ = os.Remove(file.Name()) // the first error says more
+			if missing != nil {
+				_ = os.Remove(dir) // made here, and empty but for what others put into it
+			}
 		}
 	}()
 	stream, err := c.cluster.Backup(ctx, &pb.BackupRequest{})
