@@ -50,8 +50,9 @@ type Heartbeats interface {
 
 // Sources tells how old this region's copies of other regions are, as package federation gives it.
 type Sources interface {
-	// Age is how long ago this node last knew that its copy of a region was not behind; false: nobody knows.
-	Age(region [16]byte) (time.Duration, bool)
+	// Ages is asked before a read. What it gives says how long ago, at most, this node knew that the copy of a region which the
+	// read shows was not behind; false: nobody knows.
+	Ages() func(region [16]byte) (time.Duration, bool)
 }
 
 // Federation is this node's part of the exchange with other regions, as package federation gives it. The links to other
