@@ -77,6 +77,8 @@ type Federation interface {
 
 	// RegionID finds a region by name, former name or id; this one too.
 	RegionID(name string) ([16]byte, error)
+	// AwaitRegion waits until this node knows a region, or does not any more; it fails only with ctx.
+	AwaitRegion(ctx context.Context, region [16]byte, known bool) error
 	// Tenants asks a peer for its tenants; it needs the link to it.
 	Tenants(ctx context.Context, region [16]byte) (*pb.ListTenantsResponse, error)
 	LinkTenant(ctx context.Context, region, remote [16]byte, tenant uint32, w record.Writer) error
