@@ -252,7 +252,7 @@ func dig(t *testing.T, s *Server, args ...string) string {
 		if os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") == "1" {
 			t.Fatal(how)
 		}
-		t.Skip("SKIPPED: " + how)
+		t.Skip("SKIP: " + how)
 	}
 	host, port, err := net.SplitHostPort(s.Addr())
 	if err != nil {
