@@ -172,7 +172,7 @@ func (r registryService) ListServices(ctx context.Context, req *pb.ListServicesR
 	}
 	summaries, next := collect(p, header.GetRevision(), services,
 		func(sv *registry.ServiceView) string { return sv.Key.Name },
-		summaryOf)
+		func(sv *registry.ServiceView) *pb.ServiceSummary { return summaryOf(v, sv) })
 	return &pb.ListServicesResponse{Header: header, Services: summaries, NextPageToken: next}, nil
 }
 
@@ -275,7 +275,7 @@ func instanceAnswer(v *reading, in *registry.InstanceView) *pb.Instance {
 	return answer
 }
 
-func summaryOf(sv *registry.ServiceView) *pb.ServiceSummary {
+func summaryOf(v *reading, sv *registry.ServiceView) *pb.ServiceSummary {
 	protocol, _ := sv.Protocol("")
 	n := sv.Counts
 	return &pb.ServiceSummary{
@@ -283,6 +283,21 @@ func summaryOf(sv *registry.ServiceView) *pb.ServiceSummary {
 		Protocol: protocol, Defined: sv.Definition != nil,
 		Instances: uint32(n.Instances), Passing: uint32(n.Passing), Warning: uint32(n.Warning),
 		Critical: uint32(n.Critical), Draining: uint32(n.Draining),
-		Tags: sv.Tags(), Zones: sv.Zones(), Regions: sv.Regions(),
+		Tags: sv.Tags(), Zones: sv.Zones(), Regions: sv.Regions(), Sources: sourcesOf(v, sv),
 	}
+}
+
+// sourcesOf says of each region of a service how new what is shown of it is. The instances of a region follow each other.
+func sourcesOf(v *reading, sv *registry.ServiceView) (all []*pb.Source) {
+	for rest := sv.Instances; len(rest) > 0; {
+		newest, n := rest[0], 0
+		for ; n < len(rest) && rest[n].Key.Scope == newest.Key.Scope; n++ {
+			if rest[n].SourceRevision > newest.SourceRevision {
+				newest = rest[n]
+			}
+		}
+		all = append(all, v.source(newest.Key.Scope, newest.Instance.GetRegion(), newest.SourceRevision, newest.SourceIncarnation))
+		rest = rest[n:]
+	}
+	return all
 }
