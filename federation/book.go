@@ -77,6 +77,13 @@ func (b *book) list() ([]*peer, <-chan struct{}) {
 	return all, b.changed
 }
 
+// knows reports whether a region is this one or a peer, and gives a channel that is closed when the peers change.
+func (b *book) knows(region [16]byte) (bool, <-chan struct{}) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return region == b.self || b.peers[region] != nil, b.changed
+}
+
 // ownDocument describes this region.
 func (b *book) ownDocument() *pb.Region {
 	b.mu.RLock()

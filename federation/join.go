@@ -108,7 +108,8 @@ func (f *Federation) redeem(ctx context.Context, secret []byte) (inviter string,
 	return inviter, nil
 }
 
-// join serves a region that is not trusted yet and has an invitation: one call, then the connection ends.
+// join serves a region that is not trusted yet and has an invitation: one call, then the connection ends. Why it was not let in
+// is the error, which the link logs.
 func (f *Federation) join(ctx context.Context, c *link.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -124,15 +125,15 @@ func (f *Federation) join(ctx context.Context, c *link.Conn) error {
 	if m.Type != frameCall || n <= 0 || len(m.Body) == n || m.Body[n] != callJoin {
 		return fault.New(fault.Denied, "a region without an invitation may only join")
 	}
-	body, err := f.welcome(ctx, c, m.Body[n+1:])
-	if err != nil {
-		f.log.Warn("a region was not let in", "remote", c.Peer().Address, "error", err)
+	body, refused := f.welcome(ctx, c, m.Body[n+1:])
+	err = s.Send(ctx, link.Message{Type: frameAnswer, Body: encodeAnswer(id, body, refused)})
+	if err == nil {
+		_, _ = s.Recv(ctx) // the other end closes, having read the answer
 	}
-	if err := s.Send(ctx, link.Message{Type: frameAnswer, Body: encodeAnswer(id, body, err)}); err != nil {
-		return err
+	if refused != nil {
+		return refused
 	}
-	_, _ = s.Recv(ctx) // the other end closes, having read the answer
-	return nil
+	return err
 }
 
 // welcome judges a region that wants to join, and makes it a peer.

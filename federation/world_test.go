@@ -39,6 +39,7 @@ type world struct {
 	rtt    time.Duration
 	tuning Tuning
 	limits link.Limits
+	log    *slog.Logger                                      // nil: none
 	wrap   func(own string, c net.PacketConn) net.PacketConn // of simulated sockets
 
 	mu   sync.Mutex
@@ -195,6 +196,9 @@ func (me *server) run() {
 	peers := trust.tls(own)
 	first := &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}
 	log := slog.New(slog.DiscardHandler)
+	if w.log != nil {
+		log = w.log
+	}
 	if os.Getenv("FEDERATION_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", s.name+"/"+me.node)
 	}

@@ -147,7 +147,7 @@ func TestWriters_Agree(t *testing.T) {
 		v, reach := drawView(t), drawReach(t)
 		p, ok := plan.For(v, reach, plan.Client{Region: "dc1"}, plan.Query{Service: registry.ServiceOf("", "", "web")})
 		if !ok {
-			t.Skip("no instance was drawn")
+			t.Skip("SKIP: no instance was drawn")
 		}
 		want := planShares(p)
 		mesh := ir.New("default", "dc1")

@@ -137,7 +137,7 @@ func TestLoad_BadFiles(t *testing.T) {
 // TestLoad_ForeignOwner: who owns a file can read it whatever its mode is.
 func TestLoad_ForeignOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can give files away")
+		t.Skip("SKIP: only root can give files away: run the test as root")
 	}
 	_, p := makeIdentity(t, "dc1", regionA, now)
 	if err := os.Chown(p.CAKey, 12345, -1); err != nil {
