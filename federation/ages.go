@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"supercluster/internal/fault"
@@ -32,6 +33,9 @@ type ages struct {
 	heads   map[channelName]coveredHead
 	written map[channelName]writtenHead
 	moved   chan struct{} // closed when heads change
+
+	// regions is what snapshot gives until fresh changes; nil: it is to be made.
+	regions atomic.Pointer[regionAges]
 }
 
 // coveredHead says that everything of the home up to a revision is in the channel at a position. Idle heads are written
@@ -61,6 +65,7 @@ func (a *ages) note(name channelName, stamp int64, age time.Duration) {
 	defer a.mu.Unlock()
 	if at.After(a.fresh[name]) {
 		a.fresh[name] = at
+		a.regions.Store(nil)
 	}
 }
 
@@ -72,6 +77,7 @@ func (a *ages) expect(names ...channelName) {
 	for _, name := range names {
 		if _, known := a.fresh[name]; !known {
 			a.fresh[name] = a.began.Add(-neverHeard)
+			a.regions.Store(nil)
 		}
 	}
 }
@@ -81,6 +87,7 @@ func (a *ages) forget(which func(channelName) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	maps.DeleteFunc(a.fresh, func(name channelName, _ time.Time) bool { return which(name) })
+	a.regions.Store(nil)
 }
 
 // neverHeard is the age of a channel that nobody answered for.
@@ -98,18 +105,41 @@ func (a *ages) of(name channelName) time.Duration {
 
 // region gives the age of the oldest channel of a region; false: nothing was heard of it, or not yet of each channel.
 func (a *ages) region(id [16]byte) (time.Duration, bool) {
+	return a.snapshot().of(id)
+}
+
+// regionAges says of each region when its oldest channel was last known not to be behind, as it was known at one moment.
+type regionAges struct {
+	at map[[16]byte]time.Time
+	// age is the method of, made once: reads that ask for it allocate nothing.
+	age func(region [16]byte) (time.Duration, bool)
+}
+
+// of gives the age that this means now.
+func (r *regionAges) of(region [16]byte) (time.Duration, bool) {
+	at, known := r.at[region]
+	if age := time.Since(at); known && age < neverHeard {
+		return max(age, 0), true
+	}
+	return 0, false
+}
+
+// snapshot gives what region answers from. It is made again only when something changed.
+func (a *ages) snapshot() *regionAges {
+	if s := a.regions.Load(); s != nil {
+		return s
+	}
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	oldest, ok := time.Duration(0), false
+	s := &regionAges{at: map[[16]byte]time.Time{}}
 	for name, at := range a.fresh {
-		if name.region == id {
-			oldest, ok = max(oldest, time.Since(at)), true
+		if oldest, known := s.at[name.region]; !known || at.Before(oldest) {
+			s.at[name.region] = at
 		}
 	}
-	if oldest >= neverHeard {
-		return 0, false
-	}
-	return oldest, ok
+	s.age = s.of
+	a.regions.Store(s) // under the lock: whoever changes what it is made of comes later and takes it back
+	return s
 }
 
 // newest gives when, by this node's stamps, the freshest channel of a region was known not to be behind; false: nothing was
@@ -214,6 +244,7 @@ func (a *ages) merge(b []byte, asked time.Time) error {
 		}
 	}
 	maps.DeleteFunc(a.fresh, func(name channelName, _ time.Time) bool { return regions[name.region] && !listed[name] })
+	a.regions.Store(nil)
 	return nil
 }
 
@@ -362,3 +393,7 @@ func (f *Federation) ageOf(name channelName) time.Duration {
 
 // Age says how old what this region has of another is; false: nothing was ever heard of it, or it is no peer.
 func (f *Federation) Age(region [16]byte) (time.Duration, bool) { return f.ages.region(region) }
+
+// Ages is for a read: asked for before it, it says afterwards how old at most what the read shows of a region is. What is heard
+// of a region while the read goes on makes no older copy fresh.
+func (f *Federation) Ages() func(region [16]byte) (time.Duration, bool) { return f.ages.snapshot().age }

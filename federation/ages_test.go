@@ -127,3 +127,33 @@ func TestAges_OfWhatWasOnlyReceived(t *testing.T) {
 		w.until(5*time.Second, "the age is low again", func() bool { return b.age(a) < 1500*time.Millisecond })
 	})
 }
+
+// What was asked for before a read counts on from what was known then, and is answered from again until something is heard.
+func TestAges_OfAMoment(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		a, region := newAges(), [16]byte{1}
+		time.Sleep(time.Minute)
+		a.expect(channelName{region, 1}, channelName{region, 2})
+		if _, known := a.snapshot().age(region); known {
+			t.Error("a region that nobody answered for has an age")
+		}
+		a.note(channelName{region, 1}, a.stamp(), 0)
+		a.note(channelName{region, 2}, a.stamp(), 2*time.Second)
+		before := a.snapshot()
+		if before != a.snapshot() {
+			t.Error("it is made again although nothing was heard")
+		}
+		time.Sleep(time.Second)
+		a.note(channelName{region, 2}, a.stamp(), 0)
+		if age, ok := before.age(region); !ok || age != 3*time.Second {
+			t.Errorf("a read that began before says %v, %v; want 3 s", age, ok)
+		}
+		if age, ok := a.region(region); !ok || age != time.Second {
+			t.Errorf("now it is %v, %v; want 1 s", age, ok)
+		}
+		a.forget(func(n channelName) bool { return n.channel == 1 })
+		if age, ok := a.region(region); !ok || age != 0 {
+			t.Errorf("without the older channel it is %v, %v; want 0", age, ok)
+		}
+	})
+}

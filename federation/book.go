@@ -6,9 +6,9 @@ import (
 	"encoding/hex"
 	"slices"
 	"sync"
-	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/internal/fault"
@@ -75,6 +75,13 @@ func (b *book) list() ([]*peer, <-chan struct{}) {
 	}
 	slices.SortFunc(all, func(x, y *peer) int { return int(x.alias) - int(y.alias) })
 	return all, b.changed
+}
+
+// knows reports whether a region is this one or a peer, and gives a channel that is closed when the peers change.
+func (b *book) knows(region [16]byte) (bool, <-chan struct{}) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return region == b.self || b.peers[region] != nil, b.changed
 }
 
 // ownDocument describes this region.
@@ -315,13 +322,13 @@ func (f *Federation) storedSelf() (doc *pb.Region, revision uint64, err error) {
 }
 
 func (f *Federation) writeSelf(ctx context.Context, doc *pb.Region, revision uint64, w record.Writer) error {
-	doc.Updated = timestampNow()
+	doc.Updated = timestamppb.New(f.cfg.Now())
 	value, err := registry.RegionValue(doc)
 	if err != nil {
 		return err
 	}
 	if w.Time == 0 {
-		w.Time = time.Now().UnixNano()
+		w.Time = f.cfg.Now().UnixNano()
 	}
 	_, err = f.propose(ctx, record.Op{Type: record.OpPeer, Peer: &record.Peer{
 		RegionID: f.cfg.Identity.RegionID, Value: value, Writer: w, Compare: true, Revision: revision,

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"supercluster/federation/link"
 	"supercluster/internal/fault"
@@ -316,7 +315,7 @@ func (f *Federation) offers(to [16]byte, wish []byte) (b []byte, err error) {
 		if err != nil {
 			return err
 		}
-		own, err := f.server.Offers(r, to, time.Now().UnixNano())
+		own, err := f.server.Offers(r, to, f.cfg.Now().UnixNano())
 		if err != nil {
 			return err
 		}
@@ -371,8 +370,6 @@ func decodeOffers(b []byte) (all []offer, err error) {
 	}
 	return all, nil
 }
-
-func timestampNow() *timestamppb.Timestamp { return timestamppb.Now() }
 
 // marshal encodes a message the same way each time.
 func marshal(m proto.Message) ([]byte, error) {

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -245,4 +248,76 @@ func TestJoin_FloodIsBounded(t *testing.T) {
 			t.Errorf("after the flood: %v", err)
 		}
 	})
+}
+
+// Who is not let in is one line of the log that says so, whatever it did.
+func TestJoin_RefusalIsLoggedOnce(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		text := &lines{}
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		w.log = slog.New(slog.NewTextHandler(text, nil))
+		a, b := w.region("alpha"), w.region("beta")
+		inv := invite(t, a)
+		inv.Secret[0] ^= 1
+		for _, x := range []struct {
+			does func() error
+			says string
+		}{
+			{func() error { _, err := b.fed().Accept(t.Context(), inv, record.Writer{}); return err }, "the invitation is not one of this region"},
+			{func() error { return b.callOther(t, a) }, "may only join"},
+		} {
+			text.take()
+			if err := x.does(); err == nil {
+				t.Error("it was let in")
+			}
+			time.Sleep(time.Minute)
+			got := text.take()
+			if len(got) != 1 || !strings.Contains(got[0], "level=WARN") || !strings.Contains(got[0], "not let in") || !strings.Contains(got[0], x.says) {
+				t.Errorf("%d lines, want one about %q:\n%s", len(got), x.says, strings.Join(got, ""))
+			}
+		}
+	})
+}
+
+// lines collects what is logged.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, string(b))
+	return len(b), nil
+}
+
+// take gives the lines since the last time.
+func (l *lines) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.all
+	l.all = nil
+	return all
+}
+
+// callOther makes another call than that to join.
+func (s *site) callOther(t testing.TB, to *site) error {
+	t.Helper()
+	c, err := s.fed().endpoint.DialJoin(t.Context(), to.id, to.servers[0].address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(nil)
+	stream, err := c.Open(t.Context(), link.ClassCalls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if err := stream.Send(t.Context(), link.Message{Type: frameCall, Body: []byte{1, callOffers}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = stream.Recv(t.Context())
+	return err
 }

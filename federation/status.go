@@ -379,6 +379,21 @@ func quarantineName(q record.Quarantine) string {
 // region gives the id of a region that is named by name, alias or id; this one too.
 func (f *Federation) RegionID(name string) ([16]byte, error) { return f.book.named(name) }
 
+// AwaitRegion waits until this node knows a region, or does not any more. It fails only with ctx.
+func (f *Federation) AwaitRegion(ctx context.Context, region [16]byte, known bool) error {
+	for {
+		knows, changed := f.book.knows(region)
+		if knows == known {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // Name gives the name of a region.
 func (f *Federation) Name(region [16]byte) string { return f.book.name(region) }
 

@@ -19,6 +19,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type world struct {
 	rtt    time.Duration
 	tuning Tuning
 	limits link.Limits
+	log    *slog.Logger                                      // nil: none
 	wrap   func(own string, c net.PacketConn) net.PacketConn // of simulated sockets
 
 	mu   sync.Mutex
@@ -124,6 +126,7 @@ type server struct {
 	*site
 	node    string
 	address string
+	ahead   atomic.Int64 // nanoseconds of this node's clock before those of the region
 	fed     *Federation
 	stop    func()
 }
@@ -193,11 +196,15 @@ func (me *server) run() {
 	peers := trust.tls(own)
 	first := &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}
 	log := slog.New(slog.DiscardHandler)
+	if w.log != nil {
+		log = w.log
+	}
 	if os.Getenv("FEDERATION_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", s.name+"/"+me.node)
 	}
 	fed, err := New(Config{
 		Store: replica{s.store, me.node}, Node: me.node, Socket: socket, Tuning: w.tuning, Log: log,
+		Now:       func() time.Time { return s.store.now().Add(time.Duration(me.ahead.Load())) },
 		Addresses: s.addresses, ProbeAddresses: s.addresses, Probe: me.probe,
 		Identity: Identity{
 			RegionID: s.id, Name: s.name, TrustDomain: s.name + ".test", FeedKey: s.feed.Public().(ed25519.PublicKey),

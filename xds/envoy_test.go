@@ -38,11 +38,11 @@ func envoyBinary(t testing.TB) string {
 			return bin
 		}
 	}
-	const text = "NO ENVOY: tests with the real Envoy do not run; `make tools` gets it, or set ENVOY_BIN"
+	const text = "no Envoy: tests with the real Envoy do not run; `make tools` gets it, or set ENVOY_BIN"
 	if os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") == "1" {
 		t.Fatal(text)
 	}
-	t.Skip(text)
+	t.Skip("SKIP: " + text)
 	return ""
 }
 

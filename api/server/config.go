@@ -79,9 +79,10 @@ func (s configService) GetConfig(ctx context.Context, req *pb.GetConfigRequest) 
 	if err != nil {
 		return nil, err
 	}
+	v := s.s.reading()
 	rec, fresh, err := s.read(ctx, key, req.GetRevision(), level)
 	if err == nil || fault.Is(err, fault.NotFound) {
-		if old := s.s.bounded(req.GetRead(), func(t touched) {
+		if old := v.bounded(req.GetRead(), func(t touched) {
 			t.add(&rec.Origin)
 			s.s.homesTouched(t, key.Tenant, key.Namespace, key.Name, false)
 		}); old != nil {
@@ -91,14 +92,13 @@ func (s configService) GetConfig(ctx context.Context, req *pb.GetConfigRequest) 
 	if err != nil {
 		return nil, err
 	}
-	return &pb.GetConfigResponse{Header: s.s.readHeader(fresh), Config: s.answer(key, &rec)}, nil
+	return &pb.GetConfigResponse{Header: s.s.readHeader(fresh), Config: configAnswer(v, key, &rec)}, nil
 }
 
-// answer shows a record, and where it was written.
-func (s configService) answer(key registry.ConfigKey, rec *record.Record) *pb.Config {
-	v := s.s.cfg.Views.View()
+// configAnswer shows a record, and where it was written.
+func configAnswer(v *reading, key registry.ConfigKey, rec *record.Record) *pb.Config {
 	answer := registry.ConfigAnswer(key, v.RegionOf(rec), *rec)
-	answer.Source = s.s.placedSource(v, &rec.Origin, rec.ModifyRevision)
+	answer.Source = v.placed(&rec.Origin, rec.ModifyRevision)
 	return answer
 }
 
@@ -176,6 +176,7 @@ func (s configService) ListConfigs(ctx context.Context, req *pb.ListConfigsReque
 	if cancel != nil {
 		defer cancel()
 	}
+	v := s.s.reading()
 	res, fresh, err := s.s.cfg.Region.Range(ctx, rng, revision, level)
 	if err != nil {
 		return nil, err
@@ -183,7 +184,7 @@ func (s configService) ListConfigs(ctx context.Context, req *pb.ListConfigsReque
 	if revision != 0 {
 		fresh.Positions.Data = revision
 	}
-	if err := s.s.bounded(req.GetRead(), func(t touched) {
+	if err := v.bounded(req.GetRead(), func(t touched) {
 		s.s.homesTouched(t, ns.Tenant, ns.Namespace, req.GetPrefix(), true)
 		for i := range res.Records {
 			t.add(&res.Records[i].Origin)
@@ -193,7 +194,7 @@ func (s configService) ListConfigs(ctx context.Context, req *pb.ListConfigsReque
 	}
 	resp := &pb.ListConfigsResponse{Header: s.s.readHeader(fresh), Count: res.Count}
 	for i := range res.Records {
-		resp.Configs = append(resp.Configs, s.entry(ns, res.Records[i], req.GetKeysOnly()))
+		resp.Configs = append(resp.Configs, configEntry(v, ns, res.Records[i], req.GetKeysOnly()))
 	}
 	if res.More && len(res.Records) > 0 {
 		resp.NextPageToken = p.next(fresh.Positions.Data, res.Records[len(res.Records)-1].Key.Name)
@@ -201,9 +202,9 @@ func (s configService) ListConfigs(ctx context.Context, req *pb.ListConfigsReque
 	return resp, nil
 }
 
-// entry shows a record of a list. Without its value there is nothing to digest.
-func (s configService) entry(ns registry.NamespaceKey, rec record.Record, keysOnly bool) *pb.Config {
-	answer := s.answer(ns.Config(rec.Key.Name), &rec)
+// configEntry shows a record of a list. Without its value there is nothing to digest.
+func configEntry(v *reading, ns registry.NamespaceKey, rec record.Record, keysOnly bool) *pb.Config {
+	answer := configAnswer(v, ns.Config(rec.Key.Name), &rec)
 	if keysOnly {
 		answer.Value, answer.Digest = nil, ""
 	}

@@ -22,11 +22,12 @@ func (s configService) ListConfigHistory(ctx context.Context, req *pb.ListConfig
 	if err != nil {
 		return nil, err
 	}
+	v := s.s.reading()
 	versions, fresh, err := s.history(ctx, key, int(req.GetLimit()))
 	if err != nil {
 		return nil, err
 	}
-	if err := s.s.bounded(req.GetRead(), func(t touched) {
+	if err := v.bounded(req.GetRead(), func(t touched) {
 		s.s.homesTouched(t, ns.Tenant, ns.Namespace, req.GetName(), false)
 		for i := range versions {
 			t.add(&versions[i].Origin)
@@ -47,7 +48,7 @@ func (s configService) ListConfigHistory(ctx context.Context, req *pb.ListConfig
 				WithHint("ask for fewer with limit, or without their values with keys_only")
 		}
 		resp.Versions = append(resp.Versions, &pb.ConfigVersion{
-			Config: s.entry(ns, versions[i], req.GetKeysOnly()), Deleted: versions[i].Deleted,
+			Config: configEntry(v, ns, versions[i], req.GetKeysOnly()), Deleted: versions[i].Deleted,
 		})
 	}
 	return resp, nil

@@ -50,8 +50,9 @@ type Heartbeats interface {
 
 // Sources tells how old this region's copies of other regions are, as package federation gives it.
 type Sources interface {
-	// Age is how long ago this node last knew that its copy of a region was not behind; false: nobody knows.
-	Age(region [16]byte) (time.Duration, bool)
+	// Ages is asked before a read. What it gives says how long ago, at most, this node knew that the copy of a region which the
+	// read shows was not behind; false: nobody knows.
+	Ages() func(region [16]byte) (time.Duration, bool)
 }
 
 // Federation is this node's part of the exchange with other regions, as package federation gives it. The links to other
@@ -76,6 +77,8 @@ type Federation interface {
 
 	// RegionID finds a region by name, former name or id; this one too.
 	RegionID(name string) ([16]byte, error)
+	// AwaitRegion waits until this node knows a region, or does not any more; it fails only with ctx.
+	AwaitRegion(ctx context.Context, region [16]byte, known bool) error
 	// Tenants asks a peer for its tenants; it needs the link to it.
 	Tenants(ctx context.Context, region [16]byte) (*pb.ListTenantsResponse, error)
 	LinkTenant(ctx context.Context, region, remote [16]byte, tenant uint32, w record.Writer) error

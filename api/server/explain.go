@@ -31,13 +31,12 @@ func (r registryService) Explain(ctx context.Context, req *pb.ExplainRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	e := explainer{server: r.s, planned: p, instance: req.GetInstance()}
+	e := explainer{planned: p, instance: req.GetInstance()}
 	return e.answer(), p.bounded()
 }
 
 // explainer writes one plan down with what led to it.
 type explainer struct {
-	server *Server
 	*planned
 	instance string
 	resp     *pb.ExplainResponse
@@ -60,7 +59,7 @@ func (e *explainer) answer() *pb.ExplainResponse {
 	if d := e.service.Definition; d != nil {
 		e.resp.Definition = &pb.ExplainedRecord{
 			Kind: "service", Name: e.service.Key.Name, Says: definitionSays(d),
-			Source: e.server.placedSource(e.view, e.service.DefinitionOrigin, e.service.DefinitionMeta.ModifyRevision),
+			Source: e.view.placed(e.service.DefinitionOrigin, e.service.DefinitionMeta.ModifyRevision),
 		}
 	}
 	e.routes()
@@ -88,7 +87,7 @@ func (e *explainer) region(r *plan.Region) *pb.ExplainedRegion {
 		return out
 	}
 	out.State = stateOf[r.Reach.State]
-	out.Age = e.server.source(e.view, r.Alias, r.Reach.Region, 0, 0).GetAge()
+	out.Age = e.view.source(r.Alias, r.Reach.Region, 0, 0).GetAge()
 	out.Why = "its cost is not known, so it stands by its name behind those whose cost is"
 	if r.Reach.Cost >= 0 {
 		out.Cost = durationpb.New(r.Reach.Cost)
@@ -143,7 +142,7 @@ func (e *explainer) endpoint(ep *plan.Endpoint, priority uint32, share float64, 
 		return
 	}
 	e.resp.Endpoints = append(e.resp.Endpoints, &pb.ExplainedEndpoint{
-		Endpoint: e.server.endpointAnswer(e.view, ep, priority), Share: share, Excluded: excluded, Records: e.records(ep),
+		Endpoint: endpointAnswer(e.view, ep, priority), Share: share, Excluded: excluded, Records: e.records(ep),
 	})
 }
 
@@ -156,7 +155,7 @@ func (e *explainer) records(ep *plan.Endpoint) []*pb.ExplainedRecord {
 	for _, w := range in.Written() {
 		out = append(out, &pb.ExplainedRecord{
 			Kind: recordKinds[w.Kind], Name: w.Name, Says: recordSays(in, w),
-			Source: e.server.source(e.view, ep.Scope, ep.Region, w.Revision, w.Incarnation),
+			Source: e.view.source(ep.Scope, ep.Region, w.Revision, w.Incarnation),
 		})
 	}
 	return out
@@ -215,7 +214,7 @@ func (e *explainer) routes() {
 			Name: rv.Key.Name, Hosts: rv.Route.GetHosts(), Prefix: prefix, Port: rv.Route.GetPort(),
 			Cluster: ir.Name(key.Name, key.Namespace, rv.Route.GetPort()), Hidden: hidden,
 			Record: &pb.ExplainedRecord{
-				Kind: "route", Name: rv.Key.Name, Source: e.server.placedSource(e.view, rv.Origin, rv.ModifyRevision),
+				Kind: "route", Name: rv.Key.Name, Source: e.view.placed(rv.Origin, rv.ModifyRevision),
 				Says: strings.Join(rv.Route.GetHosts(), ",") + prefix + " to " + rv.Route.GetService(),
 			},
 		})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"strings"
-	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/federation"
@@ -209,11 +208,13 @@ func (f federationService) regionNamed(ctx context.Context, field, name string) 
 // settleRegion waits, within bounds, until this node knows a region, or does not any more: whoever changed that through
 // this node finds it so.
 func (f federationService) settleRegion(ctx context.Context, id string, known bool) {
-	for end := time.Now().Add(settleTimeout); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
-		if _, err := f.s.cfg.Federation.RegionID(id); (err == nil) == known {
-			return
-		}
+	region, ok := uidOf(id)
+	if !ok {
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	_ = f.s.cfg.Federation.AwaitRegion(ctx, region, known) // it is so all the same: only this node does not show it yet
 }
 
 // uidOf reads the 16-byte id of a tenant or region.

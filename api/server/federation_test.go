@@ -108,6 +108,11 @@ func (f *fakeFederation) SetCost(_ context.Context, name string, cost *time.Dura
 	return []*pb.RegionCost{{Region: name, Cost: durationpb.New(*cost)}}, nil
 }
 
+func (f *fakeFederation) AwaitRegion(_ context.Context, region [16]byte, known bool) error {
+	f.note("await %x %v", region[:1], known)
+	return nil
+}
+
 func (f *fakeFederation) RegionID(name string) ([16]byte, error) {
 	switch {
 	case name == "dc1":
@@ -238,7 +243,7 @@ func TestFederation_Calls(t *testing.T) {
 	if _, err := c.RemovePeer(ctx, &pb.RemovePeerRequest{Region: "dc2"}); err != nil {
 		t.Error(err)
 	}
-	f.wantAsked(t, "invite 1m0s by dev", "accept dc2 by dev", "accept  by dev", "rename eu by dev", "cost of dc2 30ms by dev", "cost of dc2 as measured by dev", "unfence by dev", "remove "+idText([16]byte{2})+" by dev")
+	f.wantAsked(t, "invite 1m0s by dev", "accept dc2 by dev", "await 02 true", "accept  by dev", "rename eu by dev", "cost of dc2 30ms by dev", "cost of dc2 as measured by dev", "unfence by dev", "remove "+idText([16]byte{2})+" by dev", "await 02 false")
 }
 
 func TestFederation_LinkTenant(t *testing.T) {

@@ -16,8 +16,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/federation"
 	"supercluster/internal/fault"
@@ -311,20 +309,4 @@ func (m forwardMetrics) count(ctx context.Context, home string, write bool, err 
 	set := metric.WithAttributes(attribute.String("home", home), attribute.String("kind", kind), outcomeOf(err))
 	m.out.Add(ctx, 1, set)
 	m.seconds.Record(ctx, took.Seconds(), set)
-}
-
-// placedSource says where a record with one home was written.
-func (s *Server) placedSource(v *registry.View, origin *record.Origin, revision uint64) *pb.Source {
-	out := &pb.Source{Region: v.HomeOf(origin), Revision: revision}
-	if origin == nil || origin.Home == ([16]byte{}) {
-		out.Incarnation = s.incarnation()
-		return out
-	}
-	out.Revision, out.Incarnation = origin.HomeRevision, origin.Incarnation
-	if s.cfg.Sources != nil {
-		if age, ok := s.cfg.Sources.Age(origin.Home); ok {
-			out.Age = durationpb.New(age)
-		}
-	}
-	return out
 }

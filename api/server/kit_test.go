@@ -78,9 +78,11 @@ func (r *fakeRegion) imported(t testing.TB, ins ...*pb.Instance) {
 // ages is a Sources that knows one region.
 type ages map[[16]byte]time.Duration
 
-func (a ages) Age(region [16]byte) (time.Duration, bool) {
-	age, ok := a[region]
-	return age, ok
+func (a ages) Ages() func(region [16]byte) (time.Duration, bool) {
+	return func(region [16]byte) (time.Duration, bool) {
+		age, ok := a[region]
+		return age, ok
+	}
 }
 
 // panicking is a Heartbeats with a bug.

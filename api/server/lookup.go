@@ -4,12 +4,9 @@ import (
 	"context"
 	"strings"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/federation/plan"
 	"supercluster/internal/fault"
-	"supercluster/region/record"
 	"supercluster/registry"
 	"supercluster/registry/access"
 )
@@ -23,7 +20,7 @@ func (r registryService) Lookup(ctx context.Context, req *pb.LookupRequest) (*pb
 	if err != nil {
 		return nil, err
 	}
-	return r.s.planAnswer(p.view, p.plan, p.header), p.bounded()
+	return planAnswer(p.view, p.plan, p.header), p.bounded()
 }
 
 // question is what lookups ask.
@@ -41,7 +38,7 @@ type question interface {
 
 // planned is a plan and what it was made of.
 type planned struct {
-	view    *registry.View
+	view    *reading
 	header  *pb.ReadHeader
 	service *registry.ServiceView
 	plan    plan.Plan
@@ -55,14 +52,14 @@ func (s *Server) plan(ctx context.Context, q question) (*planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	sv, err := findService(v, q.GetTenant(), q.GetNamespace(), "service", q.GetService())
+	sv, err := findService(v.View, q.GetTenant(), q.GetNamespace(), "service", q.GetService())
 	if err != nil {
 		return nil, err
 	}
-	if err := regionsAsked(v, q); err != nil {
+	if err := regionsAsked(v.View, q); err != nil {
 		return nil, err
 	}
-	p, ok := plan.For(v, s.reach(), plan.Client{Region: s.cfg.RegionName, Zone: q.GetZone()}, plan.Query{
+	p, ok := plan.For(v.View, s.reach(), plan.Client{Region: s.cfg.RegionName, Zone: q.GetZone()}, plan.Query{
 		Service: sv.Key, Port: q.GetPort(), Tag: q.GetTag(), Region: q.GetRegion(), AllRegions: q.GetAllRegions(),
 	})
 	if !ok {
@@ -71,7 +68,7 @@ func (s *Server) plan(ctx context.Context, q question) (*planned, error) {
 		e.Field = "port"
 		return nil, e
 	}
-	bounded := func() error { return s.bounded(q.GetRead(), func(t touched) { t.service(v, sv) }) }
+	bounded := func() error { return v.bounded(q.GetRead(), func(t touched) { t.service(v.View, sv) }) }
 	return &planned{view: v, header: header, service: sv, plan: p, bounded: bounded}, nil
 }
 
@@ -106,23 +103,6 @@ func scopeOf(v *registry.View, name string) (uint32, error) {
 // maxNamed bounds the regions that an error names.
 const maxNamed = 16
 
-// source says where an instance was written: a revision, and the incarnation that it is of. The age is known of other regions alone, and only where somebody knows it.
-func (s *Server) source(v *registry.View, alias uint32, region string, revision, incarnation uint64) *pb.Source {
-	out := &pb.Source{Region: region, Revision: revision, Incarnation: incarnation}
-	if alias == record.ScopeRegion {
-		out.Incarnation = s.incarnation()
-	}
-	if alias == record.ScopeRegion || s.cfg.Sources == nil {
-		return out
-	}
-	if r, ok := v.RegionAt(alias); ok {
-		if age, ok := s.cfg.Sources.Age(r.ID); ok {
-			out.Age = durationpb.New(age)
-		}
-	}
-	return out
-}
-
 // reach is how this region reaches the others; nil: nothing is known.
 func (s *Server) reach() *plan.Reach {
 	if s.cfg.Reach == nil {
@@ -131,34 +111,34 @@ func (s *Server) reach() *plan.Reach {
 	return s.cfg.Reach()
 }
 
-func (s *Server) endpointAnswer(v *registry.View, e *plan.Endpoint, priority uint32) *pb.Endpoint {
+func endpointAnswer(v *reading, e *plan.Endpoint, priority uint32) *pb.Endpoint {
 	return &pb.Endpoint{
 		Instance: e.Instance, Address: e.Addr.Addr().String(), Port: uint32(e.Addr.Port()), Weight: e.Weight,
 		Health: e.Health, Draining: e.Draining, Region: e.Region, Zone: e.Zone, Priority: priority,
-		Source: s.source(v, e.Scope, e.Region, e.Revision, e.Incarnation),
+		Source: v.source(e.Scope, e.Region, e.Revision, e.Incarnation),
 	}
 }
 
 // drainsReason is why a draining instance is left out.
 const drainsReason = "draining: it ends what is in flight and gets nothing new"
 
-func (s *Server) planAnswer(v *registry.View, p plan.Plan, header *pb.ReadHeader) *pb.LookupResponse {
+func planAnswer(v *reading, p plan.Plan, header *pb.ReadHeader) *pb.LookupResponse {
 	resp := &pb.LookupResponse{Header: header, Rule: p.Rule, Protocol: p.Protocol, LastKnown: p.LastKnown()}
 	for _, tier := range p.Tiers {
 		for _, locality := range tier.Localities {
 			for i := range locality.Endpoints {
-				resp.Endpoints = append(resp.Endpoints, s.endpointAnswer(v, &locality.Endpoints[i], tier.Priority))
+				resp.Endpoints = append(resp.Endpoints, endpointAnswer(v, &locality.Endpoints[i], tier.Priority))
 			}
 		}
 	}
 	for i := range p.Draining {
 		resp.Excluded = append(resp.Excluded, &pb.ExcludedEndpoint{
-			Endpoint: s.endpointAnswer(v, &p.Draining[i], 0), Reason: drainsReason,
+			Endpoint: endpointAnswer(v, &p.Draining[i], 0), Reason: drainsReason,
 		})
 	}
 	for i := range p.Excluded {
 		resp.Excluded = append(resp.Excluded, &pb.ExcludedEndpoint{
-			Endpoint: s.endpointAnswer(v, &p.Excluded[i].Endpoint, 0), Reason: p.Excluded[i].Reason,
+			Endpoint: endpointAnswer(v, &p.Excluded[i].Endpoint, 0), Reason: p.Excluded[i].Reason,
 		})
 	}
 	return resp

@@ -14,7 +14,7 @@ import (
 // view gives the view for a read of the catalogue and the header of its answer. A linearizable read waits until
 // the view covers what the region had acknowledged when it began. classes are those of the channels that bring what is
 // read from other regions; all when none is named.
-func (s *Server) view(ctx context.Context, o *pb.ReadOptions, classes ...record.Class) (*registry.View, *pb.ReadHeader, error) {
+func (s *Server) view(ctx context.Context, o *pb.ReadOptions, classes ...record.Class) (*reading, *pb.ReadHeader, error) {
 	if len(classes) == 0 {
 		classes = catalogueClasses[:]
 	}
@@ -26,12 +26,68 @@ func (s *Server) view(ctx context.Context, o *pb.ReadOptions, classes ...record.
 		if err := s.catchUp(ctx); err != nil {
 			return nil, nil, err
 		}
-		v := s.cfg.Views.View()
+		v := s.reading()
 		return v, s.readHeader(record.Freshness{Positions: v.At()}), nil
 	}
 	began, age := time.Now(), s.cfg.Region.Freshness().AgeNanos // before the view is taken, which may be newer than that, never older
-	v := s.cfg.Views.View()
+	v := s.reading()
 	return v, s.readHeader(record.Freshness{Positions: v.At(), AgeNanos: age + int64(time.Since(began))}), nil
+}
+
+// reading is what a read shows of the catalogue, and how old what it shows of other regions is.
+type reading struct {
+	*registry.View
+	server *Server
+	ages   func(region [16]byte) (time.Duration, bool) // nil: nobody knows
+}
+
+// reading begins a read. The ages are those before the view is taken: what is heard of a region afterwards says nothing of
+// what the view shows. So a read of the store begins with it too.
+func (s *Server) reading() *reading {
+	r := &reading{server: s}
+	if s.cfg.Sources != nil {
+		r.ages = s.cfg.Sources.Ages()
+	}
+	r.View = s.cfg.Views.View()
+	return r
+}
+
+// age says how old the copy of a region is that the read shows; false: nobody knows.
+func (r *reading) age(region [16]byte) (time.Duration, bool) {
+	if r.ages == nil {
+		return 0, false
+	}
+	return r.ages(region)
+}
+
+// placed says where a record with one home was written.
+func (r *reading) placed(origin *record.Origin, revision uint64) *pb.Source {
+	out := &pb.Source{Region: r.HomeOf(origin), Revision: revision}
+	if origin == nil || origin.Home == ([16]byte{}) {
+		out.Incarnation = r.server.incarnation()
+		return out
+	}
+	out.Revision, out.Incarnation = origin.HomeRevision, origin.Incarnation
+	if age, ok := r.age(origin.Home); ok {
+		out.Age = durationpb.New(age)
+	}
+	return out
+}
+
+// source says where an instance was written: a revision, and the incarnation that it is of. The age is known of other regions
+// alone, and only where somebody knows it.
+func (r *reading) source(alias uint32, region string, revision, incarnation uint64) *pb.Source {
+	out := &pb.Source{Region: region, Revision: revision, Incarnation: incarnation}
+	if alias == record.ScopeRegion {
+		out.Incarnation = r.server.incarnation()
+		return out
+	}
+	if from, ok := r.RegionAt(alias); ok {
+		if age, ok := r.age(from.ID); ok {
+			out.Age = durationpb.New(age)
+		}
+	}
+	return out
 }
 
 // catalogueClasses are the channels that bring services and their instances.

@@ -117,6 +117,12 @@ func TestListInstances_Regions(t *testing.T) {
 	if err != nil || len(list.GetServices()) != 1 {
 		t.Fatal(list, err)
 	}
+	for n, s := range list.GetServices()[0].GetSources() {
+		requireSource(t, s, []string{"dc1", "dc2"}[n])
+	}
+	if n := len(list.GetServices()[0].GetSources()); n != 2 {
+		t.Errorf("%d sources, want one for each region", n)
+	}
 	if s := list.GetServices()[0]; !slices.Equal(s.GetRegions(), []string{"dc1", "dc2"}) || s.GetInstances() != 5 {
 		t.Errorf("summary %v", s)
 	}

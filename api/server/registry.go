@@ -35,8 +35,9 @@ func (r registryService) RegisterInstance(ctx context.Context, req *pb.RegisterI
 		return nil, err
 	}
 	key := registry.ServiceOf(answer.GetTenant(), answer.GetNamespace(), answer.GetService()).Instance(answer.GetId())
-	if stored, ok := r.s.cfg.Views.View().Instance(key); ok {
-		answer = r.s.instanceAnswer(r.s.cfg.Views.View(), stored)
+	v := r.s.reading()
+	if stored, ok := v.Instance(key); ok {
+		answer = instanceAnswer(v, stored)
 	}
 	return &pb.RegisterInstanceResponse{Header: writeHeader(res), Instance: answer}, nil
 }
@@ -107,8 +108,9 @@ func (r registryService) PutService(ctx context.Context, req *pb.PutServiceReque
 		return nil, err
 	}
 	key := registry.ServiceOf(answer.GetTenant(), answer.GetNamespace(), answer.GetName())
-	if stored, ok := r.s.cfg.Views.View().Service(key); ok && stored.Definition != nil {
-		answer = r.s.serviceAnswer(r.s.cfg.Views.View(), stored)
+	v := r.s.reading()
+	if stored, ok := v.Service(key); ok && stored.Definition != nil {
+		answer = serviceAnswer(v, stored)
 	}
 	return &pb.PutServiceResponse{Header: writeHeader(res), Service: answer}, nil
 }
@@ -121,17 +123,17 @@ func (r registryService) GetService(ctx context.Context, req *pb.GetServiceReque
 	if err != nil {
 		return nil, err
 	}
-	sv, err := findService(v, req.GetTenant(), req.GetNamespace(), "name", req.GetName())
+	sv, err := findService(v.View, req.GetTenant(), req.GetNamespace(), "name", req.GetName())
 	if err != nil {
 		return nil, err
 	}
-	if err := r.s.bounded(req.GetRead(), func(t touched) { t.service(v, sv) }); err != nil {
+	if err := v.bounded(req.GetRead(), func(t touched) { t.service(v.View, sv) }); err != nil {
 		return nil, err
 	}
-	resp := &pb.GetServiceResponse{Header: header, Service: r.s.serviceAnswer(v, sv), Defined: sv.Definition != nil}
+	resp := &pb.GetServiceResponse{Header: header, Service: serviceAnswer(v, sv), Defined: sv.Definition != nil}
 	left := maxAnswer
 	for _, in := range sv.Instances {
-		answer := r.s.instanceAnswer(v, in)
+		answer := instanceAnswer(v, in)
 		if left -= proto.Size(answer); left < 0 {
 			return nil, fault.New(fault.TooLarge, "the %d instances of %q have more than %d bytes together", len(sv.Instances), req.GetName(), maxAnswer).
 				WithHint("list them in pages: GET /api/v1/services/%s/instances", req.GetName())
@@ -161,16 +163,16 @@ func (r registryService) ListServices(ctx context.Context, req *pb.ListServicesR
 	if req.GetTag() != "" {
 		services = v.ServicesTagged(ns.Tenant, ns.Namespace, req.GetTag())
 	}
-	if err := r.s.bounded(req.GetRead(), func(t touched) {
+	if err := v.bounded(req.GetRead(), func(t touched) {
 		for sv := range services {
-			t.service(v, sv)
+			t.service(v.View, sv)
 		}
 	}); err != nil {
 		return nil, err
 	}
 	summaries, next := collect(p, header.GetRevision(), services,
 		func(sv *registry.ServiceView) string { return sv.Key.Name },
-		summaryOf)
+		func(sv *registry.ServiceView) *pb.ServiceSummary { return summaryOf(v, sv) })
 	return &pb.ListServicesResponse{Header: header, Services: summaries, NextPageToken: next}, nil
 }
 
@@ -203,27 +205,27 @@ func (r registryService) ListInstances(ctx context.Context, req *pb.ListInstance
 	if err != nil {
 		return nil, err
 	}
-	if _, err := findService(v, ns.Tenant, ns.Namespace, "service", req.GetService()); err != nil {
+	if _, err := findService(v.View, ns.Tenant, ns.Namespace, "service", req.GetService()); err != nil {
 		return nil, err
 	}
-	scope, err := scopeOf(v, req.GetRegion())
+	scope, err := scopeOf(v.View, req.GetRegion())
 	if err != nil {
 		return nil, err
 	}
 	selected := v.Instances(ns.Tenant, ns.Namespace, registry.Filter{
 		Service: req.GetService(), Tag: req.GetTag(), Zone: req.GetZone(), Health: req.GetHealth(), Scope: scope,
 	})
-	if err := r.s.bounded(req.GetRead(), func(t touched) {
-		t.scope(v, scope)
+	if err := v.bounded(req.GetRead(), func(t touched) {
+		t.scope(v.View, scope)
 		for in := range selected {
-			t.scope(v, in.Key.Scope)
+			t.scope(v.View, in.Key.Scope)
 		}
 	}); err != nil {
 		return nil, err
 	}
 	instances, next := collect(p, header.GetRevision(), selected,
 		instancePlace,
-		func(in *registry.InstanceView) *pb.Instance { return r.s.instanceAnswer(v, in) })
+		func(in *registry.InstanceView) *pb.Instance { return instanceAnswer(v, in) })
 	return &pb.ListInstancesResponse{Header: header, Instances: instances, NextPageToken: next}, nil
 }
 
@@ -252,7 +254,7 @@ func findService(v *registry.View, tenant, namespace, field, name string) (*regi
 }
 
 // serviceAnswer gives the definition as the API shows it: the defaults where a service has none.
-func (s *Server) serviceAnswer(v *registry.View, sv *registry.ServiceView) *pb.Service {
+func serviceAnswer(v *reading, sv *registry.ServiceView) *pb.Service {
 	if sv.Definition == nil {
 		protocol, _ := sv.Protocol("")
 		return &pb.Service{Tenant: sv.Key.Tenant, Namespace: sv.Key.Namespace, Name: sv.Key.Name, Protocol: protocol}
@@ -260,20 +262,20 @@ func (s *Server) serviceAnswer(v *registry.View, sv *registry.ServiceView) *pb.S
 	answer := proto.CloneOf(sv.Definition)
 	answer.Tenant, answer.Namespace, answer.Name = sv.Key.Tenant, sv.Key.Namespace, sv.Key.Name
 	answer.Meta = sv.DefinitionMeta.Answer(v.HomeOf(sv.DefinitionOrigin))
-	answer.Source = s.placedSource(v, sv.DefinitionOrigin, sv.DefinitionMeta.ModifyRevision)
+	answer.Source = v.placed(sv.DefinitionOrigin, sv.DefinitionMeta.ModifyRevision)
 	return answer
 }
 
-func (s *Server) instanceAnswer(v *registry.View, in *registry.InstanceView) *pb.Instance {
+func instanceAnswer(v *reading, in *registry.InstanceView) *pb.Instance {
 	answer := in.Answer()
-	answer.Source = s.source(v, in.Key.Scope, answer.GetRegion(), in.SourceRevision, in.SourceIncarnation)
+	answer.Source = v.source(in.Key.Scope, answer.GetRegion(), in.SourceRevision, in.SourceIncarnation)
 	if !in.DrainUntil.IsZero() {
 		answer.DrainUntil = timestamppb.New(in.DrainUntil)
 	}
 	return answer
 }
 
-func summaryOf(sv *registry.ServiceView) *pb.ServiceSummary {
+func summaryOf(v *reading, sv *registry.ServiceView) *pb.ServiceSummary {
 	protocol, _ := sv.Protocol("")
 	n := sv.Counts
 	return &pb.ServiceSummary{
@@ -281,6 +283,21 @@ func summaryOf(sv *registry.ServiceView) *pb.ServiceSummary {
 		Protocol: protocol, Defined: sv.Definition != nil,
 		Instances: uint32(n.Instances), Passing: uint32(n.Passing), Warning: uint32(n.Warning),
 		Critical: uint32(n.Critical), Draining: uint32(n.Draining),
-		Tags: sv.Tags(), Zones: sv.Zones(), Regions: sv.Regions(),
+		Tags: sv.Tags(), Zones: sv.Zones(), Regions: sv.Regions(), Sources: sourcesOf(v, sv),
 	}
+}
+
+// sourcesOf says of each region of a service how new what is shown of it is. The instances of a region follow each other.
+func sourcesOf(v *reading, sv *registry.ServiceView) (all []*pb.Source) {
+	for rest := sv.Instances; len(rest) > 0; {
+		newest, n := rest[0], 0
+		for ; n < len(rest) && rest[n].Key.Scope == newest.Key.Scope; n++ {
+			if rest[n].SourceRevision > newest.SourceRevision {
+				newest = rest[n]
+			}
+		}
+		all = append(all, v.source(newest.Key.Scope, newest.Instance.GetRegion(), newest.SourceRevision, newest.SourceIncarnation))
+		rest = rest[n:]
+	}
+	return all
 }

@@ -26,8 +26,9 @@ func (r registryService) PutRoute(ctx context.Context, req *pb.PutRouteRequest) 
 		return nil, err
 	}
 	ns := registry.NamespaceOf(answer.GetTenant(), answer.GetNamespace())
-	if stored, ok := r.s.cfg.Views.View().Route(ns.Tenant, ns.Namespace, answer.GetName()); ok {
-		answer = r.s.routeAnswer(r.s.cfg.Views.View(), stored)
+	v := r.s.reading()
+	if stored, ok := v.Route(ns.Tenant, ns.Namespace, answer.GetName()); ok {
+		answer = routeAnswer(v, stored)
 	}
 	return &pb.PutRouteResponse{Header: writeHeader(res), Route: answer}, nil
 }
@@ -45,7 +46,7 @@ func (r registryService) GetRoute(ctx context.Context, req *pb.GetRouteRequest) 
 		return nil, err
 	}
 	stored, ok := v.Route(ns.Tenant, ns.Namespace, req.GetName())
-	if err := r.s.bounded(req.GetRead(), func(t touched) {
+	if err := v.bounded(req.GetRead(), func(t touched) {
 		r.s.homesTouched(t, ns.Tenant, ns.Namespace, req.GetName(), false)
 		if ok {
 			t.add(stored.Origin)
@@ -59,7 +60,7 @@ func (r registryService) GetRoute(ctx context.Context, req *pb.GetRouteRequest) 
 		e.Field = "name"
 		return nil, e
 	}
-	return &pb.GetRouteResponse{Header: header, Route: r.s.routeAnswer(v, stored)}, nil
+	return &pb.GetRouteResponse{Header: header, Route: routeAnswer(v, stored)}, nil
 }
 
 func (r registryService) ListRoutes(ctx context.Context, req *pb.ListRoutesRequest) (*pb.ListRoutesResponse, error) {
@@ -78,7 +79,7 @@ func (r registryService) ListRoutes(ctx context.Context, req *pb.ListRoutesReque
 	if _, err := v.Resolve("", ns.Tenant, ns.Namespace); err != nil {
 		return nil, err
 	}
-	if err := r.s.bounded(req.GetRead(), func(t touched) {
+	if err := v.bounded(req.GetRead(), func(t touched) {
 		r.s.homesTouched(t, ns.Tenant, ns.Namespace, "", true)
 		for rv := range v.Routes(ns.Tenant, ns.Namespace) {
 			t.add(rv.Origin)
@@ -88,7 +89,7 @@ func (r registryService) ListRoutes(ctx context.Context, req *pb.ListRoutesReque
 	}
 	routes, next := collect(p, header.GetRevision(), v.Routes(ns.Tenant, ns.Namespace),
 		func(rv *registry.RouteView) string { return rv.Key.Name },
-		func(rv *registry.RouteView) *pb.Route { return r.s.routeAnswer(v, rv) })
+		func(rv *registry.RouteView) *pb.Route { return routeAnswer(v, rv) })
 	return &pb.ListRoutesResponse{Header: header, Routes: routes, NextPageToken: next}, nil
 }
 
@@ -107,10 +108,10 @@ func (r registryService) DeleteRoute(ctx context.Context, req *pb.DeleteRouteReq
 	return &pb.DeleteRouteResponse{Header: writeHeader(res)}, nil
 }
 
-func (s *Server) routeAnswer(v *registry.View, rv *registry.RouteView) *pb.Route {
+func routeAnswer(v *reading, rv *registry.RouteView) *pb.Route {
 	answer := proto.CloneOf(rv.Route)
 	answer.Tenant, answer.Namespace, answer.Name = rv.Key.Tenant, rv.Key.Namespace, rv.Key.Name
 	answer.Meta = rv.Meta.Answer(v.HomeOf(rv.Origin))
-	answer.Source = s.placedSource(v, rv.Origin, rv.ModifyRevision)
+	answer.Source = v.placed(rv.Origin, rv.ModifyRevision)
 	return answer
 }

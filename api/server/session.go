@@ -218,18 +218,15 @@ func (t touched) service(v *registry.View, sv *registry.ServiceView) {
 
 // bounded fails a bounded read whose answer shows a copy that is older than it may be. regions tells whose records it
 // shows, or would if there were any.
-func (s *Server) bounded(o *pb.ReadOptions, regions func(t touched)) error {
+func (r *reading) bounded(o *pb.ReadOptions, regions func(t touched)) error {
 	if consistencyOf(o) != pb.Consistency_CONSISTENCY_BOUNDED {
 		return nil
 	}
 	all, limit := touched{}, o.GetMaxAge().AsDuration()
 	regions(all)
 	for id := range all {
-		age, known := time.Duration(0), false
-		if s.cfg.Sources != nil {
-			age, known = s.cfg.Sources.Age(id)
-		}
-		name := s.cfg.Views.View().HomeOf(&record.Origin{Home: id})
+		age, known := r.age(id)
+		name := r.HomeOf(&record.Origin{Home: id})
 		switch {
 		case !known:
 			return fault.Wrap(fault.Unavailable, errTooOld, "nobody knows how old the copy of region %q is", name).

@@ -45,6 +45,7 @@ func (w watchService) Watch(req *pb.WatchRequest, stream grpc.ServerStreamingSer
 	}
 	defer w.s.watches.leave(c.principal.Name)
 
+	w.look(filter, record.Positions{})
 	from, first, err := w.start(ctx, req.GetFromRevision(), filter.shard)
 	if err != nil {
 		return err
@@ -143,6 +144,7 @@ func progressOf(req *pb.WatchRequest) (time.Duration, error) {
 // deliver sends the commits that the watch selects, one message for each revision, or a progress mark when the
 // region was idle. Positions that bring nothing the watch selects move its cursor without a message.
 func (w watchService) deliver(ctx context.Context, out *sender, f *eventFilter, first uint64, commits []record.Commit, at record.Positions) error {
+	w.look(f, at)
 	for i := range commits {
 		commit := &commits[i]
 		if commit.Position.Shard != f.shard || commit.Position.Revision < first {

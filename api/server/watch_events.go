@@ -24,6 +24,10 @@ type eventFilter struct {
 	prefix    string
 	previous  bool
 	progress  time.Duration
+
+	// reading has the ages of what the watch shows; taken says when.
+	reading *reading
+	taken   time.Time
 }
 
 // watchKinds pairs the kinds of the API with those of the store.
@@ -137,16 +141,25 @@ func (w watchService) event(ctx context.Context, f *eventFilter, ev *record.Even
 		out.Type = pb.Event_TYPE_DELETE
 		return out, nil
 	}
-	out.Source = w.source(rec)
+	if rec.Origin.Home != ([16]byte{}) {
+		out.Source = f.reading.placed(&rec.Origin, rec.ModifyRevision)
+	}
 	return out, w.setValue(out, f, rec)
 }
 
-// source says where a record of another region was written.
-func (w watchService) source(rec *record.Record) *pb.Source {
-	if rec.Origin.Home == ([16]byte{}) {
-		return nil
+// agesEvery is how often a busy watch looks how old the copies of other regions are.
+const agesEvery = 100 * time.Millisecond
+
+// look has a watch that is given everything up to positions show how old the copies of other regions are, if the store has no
+// more than that: what was heard of a region while a watch is behind says nothing of what the watch shows.
+func (w watchService) look(f *eventFilter, at record.Positions) {
+	if f.reading != nil && time.Since(f.taken) < agesEvery {
+		return
 	}
-	return w.s.placedSource(w.s.cfg.Views.View(), &rec.Origin, rec.ModifyRevision)
+	now := w.s.reading()
+	if f.reading == nil || at.Covers(w.s.cfg.Region.Freshness().Positions) {
+		f.reading, f.taken = now, time.Now()
+	}
 }
 
 // setValue decodes the stored value into the event.

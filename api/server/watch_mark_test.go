@@ -27,8 +27,9 @@ func TestWatch_NoMarkBeforeTheStart(t *testing.T) {
 	stream := &sent{}
 	out := newSender(t.Context(), stream, time.Minute, 100)
 	filter := &eventFilter{shard: record.ShardData, progress: time.Hour}
+	h := newHarness(t)
 	for _, at := range []uint64{90, 98, 99, 120} {
-		if err := (watchService{s: &Server{}}).deliver(t.Context(), out, filter, 100, nil, record.Positions{Data: at}); err != nil {
+		if err := (watchService{s: h.Server}).deliver(t.Context(), out, filter, 100, nil, record.Positions{Data: at}); err != nil {
 			t.Fatal(err)
 		}
 	}

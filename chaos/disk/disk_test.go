@@ -19,7 +19,7 @@ func newDisk(t *testing.T) *Disk {
 		if os.Getenv(requireEnv) != "" {
 			t.Fatal(err)
 		}
-		t.Skip("SKIP disks of their own:", err)
+		t.Skip("SKIP: no disks of their own:", err)
 	}
 	d, err := New(t.TempDir(), 64<<20)
 	if err != nil {

@@ -219,7 +219,7 @@ func (r *toyRegion) Follow(ctx context.Context, from record.Positions, tell Tell
 // toyTier is a tier of such worlds; each that it made is noted.
 func toyTier(made *[]*toy, change func(*toy)) *Tier {
 	o := schedule.Options{
-		Tier: "toy", Phases: schedule.Phases{Warm: 200, Faults: 600, Heal: 1000, Final: 1000}, Regions: Regions(), Workload: Workload(),
+		Tier: "toy", Phases: schedule.Phases{Warm: 100, Faults: 400, Heal: 1000, Final: 1000}, Regions: Regions(), Workload: Workload(),
 		Count: 2, Together: 2, Kinds: []schedule.Kind{{Name: "nudge", Target: schedule.OnRegion, Min: 100, Max: 200}, {Name: "poke", Target: schedule.OnRegion, Min: 100, Max: 200}},
 	}
 	only := o
@@ -229,7 +229,7 @@ func toyTier(made *[]*toy, change func(*toy)) *Tier {
 		Overtime: time.Second, Turns: true,
 		Pace: Pace{
 			Ask: 400 * time.Millisecond, KnowIn: 800 * time.Millisecond, AskAgain: 10 * time.Millisecond,
-			RestLeast: 2 * time.Millisecond, RestMost: 9 * time.Millisecond,
+			RestLeast: 4 * time.Millisecond, RestMost: 15 * time.Millisecond,
 			Follow: 100 * time.Millisecond, Resume: 5 * time.Millisecond, Calm: 100 * time.Millisecond,
 		},
 		World: func(r *Run) (World, error) {

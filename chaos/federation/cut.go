@@ -28,7 +28,7 @@ const (
 
 // cutting is the second part: regions of one server.
 func (r *runner) cutting(ctx context.Context) error {
-	w, err := network()
+	w, err := network(sites()...)
 	if err != nil {
 		return err
 	}

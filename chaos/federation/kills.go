@@ -29,7 +29,7 @@ type killing struct {
 }
 
 func (r *runner) killing(ctx context.Context) error {
-	w, err := network()
+	w, err := network(sites()...)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func TestJoin(t *testing.T) {
 				if os.Getenv(wan.RequireEnv) != "" {
 					t.Fatal(err)
 				}
-				t.Skip("SKIP regions in namespaces:", err)
+				t.Skip("SKIP: no regions in namespaces:", err)
 			}
 			sites := []string{"dc1", "dc2"}
 			w, err := form.make(sites...)

@@ -30,7 +30,7 @@ func spaces(t *testing.T, sites ...string) *WAN {
 		if os.Getenv(RequireEnv) != "" {
 			t.Fatal(err)
 		}
-		t.Skip("SKIP the shaper of namespaces:", err)
+		t.Skip("SKIP: no shaper of namespaces:", err)
 	}
 	w, err := New(sites...)
 	if err != nil {

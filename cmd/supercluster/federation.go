@@ -75,17 +75,12 @@ func (p *process) sources() server.Sources {
 	return p.federation
 }
 
-// staleAfter is the age from which DNS says that an answer comes from an old copy. A copy is seldom older than a second
-// while the link is well.
-const staleAfter = 5 * time.Second
-
-// stale reports whether the copy of a region is old, or nobody knows.
-func (p *process) stale(region [16]byte) bool {
+// ages tells how old what a read shows of other regions is.
+func (p *process) ages() func(region [16]byte) (time.Duration, bool) {
 	if p.federation == nil {
-		return true
+		return func([16]byte) (time.Duration, bool) { return 0, false }
 	}
-	age, known := p.federation.Age(region)
-	return !known || age > staleAfter
+	return p.federation.Ages()
 }
 
 // federationIdentity is who this region is, as package federation needs it.

@@ -185,7 +185,7 @@ func (p *process) makeParts() error {
 	})
 	p.dns = dns.New(dns.Config{
 		View: p.live.View, Reach: p.reaches().Reach, Region: c.Region, Domain: c.DNS.Domain, Aliases: c.DNS.Aliases, Addr: c.Listen.DNS,
-		TTL: c.DNS.TTL, RatePerSource: c.DNS.Rate, Stale: p.stale, Log: t.Log().With("part", "dns"), Meter: t.Meter("dns"),
+		TTL: c.DNS.TTL, RatePerSource: c.DNS.Rate, Ages: p.ages, Log: t.Log().With("part", "dns"), Meter: t.Meter("dns"),
 	})
 	if err := p.dns.Listen(); err != nil {
 		return portFault(err, "listen.dns", "--dns", c.Listen.DNS)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"time"
 
 	"supercluster/federation/plan"
 	"supercluster/registry"
@@ -20,9 +21,12 @@ type responder struct {
 	build   builder
 	cache   *cache
 	metrics *metrics
-	// stale tells whether the copy of a region is old; nil: none is.
-	stale func(region [16]byte) bool
+	ages    func() func(region [16]byte) (time.Duration, bool)
 }
+
+// staleAfter is the age from which an answer is marked to be from an old copy. A copy is seldom older than a second while the
+// link is well.
+const staleAfter = 5 * time.Second
 
 // scratch is the memory of one worker.
 type scratch struct {
@@ -34,6 +38,14 @@ type scratch struct {
 	picked []int
 	// hosts marks the targets whose address is in the answer already.
 	hosts []bool
+	// ages tells how old the copies of regions are that the answer shows; nil: none is old.
+	ages func(region [16]byte) (time.Duration, bool)
+}
+
+// stale reports whether the copy of a region is old, or nobody knows.
+func (s *scratch) stale(region [16]byte) bool {
+	age, known := s.ages(region)
+	return !known || age > staleAfter
 }
 
 func newScratch() *scratch {
@@ -90,6 +102,9 @@ func (r *responder) resolve(s *scratch) rcode {
 	z, ok := r.zoneOf(q)
 	if !ok {
 		return rcodeRefused
+	}
+	if r.ages != nil {
+		s.ages = r.ages()
 	}
 	v := r.view()
 	if v.At().System == 0 && v.At().Data == 0 {
@@ -190,7 +205,7 @@ func (r *responder) write(s *scratch, v *registry.View, z zone, set *rrset) rcod
 	if set.missing {
 		return r.negative(s, v, z, rcodeName)
 	}
-	if set.lastKnown || r.stale != nil && slices.ContainsFunc(set.copies, r.stale) {
+	if set.lastKnown || s.ages != nil && slices.ContainsFunc(set.copies, s.stale) {
 		s.reply.markStale()
 		r.metrics.stale.Add(1)
 	}

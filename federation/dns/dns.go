@@ -50,9 +50,9 @@ type Config struct {
 	// RatePerSource is the UDP queries per second that one source (IPv4 address or IPv6 /64) gets answered;
 	// 0 is 5,000, negative is no limit.
 	RatePerSource int
-	// Stale tells whether this region's copy of another one is old; nil: none is. It is asked for each answer from such
-	// a copy, by any number of goroutines.
-	Stale func(region [16]byte) bool
+	// Ages is asked before the view is taken, for each answer and by any number of goroutines. What it gives says how old, at
+	// most, the copy of a region is that the view shows; false: nobody knows. nil: no copy is old.
+	Ages  func() func(region [16]byte) (time.Duration, bool)
 	Log   *slog.Logger
 	Meter metric.Meter
 }
@@ -124,7 +124,7 @@ func (s *Server) Listen() error {
 		build: builder{
 			client: plan.Client{Region: s.cfg.Region, Zone: s.cfg.Zone}, ttl: uint32(s.cfg.TTL / time.Second),
 		},
-		cache: newCache(), metrics: s.metrics, stale: s.cfg.Stale,
+		cache: newCache(), metrics: s.metrics, ages: s.cfg.Ages,
 	}
 	return nil
 }

@@ -16,7 +16,7 @@
 // Without a region the answer is the plan: A and AAAA are its first tier, SRV all tiers by priority. With one (its
 // name, an alias or its id) it is that region only. `global` is all healthy endpoints, the nearest region first. A
 // region that nobody knows is NXDOMAIN. One that is away is answered from the copy, marked as stale (RFC 8914) for
-// clients with EDNS where Config.Stale says so; so is an answer of endpoints that are not healthy, which is given when
+// clients with EDNS where Config.Ages says that it is old; so is an answer of endpoints that are not healthy, which is given when
 // none is. SRV priorities and the order of A and AAAA follow the plan; the TTL does not outlive what may soon change.
 //
 // SRV records point to names under addr, so that every target resolves, whatever the id of its instance looks like,

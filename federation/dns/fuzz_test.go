@@ -37,7 +37,7 @@ func FuzzAnswer(f *testing.F) {
 
 	s := regions(f)
 	r := newResponder(f, func() *registry.View { return s.view })
-	r.stale = func([16]byte) bool { return true }
+	r.ages = oldIf(func([16]byte) bool { return true })
 	work := newScratch()
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		for _, via := range []transport{viaUDP, viaTCP} {

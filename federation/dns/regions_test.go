@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	mdns "github.com/miekg/dns"
 	"google.golang.org/protobuf/proto"
@@ -242,6 +243,18 @@ func TestRegions_NearestFirst(t *testing.T) {
 	}
 }
 
+// oldIf makes copies old or new.
+func oldIf(old func(region [16]byte) bool) func() func([16]byte) (time.Duration, bool) {
+	return func() func([16]byte) (time.Duration, bool) {
+		return func(region [16]byte) (time.Duration, bool) {
+			if old(region) {
+				return staleAfter + time.Second, true
+			}
+			return staleAfter - time.Second, true
+		}
+	}
+}
+
 // stale tells the extended error of an answer, -1 without one.
 func stale(m *mdns.Msg) int {
 	if opt := m.IsEdns0(); opt != nil {
@@ -260,7 +273,7 @@ func TestRegions_StaleCopies(t *testing.T) {
 	s.imported(3, &pb.Instance{Service: "leaving", Id: "l1", Address: "10.2.9.1", Port: 80, Draining: true})
 	r := newResponder(t, func() *registry.View { return s.view })
 	old := map[[16]byte]bool{{3}: true} // dc2
-	r.stale = func(region [16]byte) bool { return old[region] }
+	r.ages = oldIf(func(region [16]byte) bool { return old[region] })
 	tests := []struct {
 		name  string
 		kind  uint16
@@ -353,6 +366,26 @@ func TestRegions_AnswersAreThePlan(t *testing.T) {
 			if !slices.Equal(have, want) {
 				t.Errorf("%s%s: %q, the plan %q", service, label, have, want)
 			}
+		}
+	}
+}
+
+// An answer is marked by the age of before its view was taken: what is heard of the region meanwhile makes no older copy new.
+func TestRegions_AgesAreOfBeforeTheView(t *testing.T) {
+	s, age := regions(t), time.Minute
+	r := newResponder(t, func() *registry.View {
+		age = 0
+		return s.view
+	})
+	r.ages = func() func([16]byte) (time.Duration, bool) {
+		before := age
+		return func([16]byte) (time.Duration, bool) { return before, true }
+	}
+	m := question("web.service.dc2.sc.internal.", mdns.TypeA)
+	m.SetEdns0(1232, false)
+	for _, want := range []int{int(mdns.ExtendedErrorCodeStaleAnswer), -1} {
+		if got := ask(t, r, m, viaUDP); stale(got) != want {
+			t.Errorf("extended error %d, want %d", stale(got), want)
 		}
 	}
 }

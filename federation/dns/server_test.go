@@ -252,7 +252,7 @@ func dig(t *testing.T, s *Server, args ...string) string {
 		if os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") == "1" {
 			t.Fatal(how)
 		}
-		t.Skip("SKIPPED: " + how)
+		t.Skip("SKIP: " + how)
 	}
 	host, port, err := net.SplitHostPort(s.Addr())
 	if err != nil {
@@ -311,7 +311,7 @@ func TestDig(t *testing.T) {
 func TestDig_Regions(t *testing.T) {
 	reg := regions(t)
 	s := serve(t, Config{
-		View: func() *registry.View { return reg.view }, Region: "dc1", Stale: func(region [16]byte) bool { return region[0] == 3 },
+		View: func() *registry.View { return reg.view }, Region: "dc1", Ages: oldIf(func(region [16]byte) bool { return region[0] == 3 }),
 	})
 	for name, want := range map[string]string{
 		"web.service.dc3": "10.3.0.1", "web.service.team-a.ns.dc2": "10.2.2.1", "db.service.global": "10.2.1.1\n10.3.1.1",

@@ -40,7 +40,7 @@ func TestTruncation(t *testing.T) {
 		}
 		s.imported(2, ins[here:]...)
 		r := newResponder(t2b(t), func() *registry.View { return s.view })
-		r.stale = func([16]byte) bool { return here%2 == 0 }
+		r.ages = oldIf(func([16]byte) bool { return here%2 == 0 })
 		kind := rapid.SampledFrom([]uint16{mdns.TypeA, mdns.TypeAAAA, mdns.TypeSRV, mdns.TypeTXT}).Draw(t, "type")
 		name := rapid.SampledFrom([]string{"web.service.sc.internal.", "_web._tcp.service.default.ns.consul.", "web.service.global.sc.internal."}).Draw(t, "name")
 		whole := ask(t2b(t), r, question(name, kind), viaTCP)

@@ -202,7 +202,11 @@ func (e *Endpoint) serve(ctx context.Context, raw *quic.Conn) {
 	stop()
 	cancel()
 	c.Close(err)
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case c.joining:
+		e.cfg.Log.Warn("a region that is no peer was not let in", "remote", c.peer.Address, "error", err)
+	default:
 		e.cfg.Log.Info("a connection of a peer ended", "peer", c.peer.String(), "error", err)
 	}
 	e.finish(c)

@@ -8,9 +8,11 @@ import (
 	"testing"
 )
 
-// Limits: a file stays near 400 lines and a function near 40; above these a reason stands in exceptions.txt.
+// Limits: a file has at most 400 lines and a function stays near 40; above these a reason stands in exceptions.txt. Tests, which
+// are lists of cases, may be twice as long.
 const (
-	maxFileLines     = 800
+	maxFileLines     = 400
+	maxTestFileLines = 2 * maxFileLines
 	maxFunctionLines = 80
 )
 
@@ -21,8 +23,12 @@ func TestSizes(t *testing.T) {
 		if f.generated() {
 			continue
 		}
-		if f.lines > maxFileLines && !excused[f.path] {
-			t.Errorf("%s has %d lines, more than %d: split it", f.path, f.lines, maxFileLines)
+		limit := maxFileLines
+		if f.test {
+			limit = maxTestFileLines
+		}
+		if f.lines > limit && !excused[f.path] {
+			t.Errorf("%s has %d lines, more than %d: split it by what it owns", f.path, f.lines, limit)
 		}
 		if f.test {
 			continue

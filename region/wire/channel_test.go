@@ -224,7 +224,7 @@ func TestCall_PeerRestartsOnTheSameAddress(t *testing.T) {
 func TestIPv6(t *testing.T) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
-		t.Skipf("no IPv6 on this machine: %v", err)
+		t.Skipf("SKIP: no IPv6 on this machine: %v", err)
 	}
 	m := newMesh(t, "n1")
 	m.listeners["n2"], m.members["n2"] = l, l.Addr().String()

@@ -103,11 +103,11 @@ func envoyBinary(t *testing.T) string {
 			return bin
 		}
 	}
-	const text = "NO ENVOY: golden files are not validated by the real Envoy; `make tools` gets it, or set ENVOY_BIN"
+	const text = "no Envoy: golden files are not validated by the real Envoy; `make tools` gets it, or set ENVOY_BIN"
 	if os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") == "1" {
 		t.Fatal(text)
 	}
-	t.Skip(text)
+	t.Skip("SKIP: " + text)
 	return ""
 }
 

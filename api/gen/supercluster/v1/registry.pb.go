@@ -1508,7 +1508,9 @@ type ServiceSummary struct {
 	Tenant    string                 `protobuf:"bytes,11,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	Namespace string                 `protobuf:"bytes,12,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// The regions that have an instance, this one first. The numbers above count the instances of all of them.
-	Regions       []string `protobuf:"bytes,13,rep,name=regions,proto3" json:"regions,omitempty"`
+	Regions []string `protobuf:"bytes,13,rep,name=regions,proto3" json:"regions,omitempty"`
+	// Of each of `regions`, in that order: the newest revision of it that one of its instances shows, and how old the copy is.
+	Sources       []*Source `protobuf:"bytes,14,rep,name=sources,proto3" json:"sources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1630,6 +1632,13 @@ func (x *ServiceSummary) GetNamespace() string {
 func (x *ServiceSummary) GetRegions() []string {
 	if x != nil {
 		return x.Regions
+	}
+	return nil
+}
+
+func (x *ServiceSummary) GetSources() []*Source {
+	if x != nil {
+		return x.Sources
 	}
 	return nil
 }
@@ -3675,7 +3684,7 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x04read\x18\x04 \x01(\v2\x1c.supercluster.v1.ReadOptionsR\x04read\x12%\n" +
 	"\tpage_size\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\x88'R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\xf9\x02\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\xac\x03\n" +
 	"\x0eServiceSummary\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\bprotocol\x18\x02 \x01(\x0e2\x19.supercluster.v1.ProtocolR\bprotocol\x12\x18\n" +
@@ -3690,7 +3699,8 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	" \x03(\tR\x05zones\x12\x16\n" +
 	"\x06tenant\x18\v \x01(\tR\x06tenant\x12\x1c\n" +
 	"\tnamespace\x18\f \x01(\tR\tnamespace\x12\x18\n" +
-	"\aregions\x18\r \x03(\tR\aregions\"\xb0\x01\n" +
+	"\aregions\x18\r \x03(\tR\aregions\x121\n" +
+	"\asources\x18\x0e \x03(\v2\x17.supercluster.v1.SourceR\asources\"\xb0\x01\n" +
 	"\x14ListServicesResponse\x123\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.supercluster.v1.ReadHeaderR\x06header\x12;\n" +
 	"\bservices\x18\x02 \x03(\v2\x1f.supercluster.v1.ServiceSummaryR\bservices\x12&\n" +
@@ -3963,8 +3973,8 @@ var file_supercluster_v1_registry_proto_goTypes = []any{
 	(Health)(0),                        // 59: supercluster.v1.Health
 	(*Service)(nil),                    // 60: supercluster.v1.Service
 	(Protocol)(0),                      // 61: supercluster.v1.Protocol
-	(*Route)(nil),                      // 62: supercluster.v1.Route
-	(*Source)(nil),                     // 63: supercluster.v1.Source
+	(*Source)(nil),                     // 62: supercluster.v1.Source
+	(*Route)(nil),                      // 63: supercluster.v1.Route
 }
 var file_supercluster_v1_registry_proto_depIdxs = []int32{
 	51,  // 0: supercluster.v1.CreateTenantRequest.tenant:type_name -> supercluster.v1.Tenant
@@ -4004,95 +4014,96 @@ var file_supercluster_v1_registry_proto_depIdxs = []int32{
 	57,  // 34: supercluster.v1.GetServiceResponse.instances:type_name -> supercluster.v1.Instance
 	54,  // 35: supercluster.v1.ListServicesRequest.read:type_name -> supercluster.v1.ReadOptions
 	61,  // 36: supercluster.v1.ServiceSummary.protocol:type_name -> supercluster.v1.Protocol
-	55,  // 37: supercluster.v1.ListServicesResponse.header:type_name -> supercluster.v1.ReadHeader
-	25,  // 38: supercluster.v1.ListServicesResponse.services:type_name -> supercluster.v1.ServiceSummary
-	52,  // 39: supercluster.v1.DeleteServiceRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 40: supercluster.v1.DeleteServiceResponse.header:type_name -> supercluster.v1.WriteHeader
-	59,  // 41: supercluster.v1.ListInstancesRequest.health:type_name -> supercluster.v1.Health
-	54,  // 42: supercluster.v1.ListInstancesRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 43: supercluster.v1.ListInstancesResponse.header:type_name -> supercluster.v1.ReadHeader
-	57,  // 44: supercluster.v1.ListInstancesResponse.instances:type_name -> supercluster.v1.Instance
-	62,  // 45: supercluster.v1.PutRouteRequest.route:type_name -> supercluster.v1.Route
-	52,  // 46: supercluster.v1.PutRouteRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 47: supercluster.v1.PutRouteResponse.header:type_name -> supercluster.v1.WriteHeader
-	62,  // 48: supercluster.v1.PutRouteResponse.route:type_name -> supercluster.v1.Route
-	54,  // 49: supercluster.v1.GetRouteRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 50: supercluster.v1.GetRouteResponse.header:type_name -> supercluster.v1.ReadHeader
-	62,  // 51: supercluster.v1.GetRouteResponse.route:type_name -> supercluster.v1.Route
-	54,  // 52: supercluster.v1.ListRoutesRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 53: supercluster.v1.ListRoutesResponse.header:type_name -> supercluster.v1.ReadHeader
-	62,  // 54: supercluster.v1.ListRoutesResponse.routes:type_name -> supercluster.v1.Route
-	52,  // 55: supercluster.v1.DeleteRouteRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 56: supercluster.v1.DeleteRouteResponse.header:type_name -> supercluster.v1.WriteHeader
-	54,  // 57: supercluster.v1.LookupRequest.read:type_name -> supercluster.v1.ReadOptions
-	59,  // 58: supercluster.v1.Endpoint.health:type_name -> supercluster.v1.Health
-	63,  // 59: supercluster.v1.Endpoint.source:type_name -> supercluster.v1.Source
-	55,  // 60: supercluster.v1.LookupResponse.header:type_name -> supercluster.v1.ReadHeader
-	40,  // 61: supercluster.v1.LookupResponse.endpoints:type_name -> supercluster.v1.Endpoint
-	42,  // 62: supercluster.v1.LookupResponse.excluded:type_name -> supercluster.v1.ExcludedEndpoint
-	61,  // 63: supercluster.v1.LookupResponse.protocol:type_name -> supercluster.v1.Protocol
-	40,  // 64: supercluster.v1.ExcludedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
-	54,  // 65: supercluster.v1.ExplainRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 66: supercluster.v1.ExplainResponse.header:type_name -> supercluster.v1.ReadHeader
-	61,  // 67: supercluster.v1.ExplainResponse.protocol:type_name -> supercluster.v1.Protocol
-	45,  // 68: supercluster.v1.ExplainResponse.regions:type_name -> supercluster.v1.ExplainedRegion
-	46,  // 69: supercluster.v1.ExplainResponse.tiers:type_name -> supercluster.v1.ExplainedTier
-	48,  // 70: supercluster.v1.ExplainResponse.endpoints:type_name -> supercluster.v1.ExplainedEndpoint
-	50,  // 71: supercluster.v1.ExplainResponse.routes:type_name -> supercluster.v1.ExplainedRoute
-	49,  // 72: supercluster.v1.ExplainResponse.definition:type_name -> supercluster.v1.ExplainedRecord
-	0,   // 73: supercluster.v1.ExplainedRegion.state:type_name -> supercluster.v1.RegionState
-	58,  // 74: supercluster.v1.ExplainedRegion.cost:type_name -> google.protobuf.Duration
-	58,  // 75: supercluster.v1.ExplainedRegion.age:type_name -> google.protobuf.Duration
-	47,  // 76: supercluster.v1.ExplainedTier.localities:type_name -> supercluster.v1.ExplainedLocality
-	40,  // 77: supercluster.v1.ExplainedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
-	49,  // 78: supercluster.v1.ExplainedEndpoint.records:type_name -> supercluster.v1.ExplainedRecord
-	63,  // 79: supercluster.v1.ExplainedRecord.source:type_name -> supercluster.v1.Source
-	49,  // 80: supercluster.v1.ExplainedRoute.record:type_name -> supercluster.v1.ExplainedRecord
-	1,   // 81: supercluster.v1.TenantService.CreateTenant:input_type -> supercluster.v1.CreateTenantRequest
-	3,   // 82: supercluster.v1.TenantService.ListTenants:input_type -> supercluster.v1.ListTenantsRequest
-	5,   // 83: supercluster.v1.TenantService.DeleteTenant:input_type -> supercluster.v1.DeleteTenantRequest
-	7,   // 84: supercluster.v1.TenantService.CreateNamespace:input_type -> supercluster.v1.CreateNamespaceRequest
-	9,   // 85: supercluster.v1.TenantService.ListNamespaces:input_type -> supercluster.v1.ListNamespacesRequest
-	11,  // 86: supercluster.v1.TenantService.DeleteNamespace:input_type -> supercluster.v1.DeleteNamespaceRequest
-	13,  // 87: supercluster.v1.RegistryService.RegisterInstance:input_type -> supercluster.v1.RegisterInstanceRequest
-	15,  // 88: supercluster.v1.RegistryService.DeregisterInstance:input_type -> supercluster.v1.DeregisterInstanceRequest
-	18,  // 89: supercluster.v1.RegistryService.Heartbeat:input_type -> supercluster.v1.HeartbeatRequest
-	20,  // 90: supercluster.v1.RegistryService.PutService:input_type -> supercluster.v1.PutServiceRequest
-	22,  // 91: supercluster.v1.RegistryService.GetService:input_type -> supercluster.v1.GetServiceRequest
-	24,  // 92: supercluster.v1.RegistryService.ListServices:input_type -> supercluster.v1.ListServicesRequest
-	27,  // 93: supercluster.v1.RegistryService.DeleteService:input_type -> supercluster.v1.DeleteServiceRequest
-	29,  // 94: supercluster.v1.RegistryService.ListInstances:input_type -> supercluster.v1.ListInstancesRequest
-	31,  // 95: supercluster.v1.RegistryService.PutRoute:input_type -> supercluster.v1.PutRouteRequest
-	33,  // 96: supercluster.v1.RegistryService.GetRoute:input_type -> supercluster.v1.GetRouteRequest
-	35,  // 97: supercluster.v1.RegistryService.ListRoutes:input_type -> supercluster.v1.ListRoutesRequest
-	37,  // 98: supercluster.v1.RegistryService.DeleteRoute:input_type -> supercluster.v1.DeleteRouteRequest
-	39,  // 99: supercluster.v1.RegistryService.Lookup:input_type -> supercluster.v1.LookupRequest
-	43,  // 100: supercluster.v1.RegistryService.Explain:input_type -> supercluster.v1.ExplainRequest
-	2,   // 101: supercluster.v1.TenantService.CreateTenant:output_type -> supercluster.v1.CreateTenantResponse
-	4,   // 102: supercluster.v1.TenantService.ListTenants:output_type -> supercluster.v1.ListTenantsResponse
-	6,   // 103: supercluster.v1.TenantService.DeleteTenant:output_type -> supercluster.v1.DeleteTenantResponse
-	8,   // 104: supercluster.v1.TenantService.CreateNamespace:output_type -> supercluster.v1.CreateNamespaceResponse
-	10,  // 105: supercluster.v1.TenantService.ListNamespaces:output_type -> supercluster.v1.ListNamespacesResponse
-	12,  // 106: supercluster.v1.TenantService.DeleteNamespace:output_type -> supercluster.v1.DeleteNamespaceResponse
-	14,  // 107: supercluster.v1.RegistryService.RegisterInstance:output_type -> supercluster.v1.RegisterInstanceResponse
-	16,  // 108: supercluster.v1.RegistryService.DeregisterInstance:output_type -> supercluster.v1.DeregisterInstanceResponse
-	19,  // 109: supercluster.v1.RegistryService.Heartbeat:output_type -> supercluster.v1.HeartbeatResponse
-	21,  // 110: supercluster.v1.RegistryService.PutService:output_type -> supercluster.v1.PutServiceResponse
-	23,  // 111: supercluster.v1.RegistryService.GetService:output_type -> supercluster.v1.GetServiceResponse
-	26,  // 112: supercluster.v1.RegistryService.ListServices:output_type -> supercluster.v1.ListServicesResponse
-	28,  // 113: supercluster.v1.RegistryService.DeleteService:output_type -> supercluster.v1.DeleteServiceResponse
-	30,  // 114: supercluster.v1.RegistryService.ListInstances:output_type -> supercluster.v1.ListInstancesResponse
-	32,  // 115: supercluster.v1.RegistryService.PutRoute:output_type -> supercluster.v1.PutRouteResponse
-	34,  // 116: supercluster.v1.RegistryService.GetRoute:output_type -> supercluster.v1.GetRouteResponse
-	36,  // 117: supercluster.v1.RegistryService.ListRoutes:output_type -> supercluster.v1.ListRoutesResponse
-	38,  // 118: supercluster.v1.RegistryService.DeleteRoute:output_type -> supercluster.v1.DeleteRouteResponse
-	41,  // 119: supercluster.v1.RegistryService.Lookup:output_type -> supercluster.v1.LookupResponse
-	44,  // 120: supercluster.v1.RegistryService.Explain:output_type -> supercluster.v1.ExplainResponse
-	101, // [101:121] is the sub-list for method output_type
-	81,  // [81:101] is the sub-list for method input_type
-	81,  // [81:81] is the sub-list for extension type_name
-	81,  // [81:81] is the sub-list for extension extendee
-	0,   // [0:81] is the sub-list for field type_name
+	62,  // 37: supercluster.v1.ServiceSummary.sources:type_name -> supercluster.v1.Source
+	55,  // 38: supercluster.v1.ListServicesResponse.header:type_name -> supercluster.v1.ReadHeader
+	25,  // 39: supercluster.v1.ListServicesResponse.services:type_name -> supercluster.v1.ServiceSummary
+	52,  // 40: supercluster.v1.DeleteServiceRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 41: supercluster.v1.DeleteServiceResponse.header:type_name -> supercluster.v1.WriteHeader
+	59,  // 42: supercluster.v1.ListInstancesRequest.health:type_name -> supercluster.v1.Health
+	54,  // 43: supercluster.v1.ListInstancesRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 44: supercluster.v1.ListInstancesResponse.header:type_name -> supercluster.v1.ReadHeader
+	57,  // 45: supercluster.v1.ListInstancesResponse.instances:type_name -> supercluster.v1.Instance
+	63,  // 46: supercluster.v1.PutRouteRequest.route:type_name -> supercluster.v1.Route
+	52,  // 47: supercluster.v1.PutRouteRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 48: supercluster.v1.PutRouteResponse.header:type_name -> supercluster.v1.WriteHeader
+	63,  // 49: supercluster.v1.PutRouteResponse.route:type_name -> supercluster.v1.Route
+	54,  // 50: supercluster.v1.GetRouteRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 51: supercluster.v1.GetRouteResponse.header:type_name -> supercluster.v1.ReadHeader
+	63,  // 52: supercluster.v1.GetRouteResponse.route:type_name -> supercluster.v1.Route
+	54,  // 53: supercluster.v1.ListRoutesRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 54: supercluster.v1.ListRoutesResponse.header:type_name -> supercluster.v1.ReadHeader
+	63,  // 55: supercluster.v1.ListRoutesResponse.routes:type_name -> supercluster.v1.Route
+	52,  // 56: supercluster.v1.DeleteRouteRequest.options:type_name -> supercluster.v1.WriteOptions
+	53,  // 57: supercluster.v1.DeleteRouteResponse.header:type_name -> supercluster.v1.WriteHeader
+	54,  // 58: supercluster.v1.LookupRequest.read:type_name -> supercluster.v1.ReadOptions
+	59,  // 59: supercluster.v1.Endpoint.health:type_name -> supercluster.v1.Health
+	62,  // 60: supercluster.v1.Endpoint.source:type_name -> supercluster.v1.Source
+	55,  // 61: supercluster.v1.LookupResponse.header:type_name -> supercluster.v1.ReadHeader
+	40,  // 62: supercluster.v1.LookupResponse.endpoints:type_name -> supercluster.v1.Endpoint
+	42,  // 63: supercluster.v1.LookupResponse.excluded:type_name -> supercluster.v1.ExcludedEndpoint
+	61,  // 64: supercluster.v1.LookupResponse.protocol:type_name -> supercluster.v1.Protocol
+	40,  // 65: supercluster.v1.ExcludedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
+	54,  // 66: supercluster.v1.ExplainRequest.read:type_name -> supercluster.v1.ReadOptions
+	55,  // 67: supercluster.v1.ExplainResponse.header:type_name -> supercluster.v1.ReadHeader
+	61,  // 68: supercluster.v1.ExplainResponse.protocol:type_name -> supercluster.v1.Protocol
+	45,  // 69: supercluster.v1.ExplainResponse.regions:type_name -> supercluster.v1.ExplainedRegion
+	46,  // 70: supercluster.v1.ExplainResponse.tiers:type_name -> supercluster.v1.ExplainedTier
+	48,  // 71: supercluster.v1.ExplainResponse.endpoints:type_name -> supercluster.v1.ExplainedEndpoint
+	50,  // 72: supercluster.v1.ExplainResponse.routes:type_name -> supercluster.v1.ExplainedRoute
+	49,  // 73: supercluster.v1.ExplainResponse.definition:type_name -> supercluster.v1.ExplainedRecord
+	0,   // 74: supercluster.v1.ExplainedRegion.state:type_name -> supercluster.v1.RegionState
+	58,  // 75: supercluster.v1.ExplainedRegion.cost:type_name -> google.protobuf.Duration
+	58,  // 76: supercluster.v1.ExplainedRegion.age:type_name -> google.protobuf.Duration
+	47,  // 77: supercluster.v1.ExplainedTier.localities:type_name -> supercluster.v1.ExplainedLocality
+	40,  // 78: supercluster.v1.ExplainedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
+	49,  // 79: supercluster.v1.ExplainedEndpoint.records:type_name -> supercluster.v1.ExplainedRecord
+	62,  // 80: supercluster.v1.ExplainedRecord.source:type_name -> supercluster.v1.Source
+	49,  // 81: supercluster.v1.ExplainedRoute.record:type_name -> supercluster.v1.ExplainedRecord
+	1,   // 82: supercluster.v1.TenantService.CreateTenant:input_type -> supercluster.v1.CreateTenantRequest
+	3,   // 83: supercluster.v1.TenantService.ListTenants:input_type -> supercluster.v1.ListTenantsRequest
+	5,   // 84: supercluster.v1.TenantService.DeleteTenant:input_type -> supercluster.v1.DeleteTenantRequest
+	7,   // 85: supercluster.v1.TenantService.CreateNamespace:input_type -> supercluster.v1.CreateNamespaceRequest
+	9,   // 86: supercluster.v1.TenantService.ListNamespaces:input_type -> supercluster.v1.ListNamespacesRequest
+	11,  // 87: supercluster.v1.TenantService.DeleteNamespace:input_type -> supercluster.v1.DeleteNamespaceRequest
+	13,  // 88: supercluster.v1.RegistryService.RegisterInstance:input_type -> supercluster.v1.RegisterInstanceRequest
+	15,  // 89: supercluster.v1.RegistryService.DeregisterInstance:input_type -> supercluster.v1.DeregisterInstanceRequest
+	18,  // 90: supercluster.v1.RegistryService.Heartbeat:input_type -> supercluster.v1.HeartbeatRequest
+	20,  // 91: supercluster.v1.RegistryService.PutService:input_type -> supercluster.v1.PutServiceRequest
+	22,  // 92: supercluster.v1.RegistryService.GetService:input_type -> supercluster.v1.GetServiceRequest
+	24,  // 93: supercluster.v1.RegistryService.ListServices:input_type -> supercluster.v1.ListServicesRequest
+	27,  // 94: supercluster.v1.RegistryService.DeleteService:input_type -> supercluster.v1.DeleteServiceRequest
+	29,  // 95: supercluster.v1.RegistryService.ListInstances:input_type -> supercluster.v1.ListInstancesRequest
+	31,  // 96: supercluster.v1.RegistryService.PutRoute:input_type -> supercluster.v1.PutRouteRequest
+	33,  // 97: supercluster.v1.RegistryService.GetRoute:input_type -> supercluster.v1.GetRouteRequest
+	35,  // 98: supercluster.v1.RegistryService.ListRoutes:input_type -> supercluster.v1.ListRoutesRequest
+	37,  // 99: supercluster.v1.RegistryService.DeleteRoute:input_type -> supercluster.v1.DeleteRouteRequest
+	39,  // 100: supercluster.v1.RegistryService.Lookup:input_type -> supercluster.v1.LookupRequest
+	43,  // 101: supercluster.v1.RegistryService.Explain:input_type -> supercluster.v1.ExplainRequest
+	2,   // 102: supercluster.v1.TenantService.CreateTenant:output_type -> supercluster.v1.CreateTenantResponse
+	4,   // 103: supercluster.v1.TenantService.ListTenants:output_type -> supercluster.v1.ListTenantsResponse
+	6,   // 104: supercluster.v1.TenantService.DeleteTenant:output_type -> supercluster.v1.DeleteTenantResponse
+	8,   // 105: supercluster.v1.TenantService.CreateNamespace:output_type -> supercluster.v1.CreateNamespaceResponse
+	10,  // 106: supercluster.v1.TenantService.ListNamespaces:output_type -> supercluster.v1.ListNamespacesResponse
+	12,  // 107: supercluster.v1.TenantService.DeleteNamespace:output_type -> supercluster.v1.DeleteNamespaceResponse
+	14,  // 108: supercluster.v1.RegistryService.RegisterInstance:output_type -> supercluster.v1.RegisterInstanceResponse
+	16,  // 109: supercluster.v1.RegistryService.DeregisterInstance:output_type -> supercluster.v1.DeregisterInstanceResponse
+	19,  // 110: supercluster.v1.RegistryService.Heartbeat:output_type -> supercluster.v1.HeartbeatResponse
+	21,  // 111: supercluster.v1.RegistryService.PutService:output_type -> supercluster.v1.PutServiceResponse
+	23,  // 112: supercluster.v1.RegistryService.GetService:output_type -> supercluster.v1.GetServiceResponse
+	26,  // 113: supercluster.v1.RegistryService.ListServices:output_type -> supercluster.v1.ListServicesResponse
+	28,  // 114: supercluster.v1.RegistryService.DeleteService:output_type -> supercluster.v1.DeleteServiceResponse
+	30,  // 115: supercluster.v1.RegistryService.ListInstances:output_type -> supercluster.v1.ListInstancesResponse
+	32,  // 116: supercluster.v1.RegistryService.PutRoute:output_type -> supercluster.v1.PutRouteResponse
+	34,  // 117: supercluster.v1.RegistryService.GetRoute:output_type -> supercluster.v1.GetRouteResponse
+	36,  // 118: supercluster.v1.RegistryService.ListRoutes:output_type -> supercluster.v1.ListRoutesResponse
+	38,  // 119: supercluster.v1.RegistryService.DeleteRoute:output_type -> supercluster.v1.DeleteRouteResponse
+	41,  // 120: supercluster.v1.RegistryService.Lookup:output_type -> supercluster.v1.LookupResponse
+	44,  // 121: supercluster.v1.RegistryService.Explain:output_type -> supercluster.v1.ExplainResponse
+	102, // [102:122] is the sub-list for method output_type
+	82,  // [82:102] is the sub-list for method input_type
+	82,  // [82:82] is the sub-list for extension type_name
+	82,  // [82:82] is the sub-list for extension extendee
+	0,   // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_registry_proto_init() }
