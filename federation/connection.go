@@ -48,6 +48,9 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 			}
 		}
 		c.withheld(offers)
+		if err := c.show(ctx, calls, offers); err != nil {
+			return err
+		}
 		if err := c.askKept(ctx, calls, offers); err != nil {
 			return err
 		}
@@ -137,6 +140,9 @@ func (c *connection) consider(ctx context.Context, o *offer) error {
 	name := channelName{head.Region, head.Channel}
 	if home == nil || err != nil || !c.genuine(name, o, &head, &doc) {
 		return nil // not of a peer, or not by it
+	}
+	if err := c.contradict(name, o, &head); err != nil {
+		return err
 	}
 	f.routes.head(name, head.Position, o.head)
 	c.u.watch(name)

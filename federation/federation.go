@@ -70,7 +70,9 @@ type Config struct {
 	ProbeAddresses func() []string
 	Probe          func(ctx context.Context, address string) (roundTrip time.Duration, err error)
 	// View gives the registry view, for summaries; nil writes none.
-	View   func() *registry.View
+	View func() *registry.View
+	// Now is the clock that certificates, invitations and people go by; nil is time.Now. Ages and liveness do not need it.
+	Now    func() time.Time
 	Link   link.Config // without Self, Accept, Log and Meter
 	Socket net.PacketConn
 	// Forward answers a call that was made in another region, by its rules; nil refuses them.
@@ -148,13 +150,16 @@ func New(cfg Config) (*Federation, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	cfg.Tuning.fill()
 	f := &Federation{
 		cfg: cfg, log: cfg.Log, ages: newAges(), routes: newRoutes(), lanes: newLanes(), seen: newSeen(), uplinks: map[[16]byte]*uplink{},
 		verifying: make(chan struct{}, 1), server: feed.Server{Self: cfg.Identity.RegionID, Sign: cfg.Identity.Sign},
 	}
 	f.book, f.tails, f.reach = newBook(cfg.Identity), newTails(f), newReach(f)
-	f.guard = feed.Guard{Self: cfg.Identity.RegionID, Keys: f.book.verify, Started: time.Now().UnixNano()}
+	f.guard = feed.Guard{Self: cfg.Identity.RegionID, Keys: f.book.verify, Started: cfg.Now().UnixNano()}
 	l := cfg.Link
 	l.Self = link.PeerID{Region: cfg.Identity.RegionID, Server: cfg.Node}
 	l.Accept, l.Join, l.Level, l.Log, l.Meter = f.accept, f.join, record.FeatureLevel, cfg.Log, cfg.Meter

@@ -31,7 +31,7 @@ func (f *Federation) heal(ctx context.Context) error {
 	}); err != nil || row.Fence != record.FenceHealing {
 		return err
 	}
-	report := &pb.Healing{At: timestamppb.Now()}
+	report := &pb.Healing{At: timestamppb.New(f.cfg.Now())}
 	f.log.Warn("healing from peers", "reason", row.Reason)
 	var channels []record.Channel
 	if err := f.pinned(func(r state.Reader) (err error) {
@@ -340,7 +340,7 @@ func (l *loss) bringBack(ctx context.Context) error {
 			}
 		}
 		txn := &record.Txn{Shard: l.ops[0].Key.Shard, Then: l.ops[:n], Writer: record.Writer{
-			Actor: "federation", Message: "brought back from a peer", Time: time.Now().UnixNano(),
+			Actor: "federation", Message: "brought back from a peer", Time: l.f.cfg.Now().UnixNano(),
 		}}
 		if _, err := l.f.propose(ctx, record.Op{Type: record.OpHeal, Txn: txn}); err != nil {
 			return err

@@ -328,7 +328,7 @@ func (f *Federation) trimThrough(r state.Reader, s *step) (uint64, error) {
 		return 0, err
 	}
 	rec, err := record.DecodeFeedRecord(rows[0].Record)
-	if err != nil || time.Since(time.Unix(0, rec.Writer.Time)) < keepFeed {
+	if err != nil || f.cfg.Now().Sub(time.Unix(0, rec.Writer.Time)) < keepFeed {
 		return 0, nil
 	}
 	return through, nil

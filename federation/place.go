@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -39,7 +38,7 @@ func (f *Federation) Place(ctx context.Context, t Tenant, namespaceID uint32, p 
 	if err != nil {
 		return nil, err
 	}
-	w.Time = time.Now().UnixNano()
+	w.Time = f.cfg.Now().UnixNano()
 	_, err = f.propose(ctx, record.Op{Type: record.OpPlace, Place: &record.Place{
 		Tenant: t.ID, Namespace: namespaceID, UID: t.UID, Name: p.GetNamespace(), Prefix: p.GetPrefix(), Home: home,
 		Removed: removed, Value: value, Writer: w,

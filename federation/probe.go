@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/internal/fault"
@@ -119,9 +120,9 @@ func (r *reach) ask(ctx context.Context, id [16]byte) {
 func (r *reach) askOnce(ctx context.Context, id [16]byte) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	at := r.stamp()
+	at, asked := r.stamp(), r.f.cfg.Now()
 	body, err := r.f.ask(ctx, id, callReach)
-	heard := r.stamp()
+	heard, answered := r.stamp(), r.f.cfg.Now()
 	if err != nil && !fault.Is(err, fault.Unsupported) {
 		return
 	}
@@ -133,6 +134,7 @@ func (r *reach) askOnce(ctx context.Context, id [16]byte) {
 		r.machine.Heard(id, at, heard-at)
 		if err == nil { // else it is of an earlier version, which says nothing of others
 			r.machine.Told(id, at-max(row.GetAge().AsDuration(), 0), seenOf(row))
+			r.clocks.ofRegion(id, asked, answered, row.GetClock())
 		}
 	})
 }
@@ -143,5 +145,7 @@ func (f *Federation) answerReach() ([]byte, error) {
 	r.mu.Lock()
 	seen, at := r.machine.Row()
 	r.mu.Unlock()
-	return marshal(rowMessage(seen, max(r.stamp()-at, 0), f.book.name))
+	row := rowMessage(seen, max(r.stamp()-at, 0), f.book.name)
+	row.Clock = timestamppb.New(f.cfg.Now())
+	return marshal(row)
 }

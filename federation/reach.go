@@ -27,11 +27,12 @@ type reach struct {
 	mu       sync.Mutex
 	machine  *liveness.Machine
 	failures map[[16]byte]string // why the last probe of a region failed
-	moved    chan struct{}       // closed when the Reach changes
+	clocks   clocks
+	moved    chan struct{} // closed when the Reach changes
 }
 
 func newReach(f *Federation) *reach {
-	r := &reach{f: f, machine: liveness.New(), failures: map[[16]byte]string{}, moved: make(chan struct{})}
+	r := &reach{f: f, machine: liveness.New(), failures: map[[16]byte]string{}, clocks: newClocks(), moved: make(chan struct{})}
 	r.now.Store(r.machine.Reach())
 	return r
 }
@@ -193,14 +194,18 @@ func (r *reach) tellNodes(ctx context.Context) {
 		all.Go(func() {
 			call, cancel := context.WithTimeout(ctx, spreadEvery)
 			defer cancel()
-			_, _ = r.f.cfg.Store.Call(call, node, MethodReach, payload) // told again in a moment
+			asked := r.f.cfg.Now()
+			answer, err := r.f.cfg.Store.Call(call, node, MethodReach, payload) // told again in a moment
+			if err == nil {
+				r.note(func() { r.clocks.ofNode(node, asked, r.f.cfg.Now(), answer) })
+			}
 		})
 	}
 }
 
 // HandleReach takes in what the leader tells.
 func (f *Federation) HandleReach(_ context.Context, _ string, payload []byte) ([]byte, error) {
-	picture, failures, err := decodeReachability(payload)
+	told, err := decodeReachability(payload)
 	if err != nil {
 		return nil, err
 	}
@@ -210,9 +215,9 @@ func (f *Federation) HandleReach(_ context.Context, _ string, payload []byte) ([
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.failures = failures
-	r.publish(r.machine.Restore(r.stamp(), picture), false)
-	return nil, nil
+	r.failures, r.clocks = told.failures, told.clocks
+	r.publish(r.machine.Restore(r.stamp(), told.picture), false)
+	return encodeClock(f.cfg.Now()), nil
 }
 
 // costsOf gives the costs that are set, by region.

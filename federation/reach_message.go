@@ -29,6 +29,7 @@ func (r *reach) message() *pb.Reachability {
 	for i := range picture.Regions {
 		m := standingMessage(&picture.Regions[i])
 		m.ProbeError = r.failures[picture.Regions[i].ID]
+		m.ClockOffset = r.clocks.offset(picture.Regions[i].ID)
 		out.Regions = append(out.Regions, m)
 	}
 	for _, row := range picture.Rows {
@@ -36,6 +37,7 @@ func (r *reach) message() *pb.Reachability {
 		m.Region, m.RegionId = r.f.book.name(row.From), hex.EncodeToString(row.From[:])
 		out.Rows = append(out.Rows, m)
 	}
+	out.Nodes = r.clocks.message()
 	return out
 }
 
@@ -99,20 +101,28 @@ func seenOf(row *pb.ReachRow) (all []liveness.Seen) {
 	return all
 }
 
+// told is what the leader tells the other nodes.
+type told struct {
+	picture  liveness.Picture
+	failures map[[16]byte]string
+	clocks   clocks
+}
+
 // decodeReachability is the reverse of message.
-func decodeReachability(b []byte) (p liveness.Picture, failures map[[16]byte]string, err error) {
+func decodeReachability(b []byte) (t told, err error) {
 	m := &pb.Reachability{}
 	if proto.Unmarshal(b, m) != nil {
-		return p, nil, fault.New(fault.Invalid, "the leader sent something that does not say which regions are reached")
+		return t, fault.New(fault.Invalid, "the leader sent something that does not say which regions are reached")
 	}
+	t.failures, t.clocks = map[[16]byte]string{}, clocksOf(m)
+	p := &t.picture
 	p.Island, p.For = m.GetIsland(), m.GetFor().AsDuration()
-	failures = map[[16]byte]string{}
 	for _, g := range m.GetRegions() {
 		id, ok := regionID(g.GetRegionId())
 		if !ok {
 			continue
 		}
-		failures[id] = g.GetProbeError()
+		t.failures[id] = g.GetProbeError()
 		p.Regions = append(p.Regions, standingOf(id, g))
 	}
 	for _, row := range m.GetRows() {
@@ -120,7 +130,7 @@ func decodeReachability(b []byte) (p liveness.Picture, failures map[[16]byte]str
 			p.Rows = append(p.Rows, liveness.Row{From: id, Age: ageIn(row.GetAge()), Seen: seenOf(row)})
 		}
 	}
-	return p, failures, nil
+	return t, nil
 }
 
 func standingOf(id [16]byte, g *pb.RegionReach) liveness.Standing {

@@ -31,6 +31,11 @@ func reachGauges(m metric.Meter, f *Federation) (metric.Registration, error) {
 	if err != nil {
 		return nil, err
 	}
+	clock, err := m.Float64ObservableGauge("supercluster.federation.clock_offset", metric.WithUnit("s"),
+		metric.WithDescription("How far the clock of a region is ahead of this one's, and that of a node of this region of the one that leads; negative: behind."))
+	if err != nil {
+		return nil, err
+	}
 	return m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		now := f.reach.message()
 		alone := int64(0)
@@ -47,9 +52,15 @@ func reachGauges(m metric.Meter, f *Federation) (metric.Registration, error) {
 			if g.GetCost() != nil {
 				o.ObserveFloat64(cost, g.GetCost().AsDuration().Seconds(), at)
 			}
+			if g.GetClockOffset() != nil {
+				o.ObserveFloat64(clock, g.GetClockOffset().AsDuration().Seconds(), at)
+			}
+		}
+		for _, n := range now.GetNodes() {
+			o.ObserveFloat64(clock, n.GetOffset().AsDuration().Seconds(), metric.WithAttributes(attribute.String("node", n.GetNode())))
 		}
 		return nil
-	}, state, island, trip, cost)
+	}, state, island, trip, cost, clock)
 }
 
 // turned counts that a region has another state.

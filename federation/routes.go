@@ -27,6 +27,8 @@ type route struct {
 	newest   record.FeedPosition
 	proof    []byte // the head that says newest, signed by the home
 	have     record.FeedPosition
+	contrary []byte // a head, signed by the home, that says something else than what came of the channel
+	against  uint64 // the incarnation of contrary
 }
 
 // holdTimes is how many times Tuning.RelayAfter a relay keeps what it took from a home that fell quiet, and how long one
@@ -168,6 +170,31 @@ func (r *routes) head(name channelName, p record.FeedPosition, signed []byte) {
 	if at := r.of(name); p.After(at.newest) {
 		at.newest, at.proof = p, bytes.Clone(signed)
 	}
+}
+
+// contradicts notes a head, signed by the home, that says something else than what came of the channel.
+func (r *routes) contradicts(name channelName, p record.FeedPosition, signed []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.of(name)
+	at.contrary, at.against = bytes.Clone(signed), p.Incarnation
+}
+
+// unknownTo gives the heads of a channel that its home, which offers it up to a position, seems not to know.
+func (r *routes) unknownTo(name channelName, offered record.FeedPosition) (heads [][]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.route[name]
+	if at == nil {
+		return nil
+	}
+	if at.newest.After(offered) {
+		heads = append(heads, at.proof)
+	}
+	if at.contrary != nil && at.against >= offered.Incarnation {
+		heads = append(heads, at.contrary)
+	}
+	return heads
 }
 
 // shown gives the newest head of a channel that anybody showed, or the one that is here.

@@ -286,7 +286,7 @@ func (o *outlet) next() ([]*feed.Message, error) {
 		names = append(names, n)
 	}
 	slices.SortFunc(names, channelName.compare)
-	now := time.Now().UnixNano()
+	now := o.f.cfg.Now().UnixNano()
 	rest := names[:0]
 	for _, n := range names {
 		m, ok := o.exporters[n].NextFrom(o.f.tails.of(n))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,7 +37,12 @@ type twin struct {
 	chunked int // records that came in chunks of snapshots
 	events  map[record.Key]int
 	largest int // bytes of the largest entry
+
+	ahead atomic.Int64 // nanoseconds by which the clocks of the region are ahead
 }
+
+// now is what the clocks of the region show.
+func (s *twin) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
 func newTwin(t testing.TB) *twin {
 	s := &twin{
@@ -52,7 +58,7 @@ func (s *twin) apply(op record.Op) (record.Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ops := []record.Op{op}
-	b, err := record.AppendEntry(nil, &record.Entry{Level: record.LevelNeeded(ops), Time: time.Now().UnixNano(), Ops: ops})
+	b, err := record.AppendEntry(nil, &record.Entry{Level: record.LevelNeeded(ops), Time: s.now().UnixNano(), Ops: ops})
 	if err != nil {
 		return record.Result{}, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"sync"
-	"time"
 
 	"supercluster/federation/feed"
 	"supercluster/internal/fault"
@@ -86,7 +85,7 @@ func (t *tails) look() error {
 	if len(names) == 0 {
 		return nil
 	}
-	now := time.Now().UnixNano()
+	now := t.f.cfg.Now().UnixNano()
 	any := false
 	err := t.f.pinned(func(r state.Reader) error {
 		r = &remembering{Reader: r, rows: map[string]row{}}

@@ -19,6 +19,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,6 +126,7 @@ type server struct {
 	*site
 	node    string
 	address string
+	ahead   atomic.Int64 // nanoseconds of this node's clock before those of the region
 	fed     *Federation
 	stop    func()
 }
@@ -202,6 +204,7 @@ func (me *server) run() {
 	}
 	fed, err := New(Config{
 		Store: replica{s.store, me.node}, Node: me.node, Socket: socket, Tuning: w.tuning, Log: log,
+		Now:       func() time.Time { return s.store.now().Add(time.Duration(me.ahead.Load())) },
 		Addresses: s.addresses, ProbeAddresses: s.addresses, Probe: me.probe,
 		Identity: Identity{
 			RegionID: s.id, Name: s.name, TrustDomain: s.name + ".test", FeedKey: s.feed.Public().(ed25519.PublicKey),

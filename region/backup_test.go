@@ -132,9 +132,37 @@ func TestRestore_SameBeginEverywhere(t *testing.T) {
 
 func restoreInto(t *testing.T, file []byte, name string, members []string) RestoreConfig {
 	return RestoreConfig{
-		Open:    func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(file)), nil },
+		Open:    opening(file),
 		DataDir: filepath.Join(t.TempDir(), "data"), Region: "dc1", Node: name, Members: members, ID: [16]byte{1},
 	}
+}
+
+func opening(file []byte) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(file)), nil }
+}
+
+// laterFormat is a backup as a version to come would write it.
+func laterFormat(file []byte) []byte {
+	later := bytes.Clone(file)
+	later[len("SCBACKUP")]++
+	return later
+}
+
+// federatedBackup is a backup of a region that exchanges with others.
+func federatedBackup(t *testing.T) []byte {
+	t.Helper()
+	mem := state.NewMemory()
+	applyTo(t, mem, 1, record.Op{Type: record.OpIdentity, Identity: &record.Identity{RegionID: [16]byte{1}, Name: "dc1"}})
+	head, err := (&Region{cfg: Config{Node: "n1"}}).backupHeader(mem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head.Federated = true
+	var out bytes.Buffer
+	if _, err := writeBackup(&out, &head, mem); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 func TestRestore_Refusals(t *testing.T) {
@@ -148,9 +176,12 @@ func TestRestore_Refusals(t *testing.T) {
 		{"another region's identity", func(c *RestoreConfig) { c.ID = [16]byte{2} }, fault.Conflict, "the identity is that of region"},
 		{"another region's name", func(c *RestoreConfig) { c.ID, c.Region = [16]byte{}, "dc2" }, fault.Conflict, "set region: dc1"},
 		{"no member", func(c *RestoreConfig) { c.Node = "x" }, fault.Invalid, "is no member"},
-		{"a file that is cut", func(c *RestoreConfig) {
-			c.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(file[:len(file)-1])), nil }
-		}, fault.Corrupt, "ends early"},
+		{"a file that is cut", func(c *RestoreConfig) { c.Open = opening(file[:len(file)-1]) }, fault.Corrupt, "ends early"},
+		{"a backup of a later format", func(c *RestoreConfig) { c.Open = opening(laterFormat(file)) }, fault.Unsupported, "use that one"},
+		{"no backup", func(c *RestoreConfig) { c.Open = opening([]byte("hello")) }, fault.Invalid, "name a file that `supercluster backup create` wrote"},
+		{"no key files", func(c *RestoreConfig) {
+			c.ID, c.Open = [16]byte{}, opening(federatedBackup(t))
+		}, fault.Conflict, "put the key files that `supercluster region init` made for it in place"},
 	} {
 		cfg := restoreInto(t, file, "a", []string{"a"})
 		c.change(&cfg)

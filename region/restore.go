@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -262,7 +263,16 @@ func (cfg *RestoreConfig) rewrite(w io.Writer, change *state.Restore, whole *Bac
 func OpenBackup(path string) (io.ReadCloser, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fault.Wrap(fault.NotFound, err, "the backup %s can not be opened", path)
+		kind := fault.Invalid
+		if errors.Is(err, fs.ErrNotExist) {
+			kind = fault.NotFound
+		}
+		return nil, fault.Wrap(kind, err, "the backup %s cannot be opened", path).
+			WithHint("name a file that `supercluster backup create` wrote, and that this user may read")
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return nil, fault.New(fault.Invalid, "%s is a folder, not a backup", path).WithHint("name one file: `supercluster backup ls %s` lists them", path)
 	}
 	return f, nil
 }

@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	xdsclient "google.golang.org/grpc/xds"
 
+	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/xds/resources"
 )
 
@@ -147,5 +150,31 @@ func TestGRPC_KeepsItsConfigurationWhenAServerIsLost(t *testing.T) {
 	fresh := grpcClient(t, "greeter", one.address, two.address)
 	if _, err := call(fresh); err != nil {
 		t.Fatalf("a new client with one server lost: %v", err)
+	}
+}
+
+// While nobody is healthy a gRPC client calls those last known, and nobody when the service is fail-closed.
+func TestGRPC_FollowsHealth(t *testing.T) {
+	r := newRegistry(t)
+	port := grpcBackend(t)
+	r.register(t, "greeter", port, func(in *pb.Instance) { in.Checks = []*pb.Check{{Type: pb.CheckType_CHECK_TYPE_TCP}} })
+	s := start(t, r)
+	c := grpcClient(t, "greeter", s.address)
+	for _, step := range []struct {
+		health pb.Health
+		closed bool
+		code   codes.Code
+	}{
+		{pb.Health_HEALTH_PASSING, true, codes.OK},
+		{pb.Health_HEALTH_CRITICAL, true, codes.Unavailable},
+		{pb.Health_HEALTH_CRITICAL, false, codes.OK},
+		{pb.Health_HEALTH_CRITICAL, true, codes.Unavailable},
+		{pb.Health_HEALTH_WARNING, true, codes.OK},
+	} {
+		r.judge(t, "greeter", step.closed, step.health)
+		eventually(t, step.health.String(), func() bool {
+			_, err := call(c)
+			return status.Code(err) == step.code
+		})
 	}
 }

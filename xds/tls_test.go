@@ -158,12 +158,18 @@ func TestEnvoy_FollowsHealth(t *testing.T) {
 		{pb.Health_HEALTH_CRITICAL, true, 503},
 		{pb.Health_HEALTH_WARNING, true, 200},
 	} {
-		op, _, err := registry.PutServiceOp(r.View(), &pb.Service{Name: "web", FailClosed: step.closed}, 0, registry.Write{})
-		r.write(t, op, err)
-		for in := range r.View().Instances("default", "default", registry.Filter{Service: "web"}) {
-			op, err := registry.CheckStatusOp(in, &pb.CheckStatus{CheckId: in.Checks[0].GetId(), Health: step.health}, registry.Write{})
-			r.write(t, op, err)
-		}
+		r.judge(t, "web", step.closed, step.health)
 		eventually(t, step.health.String(), answers(step.code))
+	}
+}
+
+// judge makes a service fail-closed or not, and has the first checks of its instances say something.
+func (r *registryOf) judge(t testing.TB, service string, closed bool, health pb.Health) {
+	t.Helper()
+	op, _, err := registry.PutServiceOp(r.View(), &pb.Service{Name: service, FailClosed: closed}, 0, registry.Write{})
+	r.write(t, op, err)
+	for in := range r.View().Instances("default", "default", registry.Filter{Service: service}) {
+		op, err := registry.CheckStatusOp(in, &pb.CheckStatus{CheckId: in.Checks[0].GetId(), Health: health}, registry.Write{})
+		r.write(t, op, err)
 	}
 }

@@ -6,14 +6,20 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/internal/fault"
 )
 
 // backupMetrics tells of the backups that this node made.
 type backupMetrics struct {
 	failures metric.Int64Counter
 
-	mu   sync.Mutex
-	last madeBackup
+	mu     sync.Mutex
+	last   madeBackup
+	failed failedBackups
 }
 
 // madeBackup is a backup that a client took to its end. Whether it is on a disk there, only the client knows.
@@ -21,6 +27,13 @@ type madeBackup struct {
 	at   time.Time
 	size uint64
 	took time.Duration
+}
+
+// failedBackups are those that were begun and not taken.
+type failedBackups struct {
+	n   uint64
+	at  time.Time // of the last one
+	why string
 }
 
 func newBackupMetrics(meter metric.Meter) (*backupMetrics, error) {
@@ -63,9 +76,41 @@ func newBackupMetrics(meter metric.Meter) (*backupMetrics, error) {
 func (m *backupMetrics) note(ctx context.Context, err error, at time.Time, size uint64, took time.Duration) {
 	if err != nil {
 		m.failures.Add(ctx, 1, metric.WithAttributes(outcomeOf(err)))
-		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err != nil {
+		m.failed = failedBackups{n: m.failed.n + 1, at: at, why: whyFailed(err)}
+		return
+	}
 	m.last = madeBackup{at: at, size: size, took: took}
+}
+
+// whyFailed is what the status says of a backup that was not taken.
+func whyFailed(err error) string {
+	if e, ok := fault.As(err); ok {
+		return e.Text()
+	}
+	switch fault.KindOf(err) {
+	case fault.Canceled:
+		return "the client left before its end: what it printed says why"
+	case fault.Deadline:
+		return "the time of the client was over before its end"
+	default:
+		return err.Error()
+	}
+}
+
+// status is what the status of this node says.
+func (m *backupMetrics) status() *pb.BackupStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := &pb.BackupStatus{Failures: m.failed.n, Failure: m.failed.why}
+	if !m.last.at.IsZero() {
+		s.Last, s.Size, s.Took = timestamppb.New(m.last.at), m.last.size, durationpb.New(m.last.took)
+	}
+	if m.failed.n > 0 {
+		s.Failed = timestamppb.New(m.failed.at)
+	}
+	return s
 }

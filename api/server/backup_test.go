@@ -239,6 +239,11 @@ func TestBackup_Metrics(t *testing.T) {
 		if got := r.metrics(); !slices.Equal(got, want) {
 			t.Errorf("metrics\n%q, want\n%q", got, want)
 		}
+		s := r.s.backups.status()
+		if !s.GetLast().AsTime().Equal(began) || s.GetSize() < 16<<20 || s.GetFailures() != 2 || !s.GetFailed().AsTime().After(began) ||
+			!strings.Contains(s.GetFailure(), "before its end") && !strings.Contains(s.GetFailure(), "did not take") {
+			t.Errorf("the status says %v", s)
+		}
 	})
 }
 

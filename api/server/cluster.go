@@ -31,7 +31,7 @@ func (k clusterService) GetStatus(ctx context.Context, req *pb.GetStatusRequest)
 		Revision: st.Positions.Data, CompactedRevision: st.Compacted.Data, PurgedRevision: st.Purged.Data,
 		Age: durationpb.New(st.Age), Keys: st.Keys, Bytes: st.Bytes,
 		Started: timestamppb.New(k.s.started), Dev: k.s.cfg.Dev,
-		Proxies: uint32(len(k.s.ownProxies())), FeatureLevel: st.FeatureLevel,
+		Proxies: uint32(len(k.s.ownProxies())), FeatureLevel: st.FeatureLevel, Backup: k.s.backups.status(),
 	}
 	for _, a := range st.Alarms {
 		resp.Alarms = append(resp.Alarms, alarmText(a, k.s.cfg.Region.Nodes()))

@@ -220,6 +220,21 @@ func Same(lines []history.Line) Result {
 	return r.decide()
 }
 
+// Recovered judges whether what faults stopped came back: none of them takes more from a node than it must stand.
+func Recovered(lines []history.Line) Result {
+	r := Result{Name: "nodes come back"}
+	for i := range lines {
+		f := lines[i].Fault
+		if f == nil || !f.Ended {
+			continue
+		}
+		if r.Examined++; f.Stuck != "" {
+			r.violated("after fault %d, %s: %s", f.Number, f.Kind, f.Stuck)
+		}
+	}
+	return r.decide()
+}
+
 // Fences judges that no region fenced itself: none was put back on old data, and each that the power failed kept what it
 // had signed.
 func Fences(lines []history.Line) Result {

@@ -112,6 +112,20 @@ func TestFences(t *testing.T) {
 	)
 }
 
+func TestRecovered(t *testing.T) {
+	fault := func(s *script, f history.Fault) {
+		s.lines = append(s.lines, history.Line{Type: history.Faulted, Fault: &f})
+	}
+	judge(t, func(lines []history.Line, _ []history.Operation) Result { return Recovered(lines) },
+		one{"no fault has ended", "nothing for it to examine", func(s *script) { fault(s, history.Fault{Kind: "kill"}) }},
+		one{"all are back", "", func(s *script) { fault(s, history.Fault{Kind: "kill", Ended: true}) }},
+		one{"one is not", "after fault 1, power-loss: n1 lost its log", func(s *script) {
+			fault(s, history.Fault{Kind: "kill", Ended: true})
+			fault(s, history.Fault{Number: 1, Kind: "power-loss", Ended: true, Stuck: "n1 lost its log"})
+		}},
+	)
+}
+
 func TestStaleness(t *testing.T) {
 	lookup := func(s *script, value string, age time.Duration) {
 		c := get("dc1/a")

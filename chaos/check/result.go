@@ -67,7 +67,7 @@ func All(lines []history.Line, o Options) ([]Result, error) {
 			}
 		}
 	}
-	return append(all, Converged(lines, o.Converge), Same(lines), Fences(lines), Staleness(lines, ops, o.Slack)), nil
+	return append(all, Converged(lines, o.Converge), Same(lines), Fences(lines), Recovered(lines), Staleness(lines, ops, o.Slack)), nil
 }
 
 func regionsOf(ops []history.Operation) (all []string) {

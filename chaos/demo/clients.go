@@ -56,7 +56,7 @@ func (r *regions) startCaller(ctx context.Context) error {
 	if err := procs.WaitUntil(starting, "the gRPC client", served, client); err != nil {
 		return err
 	}
-	r.check(true, "the gRPC client is served, %v after its start", time.Since(start).Round(time.Millisecond))
+	r.Check(true, "the gRPC client is served, %v after its start", time.Since(start).Round(time.Millisecond))
 	return nil
 }
 

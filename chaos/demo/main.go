@@ -7,12 +7,12 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
 	"os/signal"
 	"time"
 
 	"supercluster/chaos/load"
+	"supercluster/chaos/tally"
 	"supercluster/internal/procs"
 )
 
@@ -38,12 +38,9 @@ func main() {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 
-	d := &demo{out: os.Stdout, rate: *rate}
+	d := &demo{Tally: tally.Tally{Out: os.Stdout, Good: "  ok  ", Bad: "  FAIL"}, rate: *rate}
 	if err := d.run(ctx, *binary, procs.FindEnvoy(*envoy, ".")); err != nil {
-		d.check(false, "the demo could not go on: %v", err)
+		d.Check(false, "the demo could not go on: %v", err)
 	}
-	fmt.Printf("demo: %d passed, %d failed\n", d.passed, d.failed)
-	if d.failed > 0 {
-		os.Exit(1)
-	}
+	d.End("demo:")
 }

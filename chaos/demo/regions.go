@@ -77,7 +77,7 @@ func (r *regions) begin(ctx context.Context) error {
 	if err := r.addresses(ctx); err != nil {
 		return err
 	}
-	r.check(len(r.grpc) == len(sites), "%d regions serve, %v after their start", len(r.grpc), time.Since(start).Round(time.Millisecond))
+	r.Check(len(r.grpc) == len(sites), "%d regions serve, %v after their start", len(r.grpc), time.Since(start).Round(time.Millisecond))
 	for _, site := range sites {
 		if _, err := r.in(ctx, site, "placement", "put", "dc2/", "--home", "dc2"); err != nil {
 			return err
@@ -169,14 +169,14 @@ func (r *regions) serve(ctx context.Context) error {
 	if err := procs.WaitUntil(coming, "the instances of all regions in dc1", known); err != nil {
 		return err
 	}
-	r.check(true, "dc1 knows the instances of all three regions")
+	r.Check(true, "dc1 knows the instances of all three regions")
 	return nil
 }
 
 // listed counts the instances of a service that a client in dc1 would be sent to.
 func (r *regions) listed(ctx context.Context, service string, addresses [3]string) (n int) {
 	quiet := *r.demo
-	quiet.out, quiet.server = io.Discard, r.grpc["dc1"]
+	quiet.Out, quiet.server = io.Discard, r.grpc["dc1"]
 	out, err := quiet.cli(ctx, "lookup", service)
 	for i := range sites {
 		if err == nil && strings.Contains(out, addresses[i]) {
@@ -194,7 +194,7 @@ func (r *regions) equal(ctx context.Context, from time.Time) {
 		for err != nil && ctx.Err() == nil && time.Since(from) < 20*time.Second {
 			_, err = r.in(ctx, site, "federation", "verify", "--timeout", "5s")
 		}
-		r.check(err == nil, "%s equals its sources by digest, %.1f s later", site, time.Since(from).Seconds())
+		r.Check(err == nil, "%s equals its sources by digest, %.1f s later", site, time.Since(from).Seconds())
 	}
 }
 
@@ -212,21 +212,21 @@ func (r *regions) local(ctx context.Context) error {
 // ownOnly checks of each client that nothing failed, and that dc1's own instance answered all.
 func (r *regions) ownOnly(b both, what string) {
 	b.each(func(client string, c load.Counts) {
-		r.check(c.Total > 0 && c.Failed == 0 && c.Backends[r.backends[0]] == c.Total, "%s: %s", client, what)
+		r.Check(c.Total > 0 && c.Failed == 0 && c.Backends[r.backends[0]] == c.Total, "%s: %s", client, what)
 	})
 }
 
 // few checks of each client that fewer than 1 % of its requests failed.
 func (r *regions) few(b both) {
 	b.each(func(client string, c load.Counts) {
-		r.check(100*c.Failed < c.Total, "%s: fewer than 1 %% fail (%d of %d)", client, c.Failed, c.Total)
+		r.Check(100*c.Failed < c.Total, "%s: fewer than 1 %% fail (%d of %d)", client, c.Failed, c.Total)
 	})
 }
 
 // back checks of each client that dc1's own instance answers again and that nothing failed.
 func (r *regions) back(b both, what string) {
 	b.each(func(client string, c load.Counts) {
-		r.check(c.Backends[r.backends[0]] > 0 && c.Failed == 0, "%s: %s", client, what)
+		r.Check(c.Backends[r.backends[0]] > 0 && c.Failed == 0, "%s: %s", client, what)
 	})
 }
 
@@ -237,7 +237,7 @@ func (r *regions) fail(ctx context.Context) error {
 		return err
 	}
 	over := r.meanwhile(ctx, from, 3*time.Second, func() bool { return r.answered(from, 1, 2) })
-	r.check(r.answered(from, 1, 2), "another region takes over, for both")
+	r.Check(r.answered(from, 1, 2), "another region takes over, for both")
 	r.few(over)
 	from = time.Now()
 	if err := r.startBackend(0); err != nil {
@@ -256,13 +256,13 @@ func (r *regions) cut(ctx context.Context) error {
 	}
 	for _, site := range sites[:2] {
 		_, err := r.in(ctx, site, "config", "put", site+"/limit", "10")
-		r.check(err == nil, "%s writes what it is the home of", site)
+		r.Check(err == nil, "%s writes what it is the home of", site)
 	}
 	r.ownOnly(r.meanwhile(ctx, from, 6*time.Second, nil), "dc1 goes on serving its own clients")
-	r.check(r.listed(ctx, "web", r.backends) == len(sites) && r.listed(ctx, "echo", r.echoes) == len(sites), "none of the instances that dc1 knows is removed")
+	r.Check(r.listed(ctx, "web", r.backends) == len(sites) && r.listed(ctx, "echo", r.echoes) == len(sites), "none of the instances that dc1 knows is removed")
 	_, err := r.in(ctx, "dc1", "config", "get", "dc2/limit", "--level", "local")
 	_, other := r.in(ctx, "dc3", "config", "get", "dc1/limit", "--level", "local")
-	r.check(err != nil && other != nil, "what the other side wrote is not there yet")
+	r.Check(err != nil && other != nil, "what the other side wrote is not there yet")
 	if err := r.dev(ctx, "heal"); err != nil {
 		return err
 	}
@@ -280,7 +280,7 @@ func (r *regions) read(ctx context.Context, from time.Time) error {
 			}
 		}
 	}
-	r.check(found == 6, "%d of 6 reads find what both sides wrote", found)
+	r.Check(found == 6, "%d of 6 reads find what both sides wrote", found)
 	return nil
 }
 
@@ -300,10 +300,10 @@ func (r *regions) lose(ctx context.Context) error {
 		return err
 	}
 	b := r.meanwhile(ctx, from, takesOver+time.Second, nil)
-	r.check(r.answered(from, left), "%s takes over from %s, for both", sites[left], sites[lost])
+	r.Check(r.answered(from, left), "%s takes over from %s, for both", sites[left], sites[lost])
 	r.few(b)
 	b.each(func(client string, c load.Counts) {
-		r.check(c.Failed == 0 || c.LastFailure <= takesOver, "%s: none later than %v", client, takesOver)
+		r.Check(c.Failed == 0 || c.LastFailure <= takesOver, "%s: none later than %v", client, takesOver)
 	})
 	from = time.Now()
 	if err := errors.Join(r.dev(ctx, "start-region", sites[lost]), r.startBackend(lost), r.startBackend(0)); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"supercluster/chaos/load"
+	"supercluster/chaos/tally"
 	"supercluster/internal/procs"
 )
 
@@ -23,9 +23,8 @@ const (
 
 // demo is one run: what it started and what it found.
 type demo struct {
-	out            io.Writer
-	rate           int
-	passed, failed int
+	tally.Tally
+	rate int
 
 	group    *procs.Group
 	binary   string
@@ -38,19 +37,7 @@ type demo struct {
 	load     *load.Load
 }
 
-func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
-
-// check prints a line and counts it.
-func (d *demo) check(ok bool, format string, args ...any) {
-	mark := "ok  "
-	if ok {
-		d.passed++
-	} else {
-		mark = "FAIL"
-		d.failed++
-	}
-	d.say("  %s %s", mark, fmt.Sprintf(format, args...))
-}
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.Out, format+"\n", args...) }
 
 // run plays the steps in order.
 func (d *demo) run(ctx context.Context, binary, envoy string) error {
@@ -138,7 +125,7 @@ func (d *demo) startRegion(ctx context.Context) error {
 	if err := procs.WaitUntil(starting, "supercluster dev", ready, server); err != nil {
 		return err
 	}
-	d.check(true, "supercluster dev serves, %v after its start", time.Since(start).Round(time.Millisecond))
+	d.Check(true, "supercluster dev serves, %v after its start", time.Since(start).Round(time.Millisecond))
 	return nil
 }
 
@@ -210,7 +197,7 @@ func (d *demo) startEnvoy(ctx context.Context, step, envoy string) error {
 	if err := procs.WaitUntil(starting, "Envoy", serving, proxy); err != nil {
 		return err
 	}
-	d.check(true, "Envoy serves the route, %v after its start", time.Since(start).Round(time.Millisecond))
+	d.Check(true, "Envoy serves the route, %v after its start", time.Since(start).Round(time.Millisecond))
 	return nil
 }
 
@@ -270,8 +257,8 @@ func (d *demo) steady(ctx context.Context) error {
 	}
 	c := d.during(ctx, from, 3*time.Second, all)
 	d.show(c)
-	d.check(c.Failed == 0 && len(c.Backends) == 3, "all three backends answer and nothing fails")
-	d.check(float64(c.Total)/3 >= 200, "at least 200 requests a second (%d in 3 s)", c.Total)
+	d.Check(c.Failed == 0 && len(c.Backends) == 3, "all three backends answer and nothing fails")
+	d.Check(float64(c.Total)/3 >= 200, "at least 200 requests a second (%d in 3 s)", c.Total)
 	return nil
 }
 
@@ -287,9 +274,9 @@ func (d *demo) leave(ctx context.Context) error {
 	d.running[0].Stop()
 	c := d.during(ctx, from, 4*time.Second, nil)
 	d.show(c)
-	d.check(c.Failed == 0, "no failed request on a graceful leave")
+	d.Check(c.Failed == 0, "no failed request on a graceful leave")
 	late := d.load.Between(ended, time.Now()).Backends[d.backends[0]]
-	d.check(late == 0, "no request went to it after its process ended")
+	d.Check(late == 0, "no request went to it after its process ended")
 	return nil
 }
 
@@ -304,8 +291,8 @@ func (d *demo) comeBack(ctx context.Context) error {
 	}
 	c := d.during(ctx, from, time.Second, func() bool { return d.load.Since(from, d.backends[0]) > 0 })
 	d.show(c)
-	d.check(c.Backends[d.backends[0]] > 0, "it gets requests again")
-	d.check(c.Failed == 0, "nothing fails meanwhile")
+	d.Check(c.Backends[d.backends[0]] > 0, "it gets requests again")
+	d.Check(c.Failed == 0, "nothing fails meanwhile")
 	return nil
 }
 
@@ -318,12 +305,12 @@ func (d *demo) kill(ctx context.Context) error {
 	}
 	c := d.during(ctx, from, limit+2*time.Second, nil)
 	d.show(c)
-	d.check(c.Failed == 0 || c.LastFailure <= limit, "no request fails later than interval x fall + 1 s = %v", limit)
+	d.Check(c.Failed == 0 || c.LastFailure <= limit, "no request fails later than interval x fall + 1 s = %v", limit)
 	out, err := d.cli(ctx, "lookup", "web", "-o", "json")
 	if err != nil {
 		return err
 	}
-	d.check(strings.Contains(out, id(0)) && strings.Contains(out, id(2)) && strings.Contains(out, "critical"), "lookup shows it as critical and gives the others")
+	d.Check(strings.Contains(out, id(0)) && strings.Contains(out, id(2)) && strings.Contains(out, "critical"), "lookup shows it as critical and gives the others")
 	return nil
 }
 
@@ -335,8 +322,8 @@ func (d *demo) restart(ctx context.Context) error {
 	}
 	c := d.during(ctx, from, time.Second, func() bool { return d.load.Since(from, d.backends[1]) > 0 })
 	d.show(c)
-	d.check(c.Backends[d.backends[1]] > 0, "it gets requests again")
-	d.check(c.Failed == 0, "nothing fails meanwhile")
+	d.Check(c.Backends[d.backends[1]] > 0, "it gets requests again")
+	d.Check(c.Failed == 0, "nothing fails meanwhile")
 	return nil
 }
 
@@ -346,7 +333,7 @@ func (d *demo) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.check(strings.Contains(out, "edge-1"), "the server shows the proxy and what it acknowledged")
+	d.Check(strings.Contains(out, "edge-1"), "the server shows the proxy and what it acknowledged")
 	dig, err := exec.LookPath("dig")
 	if err != nil {
 		d.say("  SKIP dig is not installed (package dnsutils)")
@@ -358,6 +345,6 @@ func (d *demo) ask(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("dig: %w", err)
 	}
-	d.check(strings.Count(strings.TrimSpace(string(answer)), "\n") == 2, "dig finds all three instances")
+	d.Check(strings.Count(strings.TrimSpace(string(answer)), "\n") == 2, "dig finds all three instances")
 	return nil
 }

@@ -78,9 +78,9 @@ func (r *runner) cutting(ctx context.Context) error {
 		if problems[i] != nil {
 			fmt.Print(region.Standing(ctx), region.Servers[0].Tail(), "\n")
 		}
-		r.check(problems[i] == nil && took[i] <= equalIn, "%s is equal by digest %v after healing (at most %v)%s", region.Name, took[i].Round(time.Millisecond), equalIn, because(problems[i]))
+		r.Check(problems[i] == nil && took[i] <= equalIn, "%s is equal by digest %v after healing (at most %v)%s", region.Name, took[i].Round(time.Millisecond), equalIn, because(problems[i]))
 		b, d := before[i], during[i]
-		r.check(d.p99 <= slower*b.p99, "%s: local puts meanwhile p99 %v (%d), before %v (%d): %.1f times (at most %d)",
+		r.Check(d.p99 <= slower*b.p99, "%s: local puts meanwhile p99 %v (%d), before %v (%d): %.1f times (at most %d)",
 			region.Name, d.p99.Round(10*time.Microsecond), d.n, b.p99.Round(10*time.Microsecond), b.n, float64(d.p99)/float64(b.p99), slower)
 	}
 	return nil
@@ -99,7 +99,7 @@ func (r *runner) cutOff(ctx context.Context, w *wan.WAN, f *fleet.Fleet) error {
 	sleep(ctx, r.cut-time.Since(begin))
 	dropped := w.Stats("dc1", "dc2").CutOff + w.Stats("dc2", "dc1").CutOff
 	_, err := pb.NewConfigServiceClient(f.Regions[1].Conns[0]).GetConfig(ctx, &pb.GetConfigRequest{Name: keyName(0)})
-	r.check(dropped > 0 && status.Code(err) == codes.NotFound, "the cut took effect: %d packets dropped, nothing came in %v", dropped, time.Since(begin).Round(time.Millisecond))
+	r.Check(dropped > 0 && status.Code(err) == codes.NotFound, "the cut took effect: %d packets dropped, nothing came in %v", dropped, time.Since(begin).Round(time.Millisecond))
 	return nil
 }
 

@@ -25,8 +25,8 @@ func TestKilling(t *testing.T) {
 	if err := r.run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if r.failed > 0 || r.passed == 0 {
-		t.Errorf("%d checks passed, %d failed", r.passed, r.failed)
+	if r.Failed() > 0 || r.Passed() == 0 {
+		t.Errorf("%d checks passed, %d failed", r.Passed(), r.Failed())
 	}
 }
 

@@ -15,7 +15,7 @@ func (k *killing) equal(ctx context.Context) error {
 	begin := time.Now()
 	for _, r := range k.fleet.Regions {
 		err := r.Equal(ctx, time.Minute)
-		k.check(err == nil, "%s is equal to its sources by digest (after %v)%s", r.Name, time.Since(begin).Round(time.Millisecond), because(err))
+		k.Check(err == nil, "%s is equal to its sources by digest (after %v)%s", r.Name, time.Since(begin).Round(time.Millisecond), because(err))
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func instances(ctx context.Context, r *fleet.Region, name string) (map[string]bo
 
 // judge compares what was acknowledged with what every region has.
 func (k *killing) judge(ctx context.Context) error {
-	k.check(len(k.flows)+len(k.deadFlows) == k.kills, "records went both ways again after each of %d kills: %s, and %s", k.kills,
+	k.Check(len(k.flows)+len(k.deadFlows) == k.kills, "records went both ways again after each of %d kills: %s, and %s", k.kills,
 		spread("started again", k.flows), spread("stayed dead", k.deadFlows))
 	var reference map[string]entry
 	for i, r := range k.fleet.Regions {
@@ -102,14 +102,14 @@ func (k *killing) judge(ctx context.Context) error {
 		if i == 0 {
 			reference = have
 		}
-		k.check(same(reference, have), "%s shows the same %d entries, values and versions as %s", r.Name, len(have), k.fleet.Regions[0].Name)
+		k.Check(same(reference, have), "%s shows the same %d entries, values and versions as %s", r.Name, len(have), k.fleet.Regions[0].Name)
 		for _, a := range k.authors {
 			if err := k.judgeAuthor(ctx, a, r, have); err != nil {
 				return err
 			}
 		}
 		reader := k.readers[i]
-		k.check(len(reader.twice) == 0 && reader.events > 0, "the watch of %s showed %d changes, none twice %s", r.Name, reader.events, first(reader.twice))
+		k.Check(len(reader.twice) == 0 && reader.events > 0, "the watch of %s showed %d changes, none twice %s", r.Name, reader.events, first(reader.twice))
 	}
 	return nil
 }
@@ -158,8 +158,8 @@ func (k *killing) judgeAuthor(ctx context.Context, a *author, r *fleet.Region, h
 			twice = append(twice, fmt.Sprintf("%s: %d writes, version %d", name, n, v))
 		}
 	}
-	k.check(len(lost) == 0 && len(twice) == 0, "%s has every of %d entries and %d instances that %s acknowledged, each applied once (%d retries, %d unknown) %s %s",
-		r.Name, len(a.entries), len(a.instances), a.region.Name, a.retried.Load(), unknown, first(lost), first(twice))
+	k.Check(len(lost) == 0 && len(twice) == 0, "%s has every of %d entries and %d instances that %s acknowledged, each applied once (%d retries, %d unknown) %s %s",
+		r.Name, len(a.entries), len(a.instances), a.region.Name, a.servers.Retried(), unknown, first(lost), first(twice))
 	return nil
 }
 

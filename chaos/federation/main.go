@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"supercluster/chaos/tally"
 	"supercluster/chaos/wan"
 )
 
@@ -42,30 +43,15 @@ func main() {
 
 	r := &runner{options: opt}
 	if err := r.run(ctx); err != nil {
-		r.check(false, "the run could not go on: %v", err)
+		r.Check(false, "the run could not go on: %v", err)
 	}
-	fmt.Printf("chaos federation: %d passed, %d failed\n", r.passed, r.failed)
-	if r.failed > 0 {
-		os.Exit(1)
-	}
+	r.End("chaos federation:")
 }
 
 // runner is one run and what it found.
 type runner struct {
 	options
-	passed, failed int
-}
-
-// check prints a line and counts it.
-func (r *runner) check(ok bool, format string, args ...any) {
-	mark := "ok  "
-	if ok {
-		r.passed++
-	} else {
-		mark = "FAIL"
-		r.failed++
-	}
-	fmt.Printf("%s %s\n", mark, fmt.Sprintf(format, args...))
+	tally.Tally
 }
 
 func (r *runner) run(ctx context.Context) (err error) {

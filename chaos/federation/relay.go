@@ -61,7 +61,7 @@ func (r *runner) relaying(ctx context.Context) error {
 	w.Change("dc1", "dc3", func(l *wan.Line) { l.Cut = false })
 	for _, region := range f.Regions {
 		err := region.Equal(ctx, time.Minute)
-		r.check(err == nil, "%s is equal by digest at the end%s", region.Name, because(err))
+		r.Check(err == nil, "%s is equal by digest at the end%s", region.Name, because(err))
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func (r *runner) takeovers(ctx context.Context, w *wan.WAN, f *fleet.Fleet, t *t
 	if err != nil {
 		return err
 	}
-	r.check(took <= takeoverIn && via != "dc1", "the line of dc1 and dc3 is cut: the next change comes through %s after %v (at most %v)", via, took.Round(time.Millisecond), takeoverIn)
+	r.Check(took <= takeoverIn && via != "dc1", "the line of dc1 and dc3 is cut: the next change comes through %s after %v (at most %v)", via, took.Round(time.Millisecond), takeoverIn)
 	for n := range r.relays {
 		sleep(ctx, steadyFor)
 		relay, err := t.via(ctx)
@@ -100,7 +100,7 @@ func (r *runner) takeovers(ctx context.Context, w *wan.WAN, f *fleet.Fleet, t *t
 		if err != nil {
 			return err
 		}
-		r.check(took <= takeoverIn && via != relay, "relay %d, %s, is killed: the next change comes through %s after %v (at most %v)", n+1, relay, via, took.Round(time.Millisecond), takeoverIn)
+		r.Check(took <= takeoverIn && via != relay, "relay %d, %s, is killed: the next change comes through %s after %v (at most %v)", n+1, relay, via, took.Round(time.Millisecond), takeoverIn)
 		if err := victim.Restart(0); err != nil {
 			return err
 		}

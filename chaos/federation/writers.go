@@ -12,19 +12,21 @@ import (
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/chaos/fleet"
+	"supercluster/chaos/insist"
 )
 
 const (
 	perRegion = 3                     // writers of a region
-	tryFor    = 1 * time.Second       // one attempt on one node
+	tryFor    = 1 * time.Second       // one question about a server
 	giveUp    = 15 * time.Second      // after it the outcome of a write is unknown
 	pause     = 12 * time.Millisecond // between the writes of one writer: the run is about faults, not load
-	backOff   = 20 * time.Millisecond // between attempts
+	backOff   = 20 * time.Millisecond // between watches
 )
 
 // author writes in one region, whatever happens to its servers, with one request id for all attempts of a write.
 type author struct {
-	region *fleet.Region
+	region  *fleet.Region
+	servers *insist.Servers
 
 	mu        sync.Mutex
 	entries   []string        // acknowledged, each written once
@@ -32,11 +34,10 @@ type author struct {
 	counts    map[string]int  // acknowledged writes of an entry that is written again and again
 
 	unknown atomic.Int64
-	retried atomic.Int64
 }
 
 func newAuthor(r *fleet.Region) *author {
-	return &author{region: r, instances: map[string]bool{}, counts: map[string]int{}}
+	return &author{region: r, servers: &insist.Servers{Conns: r.Conns, GiveUp: giveUp}, instances: map[string]bool{}, counts: map[string]int{}}
 }
 
 // run writes until ctx ends.
@@ -82,21 +83,13 @@ func (a *author) one(w, n int) {
 	}
 }
 
-func (a *author) put(name, id, value string) error {
-	return a.attempt(func(ctx context.Context, conn *grpc.ClientConn) error {
-		_, err := pb.NewConfigServiceClient(conn).PutConfig(ctx, &pb.PutConfigRequest{
-			Config:  &pb.Config{Name: name, Value: []byte(value), Format: pb.Format_FORMAT_TEXT},
-			Options: &pb.WriteOptions{RequestId: id},
-		})
-		return err
-	})
-}
+func (a *author) put(name, id, value string) error { return a.write(insist.Put(name, value, id)) }
 
 // service is the service whose instances a region registers.
 func service(region string) string { return "of-" + region }
 
 func (a *author) register(id string) error {
-	return a.attempt(func(ctx context.Context, conn *grpc.ClientConn) error {
+	return a.write(func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := pb.NewRegistryServiceClient(conn).RegisterInstance(ctx, &pb.RegisterInstanceRequest{
 			Instance: &pb.Instance{Service: service(a.region.Name), Id: id, Address: "10.0.0.1", Port: 80},
 			Options:  &pb.WriteOptions{RequestId: id},
@@ -105,23 +98,13 @@ func (a *author) register(id string) error {
 	})
 }
 
-// attempt tries a write on random nodes until one answers or its time is over.
-func (a *author) attempt(do func(context.Context, *grpc.ClientConn) error) error {
-	deadline := time.Now().Add(giveUp)
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), tryFor)
-		err := do(ctx, a.region.Conns[rand.IntN(len(a.region.Conns))])
-		cancel()
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			a.unknown.Add(1)
-			return err
-		}
-		a.retried.Add(1)
-		time.Sleep(backOff)
+// write asks for a write until it is answered or its time is over.
+func (a *author) write(do func(context.Context, *grpc.ClientConn) error) error {
+	err := a.servers.Ask(rand.IntN, do)
+	if err != nil {
+		a.unknown.Add(1)
 	}
+	return err
 }
 
 // reader watches the config entries of a region, on one node after the other, and counts what comes twice.

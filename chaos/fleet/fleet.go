@@ -111,15 +111,8 @@ func (f *Fleet) start(ctx context.Context, binary string, site Site) error {
 
 // connected opens a connection to each node of a region.
 func connected(started *procs.Region, name string) (*Region, error) {
-	r := &Region{Region: started, Name: name}
-	for i := range started.GRPC {
-		conns, err := r.Connect(i, 1)
-		if err != nil {
-			return nil, err
-		}
-		r.Conns = append(r.Conns, conns...)
-	}
-	return r, nil
+	conns, err := started.ConnectEach()
+	return &Region{Region: started, Name: name, Conns: conns}, err
 }
 
 // Twin starts a region of one node once more at a site that has its address, on a copy of its data folder, as who clones a

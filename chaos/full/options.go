@@ -1,15 +1,9 @@
 package main
 
 import (
-	"fmt"
-	"slices"
-
-	"supercluster/chaos/history"
+	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 )
-
-// tier is the name of this tier in plans.
-const tier = "full"
 
 // The kinds of nemesis of this tier.
 const (
@@ -50,12 +44,10 @@ func options() schedule.Options {
 	ahead := kind(wrongClock, "", each...)
 	ahead.Parameters = []schedule.Range{{Name: "ahead", Min: 0, Max: 1}}
 	return schedule.Options{
-		Tier:   tier,
-		Phases: schedule.Phases{Warm: 2000, Faults: 18_000, Heal: 30_000, Final: 30_000},
-		Regions: []schedule.Region{
-			{Name: "dc1", Nodes: []string{"n1", "n2", "n3"}}, {Name: "dc2", Nodes: []string{"n1"}}, {Name: "dc3", Nodes: []string{"n1"}},
-		},
-		Count: 5, Turns: true, Together: 1,
+		Tier:    "full",
+		Phases:  schedule.Phases{Warm: 2000, Faults: 18_000, Heal: 30_000, Final: 30_000},
+		Regions: drive.Regions(),
+		Count:   5, Turns: true, Together: 1,
 		Kinds: []schedule.Kind{
 			kind(oldData, schedule.OnRegion), kind(kill, "", each...), kind(cutLink, schedule.OnRegions), kind(isolate, schedule.OnNode),
 			kind(diskStall, "", disks...), kind(slowWatch, schedule.OnRegion),
@@ -64,36 +56,6 @@ func options() schedule.Options {
 			kind(clone, "", []string{twinOf}), kind(killRelay, schedule.OnRegions), kind(weather, schedule.OnRegions),
 			kind(deafen, schedule.OnNode), kind(powerLoss, "", disks...), kind(tornWrite, "", each...), ahead,
 		},
-		Workload: schedule.Workload{
-			Clients: 3, Groups: 6, Keys: 3, Watches: 2,
-			Mix: []schedule.Weight{
-				{Kind: history.CallPut, Weight: 15},
-				{Kind: history.CallGet, Weight: 25},
-				{Kind: history.CallDelete, Weight: 5},
-				{Kind: history.CallCAS, Weight: 15},
-				{Kind: history.CallTxn, Weight: 10},
-				{Kind: history.CallConfig, Weight: 5},
-				{Kind: history.CallService, Weight: 10},
-				{Kind: history.CallLookup, Weight: 15},
-			},
-		},
+		Workload: drive.Workload(),
 	}
-}
-
-// runnable says whether this tier can run a saved plan.
-func runnable(p *schedule.Plan) error {
-	if p.Tier != tier {
-		return fmt.Errorf("the plan is for the tier %q; this is %q", p.Tier, tier)
-	}
-	o := options()
-	for i := range p.Nemeses {
-		n := &p.Nemeses[i]
-		if !slices.ContainsFunc(o.Kinds, func(k schedule.Kind) bool { return k.Name == n.Kind }) || len(n.Targets) == 0 {
-			return fmt.Errorf("this tier has no nemesis %q, or it has no target", n.Kind)
-		}
-	}
-	if !slices.EqualFunc(p.Regions, o.Regions, func(a, b schedule.Region) bool { return a.Name == b.Name && slices.Equal(a.Nodes, b.Nodes) }) {
-		return fmt.Errorf("this tier runs the regions %v", o.Regions)
-	}
-	return nil
 }

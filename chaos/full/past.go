@@ -13,8 +13,8 @@ import (
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/chaos/drive"
 	"supercluster/chaos/fleet"
-	"supercluster/chaos/history"
 	"supercluster/chaos/schedule"
 )
 
@@ -26,8 +26,8 @@ const (
 // still lets no client of a region ask any more, and waits until its peers have all that it exported and its watches have
 // seen it: what nobody else has would be lost, rightly, when the region goes back in time.
 func (w *world) still(ctx context.Context, s *site) error {
-	s.gate.Lock()
-	pause(ctx, askFor) // what was given up may still be under way
+	s.clients().Hold()
+	drive.Pause(ctx, askFor) // what was given up may still be under way
 	at, err := s.revision(ctx)
 	if err != nil {
 		return err
@@ -37,21 +37,16 @@ func (w *world) still(ctx context.Context, s *site) error {
 			return err
 		}
 	}
-	return w.seen(ctx, w.watchers, s, at)
+	return s.clients().Shown(ctx, at)
 }
 
-// reborn begins a new life of a region. None of its servers runs.
-func (s *site) reborn() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.life++
-	s.world.log.Add(history.Line{Type: history.Lived, Region: s.Name, Life: &history.Life{}})
-}
+// clients is the region as its clients see it.
+func (s *site) clients() *drive.Site { return s.world.run.Site(s.Name) }
 
 // healed waits until a region exports again, in a later incarnation, and everybody has everything. Then clients go on.
 func (w *world) healed(ctx context.Context, s *site, before uint64) (string, error) {
 	var f *pb.GetFederationResponse
-	err := w.wait(ctx, fencedIn, "a new incarnation", func(ctx context.Context) (problem string) {
+	err := drive.Wait(ctx, fencedIn, "a new incarnation", func(ctx context.Context) (problem string) {
 		f, problem = exports(ctx, s.API(), before)
 		return problem
 	})
@@ -67,7 +62,7 @@ func (w *world) healed(ctx context.Context, s *site, before uint64) (string, err
 	if err != nil {
 		return "", err
 	}
-	w.log.Add(history.Line{Type: history.Lived, Region: s.Name, Life: &history.Life{Healed: true, Revision: at}})
+	s.clients().Healed(at)
 	return fmt.Sprintf("incarnation %d, it was %d; %d records came back", f.GetIncarnation(), before, f.GetHealing().GetRestored()), nil
 }
 
@@ -126,18 +121,18 @@ func (s *site) copyFolders(suffix string) error {
 // back lets clients write for a while, exchanges the past of a region while none of its servers runs, and waits until it
 // has healed.
 func (w *world) back(ctx context.Context, s *site, n *schedule.Nemesis, exchange func() error) (string, error) {
-	pause(ctx, n.Duration.Duration())
+	drive.Pause(ctx, n.Duration.Duration())
 	before, err := s.incarnation(ctx)
 	if err != nil {
 		return "", err
 	}
 	err = w.still(ctx, s)
-	defer s.gate.Unlock()
+	defer s.clients().Release()
 	if err != nil {
 		return "the region did not come to rest", err
 	}
 	evidence, err := s.down(ctx, s.all(), 0, func() (string, error) {
-		s.reborn()
+		s.clients().Reborn()
 		return "its past was exchanged", exchange()
 	})
 	if err != nil {
@@ -177,7 +172,7 @@ func (w *world) program(ctx context.Context, s *site, args ...string) (string, e
 	defer cancel()
 	var out []byte
 	err := w.wan.Inside(s.Name, func() (err error) {
-		out, err = exec.CommandContext(ctx, w.settings.binary, args...).CombinedOutput()
+		out, err = exec.CommandContext(ctx, w.programs.right, args...).CombinedOutput()
 		return err
 	})
 	return string(out), err
@@ -193,7 +188,7 @@ func (w *world) clone(ctx context.Context, n *schedule.Nemesis) (evidence string
 		return "", err
 	}
 	err = w.still(ctx, s)
-	defer s.gate.Unlock()
+	defer s.clients().Release()
 	if err != nil {
 		return "the region did not come to rest", err
 	}
@@ -211,7 +206,7 @@ func (w *world) clone(ctx context.Context, n *schedule.Nemesis) (evidence string
 		return why, err
 	}
 	w.wan.Redirect("dc2", twinOf, twinSite, false)
-	s.reborn()
+	s.clients().Reborn()
 	if stopped == 0 {
 		if err := errors.Join(os.RemoveAll(s.Folders[0]), os.Rename(twin.Folders[0], s.Folders[0])); err != nil {
 			return why, err
@@ -245,7 +240,7 @@ func (w *world) twoLive(ctx context.Context, copies []*site, before uint64) (sto
 	for i, c := range copies {
 		scribbling.Go(func() { c.scribble(writing, fmt.Sprint(i)) })
 	}
-	err = w.wait(ctx, fencedIn, "one of two copies to stop", func(ctx context.Context) string {
+	err = drive.Wait(ctx, fencedIn, "one of two copies to stop", func(ctx context.Context) string {
 		var fences []pb.Fence
 		var says []string
 		for _, c := range copies {
@@ -273,7 +268,7 @@ func (w *world) twoLive(ctx context.Context, copies []*site, before uint64) (sto
 func (s *site) scribble(ctx context.Context, which string) {
 	for n := 0; ctx.Err() == nil; n++ {
 		s.note(ctx, fmt.Sprintf("%s/copy/%d", s.Name, n%5), which)
-		pause(ctx, 5*pollEvery)
+		drive.Pause(ctx, 5*pollEvery)
 	}
 }
 
@@ -287,7 +282,7 @@ func (s *site) note(ctx context.Context, key, value string) {
 func (w *world) unheard(ctx context.Context, stopped *site) error {
 	key := stopped.Name + "/copy/unheard"
 	stopped.note(ctx, key, "x")
-	pause(ctx, 2*time.Second)
+	drive.Pause(ctx, 2*time.Second)
 	for _, s := range w.sites {
 		if s.Name == stopped.Name {
 			continue

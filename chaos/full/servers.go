@@ -11,6 +11,7 @@ import (
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/chaos/clock"
 	"supercluster/chaos/damage"
+	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 )
 
@@ -23,7 +24,7 @@ func (s *site) down(ctx context.Context, nodes []int, d time.Duration, meanwhile
 		}
 		evidence += fmt.Sprintf("%s: %v; ", p.Name, p.Cmd.ProcessState)
 	}
-	pause(ctx, d)
+	drive.Pause(ctx, d)
 	if meanwhile != nil {
 		more, err := meanwhile()
 		if evidence += more + "; "; err != nil {
@@ -62,7 +63,7 @@ func (w *world) stop(ctx context.Context, n *schedule.Nemesis) (string, error) {
 	if err := s.Servers[node].Pause(); err != nil {
 		return "", err
 	}
-	pause(ctx, n.Duration.Duration())
+	drive.Pause(ctx, n.Duration.Duration())
 	if err := s.Servers[node].Resume(); err != nil {
 		return "", err
 	}
@@ -73,7 +74,7 @@ func (w *world) stop(ctx context.Context, n *schedule.Nemesis) (string, error) {
 func (w *world) tornWrite(ctx context.Context, n *schedule.Nemesis) (string, error) {
 	s, node := w.node(n.Targets[0])
 	return s.down(ctx, []int{node}, n.Duration.Duration(), func() (string, error) {
-		random := rand.New(rand.NewPCG(w.plan.Seed, uint64(n.Start)))
+		random := rand.New(rand.NewPCG(w.run.Plan.Seed, uint64(n.Start)))
 		log, err := damage.Tear(s.Folders[node], damage.RaftLog, random)
 		if err != nil {
 			return "", err
@@ -93,7 +94,7 @@ func (w *world) wrongClock(ctx context.Context, n *schedule.Nemesis) (string, er
 	if err := s.Servers[node].Kill(); err != nil {
 		return "", err
 	}
-	if err := s.RestartAs(node, w.settings.wrong, clock.Setting(off)); err != nil {
+	if err := s.RestartAs(node, w.programs.wrong, clock.Setting(off)); err != nil {
 		return "", err
 	}
 	if err := s.back(ctx); err != nil {
@@ -106,7 +107,7 @@ func (w *world) wrongClock(ctx context.Context, n *schedule.Nemesis) (string, er
 	if err != nil {
 		return "", err
 	}
-	pause(ctx, n.Duration.Duration())
+	drive.Pause(ctx, n.Duration.Duration())
 	evidence, err := s.down(ctx, []int{node}, 0, nil)
 	return fmt.Sprintf("the clock was off by %v; %s", seen.Round(time.Second), evidence), err
 }
@@ -114,7 +115,7 @@ func (w *world) wrongClock(ctx context.Context, n *schedule.Nemesis) (string, er
 // clockOf is how far the clock of a server is ahead, by what it writes.
 func (s *site) clockOf(ctx context.Context, node int) (off time.Duration, err error) {
 	client, key := pb.NewConfigServiceClient(s.Conns[node]), s.Name+"/clock"
-	err = s.world.wait(ctx, backFor, "a write on "+s.Nodes[node], func(ctx context.Context) string {
+	err = drive.Wait(ctx, backFor, "a write on "+s.Nodes[node], func(ctx context.Context) string {
 		asking, cancel := context.WithTimeout(ctx, askFor)
 		defer cancel()
 		if _, err := client.PutConfig(asking, &pb.PutConfigRequest{Config: &pb.Config{Name: key, Value: []byte("x")}}); err != nil {
@@ -150,7 +151,7 @@ func (w *world) diskFull(ctx context.Context, n *schedule.Nemesis) (string, erro
 		return "", err
 	}
 	alarmed := func(want bool) error {
-		return w.wait(ctx, backFor, fmt.Sprintf("an alarm of %s: %v", s.Name, want), func(ctx context.Context) string {
+		return drive.Wait(ctx, backFor, fmt.Sprintf("an alarm of %s: %v", s.Name, want), func(ctx context.Context) string {
 			asking, cancel := context.WithTimeout(ctx, askFor)
 			defer cancel()
 			status, err := pb.NewClusterServiceClient(s.Conns[0]).GetStatus(asking, &pb.GetStatusRequest{})
@@ -165,7 +166,7 @@ func (w *world) diskFull(ctx context.Context, n *schedule.Nemesis) (string, erro
 	}
 	if err = alarmed(true); err == nil {
 		evidence += "; the alarm was raised"
-		pause(ctx, n.Duration.Duration())
+		drive.Pause(ctx, n.Duration.Duration())
 	}
 	if err := errors.Join(err, d.Empty()); err != nil {
 		return evidence, err

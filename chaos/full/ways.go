@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 	"supercluster/chaos/wan"
 )
@@ -21,7 +22,7 @@ func (w *world) worse(ctx context.Context, n *schedule.Nemesis, change func(a, b
 	a, b := n.Targets[0], n.Targets[1]
 	before := w.dropped(a, b)
 	change(a, b)
-	w.last(ctx, n, func() bool { return w.dropped(a, b) > before })
+	drive.Last(ctx, n, func() bool { return w.dropped(a, b) > before })
 	lost := w.dropped(a, b) - before
 	w.wan.Both(a, b, wan.Line{Delay: oneWay})
 	if lost == 0 {
@@ -57,7 +58,7 @@ func (w *world) relayKilled(ctx context.Context, n *schedule.Nemesis) (string, e
 	w.wan.Both(a, b, wan.Line{Cut: true})
 	defer w.wan.Both(a, b, wan.Line{Delay: oneWay})
 	const takeOver = 4 * time.Second // of a relay, after a cut that nothing announces
-	pause(ctx, takeOver)
+	drive.Pause(ctx, takeOver)
 	evidence, err := third.down(ctx, []int{int(n.Start) % len(third.Servers)}, n.Duration.Duration(), nil)
 	lost := w.dropped(a, b) - before
 	if lost == 0 {
@@ -91,7 +92,7 @@ func (w *world) insideCut(ctx context.Context, n *schedule.Nemesis) (string, err
 	for _, way := range ways {
 		w.lan.Hold(way[0], way[1])
 	}
-	w.last(ctx, n, func() bool { return held() > before })
+	drive.Last(ctx, n, func() bool { return held() > before })
 	for _, way := range ways {
 		w.lan.Release(way[0], way[1])
 	}

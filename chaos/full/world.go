@@ -2,92 +2,69 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"supercluster/chaos/clock"
 	"supercluster/chaos/disk"
+	"supercluster/chaos/drive"
 	"supercluster/chaos/fleet"
-	"supercluster/chaos/history"
 	"supercluster/chaos/lan"
-	"supercluster/chaos/schedule"
 	"supercluster/chaos/wan"
 )
 
 const (
-	diskSize  = 2 << 30 // more than a server wants to see free; the files are sparse
-	oneWay    = 10 * time.Millisecond
-	skew      = time.Hour
-	startFor  = time.Minute
-	twinSite  = "twin" // where the second copy of a region lives
-	twinOf    = "dc3"
-	pollEvery = 20 * time.Millisecond
+	diskSize = 2 << 30 // more than a server wants to see free; the files are sparse
+	oneWay   = 10 * time.Millisecond
+	skew     = time.Hour
+	twinSite = "twin" // where the second copy of a region lives
+	twinOf   = "dc3"
 )
 
 // world is everything of one run.
 type world struct {
-	settings *settings
-	plan     *schedule.Plan
-	log      *history.Log
+	programs *programs
+	run      *drive.Run
 	dir      string // of disks
 
-	wan      *wan.WAN
-	lan      *lan.LAN // between the servers of the region of three
-	disks    map[string]*disk.Disk
-	fleet    *fleet.Fleet
-	sites    []*site
-	watchers []*watcher
+	wan   *wan.WAN
+	lan   *lan.LAN // between the servers of the region of three
+	disks map[string]*disk.Disk
+	fleet *fleet.Fleet
+	sites []*site
 }
 
-// site is a region as its clients see it.
+// site is one region.
 type site struct {
 	*fleet.Region
 	world *world
-	gate  sync.RWMutex // held for writing while no client may ask
-
-	mu       sync.Mutex
-	life     int
-	slowTill time.Time // its watches read nothing until then
-	lag      uint64    // how many revisions they were behind then
 }
 
-func newWorld(p *schedule.Plan, s *settings, path string) (*world, error) {
-	log, err := history.Create(path)
+func (p *programs) world(run *drive.Run) (drive.World, error) {
+	dir, err := os.MkdirTemp("", "chaos-disks-")
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "chaos-disks-")
-	if err != nil {
-		return nil, errors.Join(err, log.Close())
-	}
-	return &world{settings: s, plan: p, log: log, dir: dir, disks: map[string]*disk.Disk{}}, nil
+	return &world{programs: p, run: run, dir: dir, disks: map[string]*disk.Disk{}}, nil
 }
 
-// run runs the plan; an error means that the run proves nothing.
-func (w *world) run(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
-	starting, stop := context.WithTimeout(ctx, startFor)
-	defer stop()
-	if err := w.start(starting); err != nil {
-		return fmt.Errorf("the regions did not start: %w", err)
+// Regions gives all, in the order of the plan.
+func (w *world) Regions() (all []drive.Region) {
+	for _, s := range w.sites {
+		all = append(all, s)
 	}
-	if err := w.phases(ctx); err != nil {
-		return err
-	}
-	return w.log.Close()
+	return all
 }
 
-func (w *world) start(ctx context.Context) (err error) {
+// Start starts everything, on networks and disks that can fail.
+func (w *world) Start(ctx context.Context) (err error) {
 	var names []string
-	for _, r := range w.plan.Regions {
+	for _, r := range w.run.Plan.Regions {
 		names = append(names, r.Name)
 	}
 	if w.wan, err = wan.NewWithTwin(twinSite, twinOf, names...); err != nil {
@@ -106,9 +83,9 @@ func (w *world) start(ctx context.Context) (err error) {
 		}
 	}
 	// A server refuses certificates that are not valid yet, so those of the run are older than its clocks are wrong.
-	earlier := []string{"env", clock.Setting(-2 * skew), w.settings.wrong}
+	earlier := []string{"env", clock.Setting(-2 * skew), w.programs.wrong}
 	var all []fleet.Site
-	for _, r := range w.plan.Regions {
+	for _, r := range w.run.Plan.Regions {
 		s := fleet.Site{Name: r.Name, Nodes: len(r.Nodes), Init: earlier, Data: w.data(r.Name)}
 		if len(r.Nodes) > 1 {
 			w.lan = lan.New(w.inside(r.Name))
@@ -116,7 +93,7 @@ func (w *world) start(ctx context.Context) (err error) {
 		}
 		all = append(all, s)
 	}
-	if w.fleet, err = fleet.StartSites(ctx, w.wan, w.settings.binary, all); err != nil {
+	if w.fleet, err = fleet.StartSites(ctx, w.wan, w.programs.right, all); err != nil {
 		return err
 	}
 	for _, r := range w.fleet.Regions {
@@ -150,7 +127,8 @@ func (w *world) inside(name string) lan.Config {
 	}
 }
 
-func (w *world) close() {
+// Close ends everything; nothing of it stays.
+func (w *world) Close() {
 	if w.fleet != nil {
 		w.fleet.Close()
 	}
@@ -165,12 +143,11 @@ func (w *world) close() {
 	if w.wan != nil {
 		w.wan.Close()
 	}
-	_ = w.log.Close() // a run that ended well has closed it
 	_ = os.RemoveAll(w.dir)
 }
 
-// preserve keeps data and logs.
-func (w *world) preserve(dir string) {
+// Keep keeps data and logs.
+func (w *world) Keep(dir string) {
 	if w.fleet == nil {
 		return
 	}
@@ -192,33 +169,4 @@ func (w *world) node(name string) (*site, int) {
 	s := w.find(name)
 	_, node, _ := strings.Cut(name, "/")
 	return s, max(0, slices.Index(s.Nodes, node))
-}
-
-// wait waits until problem gives none.
-func (w *world) wait(ctx context.Context, within time.Duration, what string, problem func(context.Context) string) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	for last := "nothing"; ; {
-		p := problem(ctx)
-		if p == "" {
-			return nil
-		}
-		if ctx.Err() != nil { // what it says now is only that the time is over
-			return fmt.Errorf("waited %v for %s: %s", within, what, last)
-		}
-		last = p
-		if !pause(ctx, pollEvery) {
-			return fmt.Errorf("waited %v for %s: %s", within, what, p)
-		}
-	}
-}
-
-// pause waits; false: ctx ended before.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }

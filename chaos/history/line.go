@@ -146,6 +146,8 @@ type Fault struct {
 	// Effect says at the end that the fault was seen to work, and Evidence by what.
 	Effect   bool   `json:"effect,omitempty"`
 	Evidence string `json:"evidence,omitempty"`
+	// Stuck says at the end why what the fault had stopped did not come back.
+	Stuck string `json:"stuck,omitempty"`
 }
 
 // Life says that a region went back in time: it was started from data that are older than what it had told. Its revisions

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 	"supercluster/region/record"
 	"supercluster/region/state"
@@ -76,10 +77,11 @@ func (w *world) forged(ctx context.Context, n *schedule.Nemesis) effect {
 	before := set(true)
 	again := &schedule.Nemesis{Duration: 300}
 	e := w.stopNodes(ctx, again, s, s.nodes...)
-	w.last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.forged > before })
+	drive.Last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.forged > before })
 	after := set(false)
-	if back := w.stopNodes(ctx, again, s, s.nodes...); !back.seen {
+	if back := w.stopNodes(ctx, again, s, s.nodes...); !back.Seen || back.Stuck != "" {
 		e = back
 	}
-	return effect{e.seen && after > before, fmt.Sprintf("%d forged heads were read to be shown; %s", after-before, e.evidence)}
+	e.Seen, e.Evidence = e.Seen && after > before, fmt.Sprintf("%d forged heads were read to be shown; %s", after-before, e.Evidence)
+	return e
 }

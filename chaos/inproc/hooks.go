@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 	"supercluster/region"
 	"supercluster/region/record"
@@ -14,8 +15,8 @@ import (
 
 // ring is how many recent changes a node keeps in memory for its watches; 0 is its own setting.
 func (w *world) ring() (events int) {
-	for i := range w.plan.Nemeses {
-		if n := int(w.plan.Nemeses[i].Parameters["ring"]); n > 0 && (events == 0 || n < events) {
+	for i := range w.run.Plan.Nemeses {
+		if n := int(w.run.Plan.Nemeses[i].Parameters["ring"]); n > 0 && (events == 0 || n < events) {
 			events = n
 		}
 	}
@@ -50,7 +51,7 @@ func (s *storeHook) Propose(ctx context.Context, op record.Op) (record.Result, e
 		return s.Region.Propose(ctx, op)
 	}
 	stall, old := s.hooks.imports(op)
-	if stall > 0 && !pause(ctx, stall) {
+	if stall > 0 && !drive.Pause(ctx, stall) {
 		return record.Result{}, ctx.Err()
 	}
 	result, err := s.Region.Propose(ctx, op)
@@ -110,9 +111,9 @@ func (w *world) importedAgain(ctx context.Context, n *schedule.Nemesis) effect {
 		return h.again, h.refused
 	}
 	before, refusedBefore := set(int(n.Parameters["back"]))
-	w.last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.again > before })
+	drive.Last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.again > before })
 	again, refused := set(0)
-	return effect{again > before, fmt.Sprintf("%d imports were proposed once more, %d of them refused", again-before, refused-refusedBefore)}
+	return effect{Seen: again > before, Evidence: fmt.Sprintf("%d imports were proposed once more, %d of them refused", again-before, refused-refusedBefore)}
 }
 
 // importsStalled keeps imports of a region from its log for a while.
@@ -126,9 +127,9 @@ func (w *world) importsStalled(ctx context.Context, n *schedule.Nemesis) effect 
 	}
 	late := time.Duration(n.Parameters["delay_ms"]) * time.Millisecond
 	before := set(late)
-	w.last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.stalled > before })
+	drive.Last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.stalled > before })
 	after := set(0)
-	return effect{after > before, fmt.Sprintf("%d imports waited %v for the log", after-before, late)}
+	return effect{Seen: after > before, Evidence: fmt.Sprintf("%d imports waited %v for the log", after-before, late)}
 }
 
 // trimmed slows the watches of a region down, and compacts and purges all that they have seen.
@@ -139,17 +140,17 @@ func (w *world) trimmed(ctx context.Context, n *schedule.Nemesis) effect {
 	e := w.slowWatches(ctx, n)
 	stop()
 	steps := <-ended
-	return effect{e.seen && steps > 0, fmt.Sprintf("%s; %d steps of a purge", e.evidence, steps)}
+	return effect{Seen: e.Seen && steps > 0, Evidence: fmt.Sprintf("%s; %d steps of a purge", e.Evidence, steps)}
 }
 
 // trims compacts what all watches of a region have seen, and purges, until ctx ends.
 func (w *world) trims(ctx context.Context, s *site) (steps int) {
-	for pause(ctx, 20*time.Millisecond) {
+	for drive.Pause(ctx, 20*time.Millisecond) {
 		l := s.nodes[0].live()
 		if l == nil {
 			continue
 		}
-		if seen := w.seenByAll(s); seen > 1 { // fails when it is there already
+		if seen := w.run.Site(s.name).Seen(); seen > 1 { // fails when it is there already
 			_, _ = l.region.Propose(ctx, record.Op{Type: record.OpCompact, Compact: &record.Compact{Shard: record.ShardData, Revision: seen}})
 		}
 		if _, err := l.region.Propose(ctx, record.Op{Type: record.OpPurge, Purge: &record.Purge{Shard: record.ShardData, Changes: 2000}}); err == nil {
@@ -157,17 +158,4 @@ func (w *world) trims(ctx context.Context, s *site) (steps int) {
 		}
 	}
 	return steps
-}
-
-// seenByAll is the revision that every watch of a region was given.
-func (w *world) seenByAll(s *site) (least uint64) {
-	w.mu.Lock()
-	all := w.watchers
-	w.mu.Unlock()
-	for _, r := range all {
-		if r.site == s && (least == 0 || r.position().Data < least) {
-			least = r.position().Data
-		}
-	}
-	return least
 }

@@ -2,37 +2,32 @@ package main
 
 import (
 	"context"
-	"path/filepath"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"supercluster/chaos/check"
+	"supercluster/chaos/drive"
 	"supercluster/chaos/history"
-	"supercluster/chaos/report"
 	"supercluster/chaos/schedule"
 )
 
-// One short run from end to end: a cut, a kill and slow watches, seen and judged.
+// One short run from end to end: a cut, a kill, power losses and slow watches, seen and judged.
 func TestRun(t *testing.T) {
-	o := options()
-	p := schedule.Expand(1, o)
+	p := schedule.Expand(1, options())
 	p.Phases.Warm, p.Phases.Faults = 300, 1500
 	p.Nemeses = []schedule.Nemesis{
 		{Kind: cutLink, Start: 0, Duration: 600, Targets: []string{"dc1", "dc2"}},
 		{Kind: kill, Start: 100, Duration: 500, Targets: []string{"dc1/n2"}},
 		{Kind: slowWatch, Start: 200, Duration: 700, Targets: []string{"dc3"}, Parameters: map[string]int64{"pause_ms": 50}},
+		{Kind: powerLoss, Start: 200, Duration: 400, Targets: []string{"dc3"}, Parameters: map[string]int64{"kept": 1}},
+		{Kind: powerLoss, Start: 800, Duration: 400, Targets: []string{"dc1"}, Parameters: map[string]int64{"kept": 2}},
 		{Kind: reorder, Start: 700, Duration: 600, Targets: []string{"dc1/n1"}, Parameters: map[string]int64{"delay_ms": 8}},
 	}
-	path := filepath.Join(t.TempDir(), "history.jsonl")
-	if err := execute(context.Background(), &p, path); err != nil {
-		t.Fatal(err)
-	}
-	lines, err := history.Read(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := report.Make(&p, lines, check.Options{Limit: time.Minute, Converge: 30 * time.Second, Slack: 50 * time.Millisecond, Federated: true})
+	r, err := tier().Run(context.Background(), &p, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,33 +46,50 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestPlansOfOtherTiersAreRefused(t *testing.T) {
-	p := schedule.Expand(1, options())
-	if err := runnable(&p); err != nil {
-		t.Error(err)
+// Seeds that people wrote down mean what they meant, with and without a focus.
+func TestSeedsStay(t *testing.T) {
+	golden := map[string]string{
+		"":          "139228a3f925bd25a6da03976d6bec0a18b16a90bcaf74e67d1d58dfae6f9b01",
+		forge:       "3aa053a2ec636057d11963fac702522930375f73b8050088415e695341d33b5d",
+		isolate:     "4af27295d1c0d0d93213db54d665c223ea140e0f99ec1b0a1dea9a590cecd3a3",
+		lateImport:  "99807d7273eed919fa939a11edde8566525c382baeee4d81161c253bb9642ab5",
+		powerLoss:   "754488476e210b514a1842907f90847239a96e12227006dfc69714cf5415094e",
+		overrun:     "c2c6b806b06a5399559b1e75896f06e24c23867d9600cadc29a0e86dd87fd2cc",
+		stallImport: "1a2cb7ee504608b5ece8ff3229eab48f08a9b44cc9da6d15d2e50f0aaa260893",
+		trim:        "69ec42001ad19d39264fa6bfea2fa81816bf753e7e2393b3a40af3752c4cd9f8",
 	}
-	p.Nemeses[0].Kind = "flood"
-	if err := runnable(&p); err == nil {
-		t.Error("an unknown nemesis is taken")
+	if have := slices.Collect(maps.Keys(focuses())); len(have) != len(golden)-1 {
+		t.Errorf("there are the focuses %v", have)
 	}
-	p.Tier = "elsewhere"
-	if err := runnable(&p); err == nil {
-		t.Error("a plan of another tier is taken")
+	for focus, want := range golden {
+		plans, err := tier().Plans(focus, 1, 50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := sha256.New()
+		for i := range plans {
+			b, _ := json.Marshal(plans[i])
+			hash.Write(b)
+		}
+		if got := fmt.Sprintf("%x", hash.Sum(nil)); got != want {
+			t.Errorf("focus %q: seeds 1 to 50 make other plans than they did: %s", focus, got)
+		}
 	}
 }
 
 // A call of a history is a transaction about the same records.
 func TestOperation(t *testing.T) {
-	call := history.Call{
-		Compare: []history.Entry{{Key: configKey + "dc1/a", Value: ""}, {Key: serviceKey + "dc1-web/i1", Value: "7"}},
-		Steps:   []history.Step{{Do: history.DoPut, Key: configKey + "dc1/a", Value: "8"}, {Do: history.DoDelete, Key: serviceKey + "dc1-web/i1"}},
-	}
-	op := operation(&call, "id", 5)
+	s := &site{name: "dc1", scopes: map[string]uint32{"dc1": 1}}
+	a, i1 := drive.ConfigKey+"dc1/a", drive.ServiceKey+"dc1-web/i1"
+	op := s.operation(&drive.Write{RequestID: "id", Seen: 5, Call: &history.Call{
+		Compare: []history.Entry{{Key: a, Value: ""}, {Key: i1, Value: "7"}},
+		Steps:   []history.Step{{Do: history.DoPut, Key: a, Value: "8"}, {Do: history.DoDelete, Key: i1}},
+	}})
 	if len(op.Txn.Compare) != 2 || len(op.Txn.Then) != 2 || op.RequestID != "id" || op.Seen != 5 {
 		t.Fatalf("%+v", op)
 	}
-	for i, want := range []string{configKey + "dc1/a", serviceKey + "dc1-web/i1"} {
-		if key, _ := keyOf(op.Txn.Then[i].Key); key != want {
+	for i, want := range []string{a, i1} {
+		if key, _ := nameOf(op.Txn.Then[i].Key); key != want {
 			t.Errorf("step %d is about %s, want %s", i, key, want)
 		}
 	}

@@ -7,47 +7,16 @@ import (
 	"sync"
 	"time"
 
-	"supercluster/chaos/history"
+	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 	"supercluster/region/wire"
 )
 
 // effect is what was seen of a nemesis.
-type effect struct {
-	seen     bool
-	evidence string
-}
+type effect = drive.Effect
 
-// nemeses runs those of the plan, each at its time; it returns when all have ended.
-func (w *world) nemeses(ctx context.Context) {
-	began := time.Now()
-	var all sync.WaitGroup
-	for i := range w.plan.Nemeses {
-		n := &w.plan.Nemeses[i]
-		all.Go(func() {
-			if !pause(ctx, time.Until(began.Add(n.Start.Duration()))) {
-				return
-			}
-			f := history.Fault{Number: i, Kind: n.Kind}
-			w.log.Add(history.Line{Type: history.Faulted, Fault: &f})
-			e := w.strike(ctx, n)
-			w.log.Add(history.Line{Type: history.Faulted, Fault: &history.Fault{Number: i, Kind: n.Kind, Ended: true, Effect: e.seen, Evidence: e.evidence}})
-		})
-	}
-	all.Wait()
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
-}
-
-// strike does one nemesis from its start to its end.
-func (w *world) strike(ctx context.Context, n *schedule.Nemesis) effect {
+// Strike does one nemesis.
+func (w *world) Strike(ctx context.Context, n *schedule.Nemesis) effect {
 	switch n.Kind {
 	case kill:
 		s, node := w.target(n.Targets[0])
@@ -55,6 +24,8 @@ func (w *world) strike(ctx context.Context, n *schedule.Nemesis) effect {
 	case restartAll:
 		s := w.find(n.Targets[0])
 		return w.stopNodes(ctx, n, s, s.nodes...)
+	case powerLoss:
+		return w.powerLost(ctx, n)
 	case slowWatch:
 		return w.slowWatches(ctx, n)
 	case overrun:
@@ -85,32 +56,17 @@ func (w *world) target(name string) (*site, *node) {
 	return s, s.nodes[0]
 }
 
-// unseenFor is how much longer than planned a nemesis lasts that was not seen to work yet: its target may have been
-// switched off by another one meanwhile.
-const unseenFor = 3 * time.Second
-
-// last waits for the time of a nemesis, and longer until it was seen.
-func (w *world) last(ctx context.Context, n *schedule.Nemesis, seen func() bool) {
-	pause(ctx, n.Duration.Duration())
-	_ = w.wait(ctx, unseenFor, "an effect", func() string { // the evidence tells
-		if seen() {
-			return ""
-		}
-		return "nothing was seen"
-	})
-}
-
 // disturb adds a rule to a network.
 func (w *world) disturb(ctx context.Context, n *schedule.Nemesis) effect {
 	net, r, what := w.rule(n)
 	net.add(r)
-	w.last(ctx, n, r.seen)
+	drive.Last(ctx, n, r.seen)
 	net.remove(r)
 	evidence := fmt.Sprintf("%d %s", r.hits.Load(), what)
 	if refused := r.refused.Load(); refused > 0 {
 		evidence += fmt.Sprintf(", %d connections refused", refused)
 	}
-	return effect{r.seen(), evidence}
+	return effect{Seen: r.seen(), Evidence: evidence}
 }
 
 // rule says which network a nemesis disturbs, how, and what the rule counts.
@@ -147,22 +103,8 @@ func (w *world) rule(n *schedule.Nemesis) (*network, *rule, string) {
 func (w *world) stopNodes(ctx context.Context, n *schedule.Nemesis, s *site, nodes ...*node) effect {
 	s.power.Lock() // one at a time switches nodes of a region off and on
 	defer s.power.Unlock()
-	var names []string
-	leader := ""
-	for _, x := range nodes {
-		names = append(names, s.name+"/"+x.name)
-		if l := x.live(); l != nil && l.region.Leader() == x.name {
-			leader = ", the leader among them"
-		}
-	}
-	gone := &rule{fault: drop, match: func(from, to string) bool {
-		for _, name := range names {
-			if from == name || to == name {
-				return true
-			}
-		}
-		return false
-	}}
+	leader := ledBy(nodes)
+	gone := unheard(nodes)
 	s.network.add(gone)
 	began := time.Now()
 	var all sync.WaitGroup
@@ -171,39 +113,42 @@ func (w *world) stopNodes(ctx context.Context, n *schedule.Nemesis, s *site, nod
 	}
 	all.Wait()
 	s.network.remove(gone)
-	pause(ctx, time.Until(began.Add(n.Duration.Duration())))
+	drive.Pause(ctx, time.Until(began.Add(n.Duration.Duration())))
 	down := 0
 	for _, x := range nodes {
 		if x.live() == nil {
 			down++
 		}
-		if err := x.start(false); err != nil {
-			return effect{false, fmt.Sprintf("%s did not start again: %v", x.name, err)}
-		}
 	}
 	away := time.Since(began).Round(time.Millisecond)
+	stuck := restart(ctx, nodes)
+	return effect{Seen: down == len(nodes), Stuck: stuck, Evidence: fmt.Sprintf("%d nodes were gone for %v%s, and were ready after %v",
+		down, away, leader, time.Since(began).Round(time.Millisecond))}
+}
+
+// ledBy says whether one of the nodes leads.
+func ledBy(nodes []*node) string {
 	for _, x := range nodes {
-		if err := x.waitReady(ctx); err != nil {
-			return effect{false, fmt.Sprintf("it is not back: %v", err)}
+		if l := x.live(); l != nil && l.region.Leader() == x.name {
+			return ", the leader among them"
 		}
 	}
-	return effect{down == len(nodes), fmt.Sprintf("%d nodes were gone for %v%s, and were ready after %v", down, away, leader, time.Since(began).Round(time.Millisecond))}
+	return ""
+}
+
+// unheard is the rule that nobody hears nodes, and they hear nobody.
+func unheard(nodes []*node) *rule {
+	names := map[string]bool{}
+	for _, x := range nodes {
+		names[x.site.name+"/"+x.name] = true
+	}
+	return &rule{fault: drop, match: func(from, to string) bool { return names[from] || names[to] }}
 }
 
 func (w *world) slowWatches(ctx context.Context, n *schedule.Nemesis) effect {
-	name := n.Targets[0]
-	w.mu.Lock()
-	w.pause[name], w.lag[name] = time.Duration(n.Parameters["pause_ms"])*time.Millisecond, 0
-	w.mu.Unlock()
-	w.last(ctx, n, func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return w.lag[name] > 0
-	})
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.pause, name)
-	return effect{w.lag[name] > 0, fmt.Sprintf("watches were up to %d revisions behind", w.lag[name])}
+	late := time.Duration(n.Parameters["pause_ms"]) * time.Millisecond
+	behind := w.run.Site(n.Targets[0]).Slow(ctx, n, func() time.Duration { return late })
+	return effect{Seen: behind > 0, Evidence: fmt.Sprintf("watches were up to %d revisions behind", behind)}
 }
 
 // relayKilled cuts two regions from each other, waits until the first gets the second's records over the third, and kills
@@ -220,7 +165,7 @@ func (w *world) relayKilled(ctx context.Context, n *schedule.Nemesis) effect {
 	w.network.add(cut)
 	defer w.network.remove(cut)
 	began := time.Now()
-	served := w.wait(ctx, n.Duration.Duration()*2/3, "a relay", func() string {
+	served := drive.Wait(ctx, n.Duration.Duration()*2/3, "a relay", func(context.Context) string {
 		if age, known := a.age(b); time.Since(began) > time.Second && known && age < 500*time.Millisecond {
 			return ""
 		}
@@ -232,5 +177,7 @@ func (w *world) relayKilled(ctx context.Context, n *schedule.Nemesis) effect {
 	}
 	rest := max(n.Duration-schedule.Millis(time.Since(began).Milliseconds()), 300)
 	e := w.stopNodes(ctx, &schedule.Nemesis{Duration: rest}, relay, relay.nodes...)
-	return effect{e.seen && cut.hits.Load() > 0, fmt.Sprintf("%d datagrams lost; %s; then %s", cut.hits.Load(), what, e.evidence)}
+	e.Seen = e.Seen && cut.hits.Load() > 0
+	e.Evidence = fmt.Sprintf("%d datagrams lost; %s; then %s", cut.hits.Load(), what, e.Evidence)
+	return e
 }

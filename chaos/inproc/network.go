@@ -116,17 +116,18 @@ type line struct {
 	*link.Shaper
 	world *world
 	own   string
+	dark  *atomic.Bool // the power of its node was cut
 }
 
-func (w *world) newLine(socket net.PacketConn, own string) line {
-	return line{world: w, own: own, Shaper: link.NewShaper(socket, func(peer net.Addr) (bool, time.Duration) {
+func (w *world) newLine(socket net.PacketConn, own string, dark *atomic.Bool) line {
+	return line{world: w, own: own, dark: dark, Shaper: link.NewShaper(socket, func(peer net.Addr) (bool, time.Duration) {
 		return false, w.network.late(own, w.regionAt(peer))
 	})}
 }
 
 // WriteTo sends a datagram, or loses it.
 func (l line) WriteTo(b []byte, to net.Addr) (int, error) {
-	if l.world.network.judge(l.own, l.world.regionAt(to)).Drop {
+	if l.dark.Load() || l.world.network.judge(l.own, l.world.regionAt(to)).Drop {
 		return len(b), nil
 	}
 	return l.Shaper.WriteTo(b, to)

@@ -1,17 +1,10 @@
 package main
 
 import (
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
-
-	"supercluster/chaos/history"
+	"supercluster/chaos/crashfs"
+	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 )
-
-// tier is the name of this tier in plans.
-const tier = "inproc"
 
 // The kinds of nemesis of this tier.
 const (
@@ -28,6 +21,7 @@ const (
 	slowLink   = "slow-link"   // what a region sends to others comes late
 	killRelay  = "kill-relay"  // two regions do not hear each other, and the third, which relays, stops exchanging
 	restartAll = "restart"     // all nodes of a region end and start again
+	powerLoss  = "power-loss"  // nodes stop at an instant, their disks lose what was not synced, and they start again
 )
 
 // The kinds that only a focused run has: each waits for one thing to go wrong.
@@ -39,34 +33,35 @@ const (
 	stallImport = "stall-import" // the log of a region takes imports late
 )
 
-// focuses are the kinds of focused runs, with the faults that belong to them.
-func focuses() map[string][]schedule.Kind {
+// focuses are what seeds of focused runs expand with: the regions, clients and watches of any seed, and faults of one kind.
+func focuses() map[string]schedule.Options {
 	kind := func(name string, parameters ...schedule.Range) schedule.Kind {
 		return schedule.Kind{Name: name, Target: schedule.OnRegion, Min: 1200, Max: 2500, Parameters: parameters}
 	}
 	slow := []schedule.Range{{Name: "pause_ms", Min: 80, Max: 150}, {Name: "ring", Min: 8, Max: 16}}
-	return map[string][]schedule.Kind{
-		overrun:     {kind(overrun, slow...)},
-		trim:        {kind(trim, slow...)},
-		lateImport:  {kind(lateImport, schedule.Range{Name: "back", Min: 2, Max: 5})},
-		forge:       {kind(forge)},
-		stallImport: {kind(stallImport, schedule.Range{Name: "delay_ms", Min: 500, Max: 900})},
+	all := map[string]schedule.Options{}
+	for _, k := range []schedule.Kind{
+		kind(overrun, slow...), kind(trim, slow...), kind(forge),
+		kind(lateImport, schedule.Range{Name: "back", Min: 2, Max: 5}),
+		kind(stallImport, schedule.Range{Name: "delay_ms", Min: 500, Max: 900}),
+		unpowered(crashfs.InOrder, []string{"dc1"}, []string{"dc2"}, []string{"dc3"}),
+		// A kind of every seed: the leader of a region is among those that it hits.
+		{Name: isolate, Target: schedule.OnNode, Min: 800, Max: 1200, Exclusive: true},
+	} {
+		o := options()
+		o.Kinds, o.Count, o.Together = []schedule.Kind{k}, 5, 2
+		o.Phases.Heal, o.Phases.Final = 10_000, 10_000
+		all[k.Name] = o
 	}
+	return all
 }
 
-// focused is what a seed of a focused run expands with: the regions, clients and watches of any seed, and faults of one kind.
-func focused(name string) (schedule.Options, error) {
-	o, all := options(), focuses()
-	kinds, ok := all[name]
-	if name == isolate { // a kind of every seed: the leader of a region is among those that it hits
-		kinds, ok = []schedule.Kind{{Name: isolate, Target: schedule.OnNode, Min: 800, Max: 1200, Exclusive: true}}, true
+// unpowered is a power loss of a node, or of all of a region. Some of what was not synced may be left: see crashfs.Keep.
+func unpowered(most crashfs.Keep, among ...[]string) schedule.Kind {
+	return schedule.Kind{
+		Name: powerLoss, Among: among, Min: 300, Max: 900, Exclusive: true,
+		Parameters: []schedule.Range{{Name: "kept", Min: 0, Max: int64(most)}},
 	}
-	if !ok {
-		return o, fmt.Errorf("there is no focus %q; there are %s, %s", name, isolate, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
-	}
-	o.Kinds, o.Count, o.Together = kinds, 5, 2
-	o.Phases.Heal, o.Phases.Final = 10_000, 10_000
-	return o, nil
 }
 
 func options() schedule.Options {
@@ -74,12 +69,10 @@ func options() schedule.Options {
 		return schedule.Kind{Name: name, Target: on, Min: least, Max: most, Exclusive: alone, Parameters: parameters}
 	}
 	return schedule.Options{
-		Tier:   tier,
-		Phases: schedule.Phases{Warm: 1000, Faults: 5000, Heal: 30_000, Final: 30_000},
-		Regions: []schedule.Region{
-			{Name: "dc1", Nodes: []string{"n1", "n2", "n3"}}, {Name: "dc2", Nodes: []string{"n1"}}, {Name: "dc3", Nodes: []string{"n1"}},
-		},
-		Count: 8, Together: 3,
+		Tier:    "inproc",
+		Phases:  schedule.Phases{Warm: 1000, Faults: 5000, Heal: 30_000, Final: 30_000},
+		Regions: drive.Regions(),
+		Count:   8, Together: 3,
 		Kinds: []schedule.Kind{
 			kind(kill, schedule.OnNode, 400, 1200, true), kind(isolate, schedule.OnNode, 400, 1200, true),
 			kind(mute, schedule.OnNode, 400, 1200, true), kind(deafen, schedule.OnNode, 400, 1200, true),
@@ -91,41 +84,8 @@ func options() schedule.Options {
 			kind(slowLink, schedule.OnRegion, 800, 2500, false, schedule.Range{Name: "delay_ms", Min: 10, Max: 80}),
 			kind(killRelay, schedule.OnRegions, 2200, 3000, true),
 			kind(restartAll, schedule.OnRegion, 300, 900, true),
+			unpowered(crashfs.Each, []string{"dc1/n1"}, []string{"dc1/n2"}, []string{"dc1/n3"}, []string{"dc1"}, []string{"dc2"}, []string{"dc3"}),
 		},
-		Workload: schedule.Workload{
-			Clients: 3, Groups: 6, Keys: 3, Watches: 2,
-			Mix: []schedule.Weight{
-				{Kind: history.CallPut, Weight: 15},
-				{Kind: history.CallGet, Weight: 25},
-				{Kind: history.CallDelete, Weight: 5},
-				{Kind: history.CallCAS, Weight: 15},
-				{Kind: history.CallTxn, Weight: 10},
-				{Kind: history.CallConfig, Weight: 5},
-				{Kind: history.CallService, Weight: 10},
-				{Kind: history.CallLookup, Weight: 15},
-			},
-		},
+		Workload: drive.Workload(),
 	}
-}
-
-// runnable says whether this tier can run a saved plan.
-func runnable(p *schedule.Plan) error {
-	if p.Tier != tier {
-		return fmt.Errorf("the plan is for the tier %q; this is %q", p.Tier, tier)
-	}
-	known := map[string]bool{}
-	for _, k := range options().Kinds {
-		known[k.Name] = true
-	}
-	for _, kinds := range focuses() {
-		for _, k := range kinds {
-			known[k.Name] = true
-		}
-	}
-	for i := range p.Nemeses {
-		if !known[p.Nemeses[i].Kind] {
-			return fmt.Errorf("this tier has no nemesis %q", p.Nemeses[i].Kind)
-		}
-	}
-	return nil
 }

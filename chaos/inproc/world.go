@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -12,10 +13,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "supercluster/api/gen/supercluster/v1"
-	"supercluster/chaos/history"
+	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
 	"supercluster/internal/procs"
 	"supercluster/region/record"
+	"supercluster/region/state"
 	"supercluster/registry"
 	"supercluster/secrets/ca"
 )
@@ -28,16 +30,11 @@ const (
 
 // world is all regions of a run.
 type world struct {
-	plan    *schedule.Plan
-	log     *history.Log
+	run     *drive.Run
+	dir     string // of everything that they write
 	network *network
 	regions []*site
 	ports   map[int]string // of federation sockets: the region
-
-	mu       sync.Mutex
-	watchers []*watcher
-	pause    map[string]time.Duration // by region: how slowly its watches read
-	lag      map[string]uint64        // and how many revisions they were behind at most meanwhile
 }
 
 // site is one region.
@@ -49,14 +46,19 @@ type site struct {
 	members  map[string]string
 	nodes    []*node
 	hooks    *hooks
-	power    sync.Mutex // held while nodes are switched off and on again
+	scopes   map[string]uint32 // by region: what its instances have in their keys here
+	power    sync.Mutex        // held while nodes are switched off and on again
 }
 
-func newWorld(p *schedule.Plan, dir string, log *history.Log) (*world, error) {
-	w := &world{plan: p, log: log, network: newNetwork(), ports: map[int]string{}, pause: map[string]time.Duration{}, lag: map[string]uint64{}}
-	for _, r := range p.Regions {
-		s, err := w.plant(r, filepath.Join(dir, r.Name))
+func newWorld(run *drive.Run) (_ drive.World, err error) {
+	w := &world{run: run, network: newNetwork(), ports: map[int]string{}}
+	if w.dir, err = os.MkdirTemp("", "chaos-data-"); err != nil {
+		return nil, fmt.Errorf("make a folder for the regions: %w", err)
+	}
+	for _, r := range run.Plan.Regions {
+		s, err := w.plant(r, filepath.Join(w.dir, r.Name))
 		if err != nil {
+			w.Close()
 			return nil, fmt.Errorf("region %s: %w", r.Name, err)
 		}
 		w.regions = append(w.regions, s)
@@ -78,7 +80,7 @@ func (w *world) plant(r schedule.Region, dir string) (*site, error) {
 	for i, name := range r.Nodes {
 		s.members[name] = fmt.Sprintf("127.0.0.1:%d", ports[2*i])
 		w.ports[ports[2*i+1]] = r.Name
-		s.nodes = append(s.nodes, &node{site: s, name: name, dir: filepath.Join(dir, name), port: ports[2*i+1]})
+		s.nodes = append(s.nodes, &node{site: s, name: name, base: filepath.Join(dir, name), port: ports[2*i+1]})
 	}
 	return s, nil
 }
@@ -99,8 +101,16 @@ func (w *world) find(name string) *site {
 	return nil
 }
 
-// start starts everything and makes every region the peer of every other.
-func (w *world) start(ctx context.Context) error {
+// Regions gives all, in the order of the plan.
+func (w *world) Regions() (all []drive.Region) {
+	for _, s := range w.regions {
+		all = append(all, s)
+	}
+	return all
+}
+
+// Start starts everything and makes every region the peer of every other.
+func (w *world) Start(ctx context.Context) error {
 	for _, s := range w.regions {
 		for _, n := range s.nodes {
 			if err := n.start(true); err != nil {
@@ -120,7 +130,7 @@ func (w *world) start(ctx context.Context) error {
 			return fmt.Errorf("federate %s: %w", s.name, err)
 		}
 	}
-	return w.wait(ctx, 30*time.Second, "all regions to hear each other", func() string {
+	return drive.Wait(ctx, 30*time.Second, "all regions to hear each other", func(ctx context.Context) string {
 		for _, s := range w.regions {
 			for _, o := range w.regions {
 				if age, known := s.age(o); o != s && (!known || age > 2*time.Second) {
@@ -128,28 +138,44 @@ func (w *world) start(ctx context.Context) error {
 				}
 			}
 		}
-		return w.digests(ctx) // what was there before the channels is told in any order
+		if problem := w.Digests(ctx); problem != "" { // what was there before the channels is told in any order
+			return problem
+		}
+		return w.nameOthers(ctx)
 	})
 }
 
-// wait waits until problem gives none.
-func (w *world) wait(ctx context.Context, within time.Duration, what string, problem func() string) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	for {
-		p := problem()
-		if p == "" {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waited %v for %s: %s", within, what, p)
-		case <-time.After(20 * time.Millisecond):
+// nameOthers notes in every region the numbers that stand for the others.
+func (w *world) nameOthers(ctx context.Context) (problem string) {
+	for _, s := range w.regions {
+		if err := s.nameOthers(ctx); err != nil {
+			problem = fmt.Sprintf("how %s names the others: %v", s.name, err)
 		}
 	}
+	return problem
 }
 
-func (w *world) stop() {
+// nameOthers notes the numbers that stand for other regions in the keys of this one.
+func (s *site) nameOthers(ctx context.Context) error {
+	rows, release, err := s.pin(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s.scopes = map[string]uint32{s.name: record.ScopeRegion}
+	for _, o := range s.world.regions {
+		if o == s {
+			continue
+		}
+		if s.scopes[o.name], _, _, err = state.FindRegion(rows, o.identity.RegionID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends all nodes; nothing of them stays.
+func (w *world) Close() {
 	var all sync.WaitGroup
 	for _, s := range w.regions {
 		for _, n := range s.nodes {
@@ -157,6 +183,7 @@ func (w *world) stop() {
 		}
 	}
 	all.Wait()
+	_ = os.RemoveAll(w.dir)
 }
 
 // federate tells a region of all others, and whose the records of each prefix are.

@@ -46,7 +46,7 @@ func (r *runner) bytesOf(ctx context.Context, round, flips int, outcomes map[str
 	if err != nil {
 		return 0, err
 	}
-	defer g.close(r, r.failed)
+	defer g.close(r, r.Failed())
 	v := &victim{runner: r, region: g, node: round % 3, random: rand.New(rand.NewPCG(r.seed, uint64(round)))}
 	spoiled := false
 	for done < flips && !spoiled {
@@ -66,7 +66,7 @@ func (r *runner) bytesOf(ctx context.Context, round, flips int, outcomes map[str
 			continue
 		}
 		problem, err := g.ledger.compare(ctx, g.conns[i], pb.Consistency_CONSISTENCY_LOCAL)
-		r.check(problem == "" && err == nil, "region %d: %s has every one of %d acknowledged writes after %d changed bytes on %s %s %s",
+		r.Check(problem == "" && err == nil, "region %d: %s has every one of %d acknowledged writes after %d changed bytes on %s %s %s",
 			round+1, g.Nodes[i], g.ledger.len(), done, g.Nodes[v.node], problem, because(err))
 	}
 	r.acked += g.ledger.len()
@@ -160,7 +160,7 @@ func (v *victim) judgeEnd(c damage.Change) {
 // missed counts only failures: a line for each byte says nothing.
 func (r *runner) missed(ok bool, format string, args ...any) {
 	if !ok {
-		r.check(false, format, args...)
+		r.Check(false, format, args...)
 	}
 }
 

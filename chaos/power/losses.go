@@ -29,7 +29,7 @@ func (r *runner) losses(ctx context.Context, nodes, losses int) error {
 		for _, d := range disks {
 			err = errors.Join(err, d.Close())
 		}
-		r.check(err == nil, "the disks are gone again %v", err)
+		r.Check(err == nil, "the disks are gone again %v", err)
 	}()
 	for i := range nodes {
 		d, err := disk.New(filepath.Join(dir, fmt.Sprint(i)), diskSize)
@@ -42,7 +42,7 @@ func (r *runner) losses(ctx context.Context, nodes, losses int) error {
 	if err != nil {
 		return err
 	}
-	defer g.close(r, r.failed)
+	defer g.close(r, r.Failed())
 	random := rand.New(rand.NewPCG(r.seed, uint64(nodes)))
 	var longest time.Duration
 	for n := range losses {
@@ -54,7 +54,7 @@ func (r *runner) losses(ctx context.Context, nodes, losses int) error {
 	}
 	for i := range nodes {
 		problem, err := g.ledger.compare(ctx, g.conns[i], pb.Consistency_CONSISTENCY_LOCAL)
-		r.check(problem == "" && err == nil, "%s has every one of %d acknowledged writes after %d power losses (back within %v) %s %s",
+		r.Check(problem == "" && err == nil, "%s has every one of %d acknowledged writes after %d power losses (back within %v) %s %s",
 			g.Nodes[i], g.ledger.len(), losses, longest.Round(time.Millisecond), problem, because(err))
 	}
 	r.acked += g.ledger.len()
@@ -106,13 +106,13 @@ func (r *runner) loss(ctx context.Context, g *region, disks []*disk.Disk, n int,
 		nodes = append(nodes, i)
 	}
 	if err := g.back(ctx, nodes...); err != nil {
-		r.check(false, "power loss %d: %v", n+1, err)
+		r.Check(false, "power loss %d: %v", n+1, err)
 		return 0, err
 	}
 	took := time.Since(begin)
 	problem, err := g.ledger.compare(ctx, g.conns[n%len(g.conns)], pb.Consistency_CONSISTENCY_LINEARIZABLE)
 	if err == nil && problem != "" {
-		r.check(false, "power loss %d: %s", n+1, problem)
+		r.Check(false, "power loss %d: %s", n+1, problem)
 		err = errors.New(problem)
 	}
 	return took, err

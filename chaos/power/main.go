@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"supercluster/chaos/disk"
+	"supercluster/chaos/tally"
 )
 
 // requireEnv turns a skip into a failure, as .ci/run sets it.
@@ -30,8 +31,8 @@ type runner struct {
 	seed   uint64
 	keep   string // where the data of a failed part goes
 
-	passed, failed int
-	acked          int
+	tally.Tally
+	acked int
 }
 
 func main() {
@@ -46,24 +47,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := r.run(ctx); err != nil {
-		r.check(false, "the run could not go on: %v", err)
+		r.Check(false, "the run could not go on: %v", err)
 	}
-	fmt.Printf("chaos: %d writes acknowledged and found again; %d passed, %d failed\n", r.acked, r.passed, r.failed)
-	if r.failed > 0 {
-		os.Exit(1)
-	}
-}
-
-// check prints a line and counts it.
-func (r *runner) check(ok bool, format string, args ...any) {
-	mark := "ok  "
-	if ok {
-		r.passed++
-	} else {
-		mark = "FAIL"
-		r.failed++
-	}
-	fmt.Printf("%s %s\n", mark, fmt.Sprintf(format, args...))
+	r.End("chaos: %d writes acknowledged and found again;", r.acked)
 }
 
 func (r *runner) run(ctx context.Context) (err error) {
@@ -73,7 +59,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err := disk.Unavailable(); err != nil && r.alone+r.three > 0 {
 		r.alone, r.three = 0, 0
 		fmt.Println("SKIP the power losses:", err)
-		r.check(os.Getenv(requireEnv) == "", "the power losses may be skipped")
+		r.Check(os.Getenv(requireEnv) == "", "the power losses may be skipped")
 	}
 	for _, part := range []struct{ nodes, losses int }{{1, r.alone}, {3, r.three}} {
 		if part.losses == 0 {

@@ -18,8 +18,8 @@ func TestPower(t *testing.T) {
 	if err := r.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r.failed > 0 || r.acked == 0 {
-		t.Errorf("%d writes, %d checks failed", r.acked, r.failed)
+	if r.Failed() > 0 || r.acked == 0 {
+		t.Errorf("%d writes, %d checks failed", r.acked, r.Failed())
 	}
 }
 

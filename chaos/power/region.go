@@ -37,13 +37,8 @@ func (r *runner) start(ctx context.Context, n int, data func(int) string) (*regi
 		g.Region, err = group.StartRegionAt(ctx, r.binary, n, procs.Place{Data: data})
 		return err
 	})
-	for i := range n {
-		if err != nil {
-			break
-		}
-		var conns []*grpc.ClientConn
-		conns, err = g.Connect(i, 1)
-		g.conns = append(g.conns, conns...)
+	if err == nil {
+		g.conns, err = g.ConnectEach()
 	}
 	if err != nil {
 		group.Close()
@@ -57,7 +52,7 @@ func (g *region) close(r *runner, failedBefore int) {
 	for _, c := range g.conns {
 		c.Close()
 	}
-	if r.failed > failedBefore {
+	if r.Failed() > failedBefore {
 		to := r.keep
 		if to == "" {
 			to, _ = os.MkdirTemp("", "supercluster-chaos-")

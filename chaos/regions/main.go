@@ -13,12 +13,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"supercluster/chaos/tally"
 	"supercluster/chaos/wan"
 	"supercluster/internal/procs"
 )
 
 func main() {
-	var r runner
+	r := runner{Tally: tally.Tally{Good: "  PASS ", Bad: "  FAIL "}}
 	backend := flag.String("backend", "", "internal: serve HTTP and, on the next port, gRPC on this address")
 	loadTo := flag.String("load", "", "internal: send requests to this URL and to xds:///echo, and print each outcome")
 	flag.StringVar(&r.binary, "binary", "bin/supercluster", "the server to test")
@@ -37,12 +38,9 @@ func main() {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	if err := r.run(ctx, *only); err != nil {
-		r.check(false, "the run could not go on: %v", err)
+		r.Check(false, "the run could not go on: %v", err)
 	}
-	fmt.Printf("chaos regions: %d passed, %d failed\n", r.passed, r.failed)
-	if r.failed > 0 {
-		os.Exit(1)
-	}
+	r.End("chaos regions:")
 }
 
 func exitWith(err error) {
@@ -55,21 +53,9 @@ func exitWith(err error) {
 
 // runner is one run and what it found.
 type runner struct {
-	binary, envoy  string
-	rate           int
-	passed, failed int
-}
-
-// check prints a line of the table and counts it.
-func (r *runner) check(ok bool, format string, args ...any) {
-	mark := "PASS"
-	if ok {
-		r.passed++
-	} else {
-		mark = "FAIL"
-		r.failed++
-	}
-	fmt.Printf("  %s  %s\n", mark, fmt.Sprintf(format, args...))
+	tally.Tally
+	binary, envoy string
+	rate          int
 }
 
 func (r *runner) run(ctx context.Context, only string) (err error) {

@@ -70,8 +70,8 @@ func (r *runner) lose(ctx context.Context, s *scene, how string, fault func() er
 		fmt.Printf("  %v: %v, DNS %v\n", err, changed, followed)
 	}
 	plan := max(changed["dc1"], changed["dc3"])
-	r.check(len(changed) == 2 && plan <= planWithin, "plan changed everywhere after %v (dc1 %v, dc3 %v; at most %v)", rounded(plan), rounded(changed["dc1"]), rounded(changed["dc3"]), planWithin)
-	r.check(followed >= 0 && followed <= plan+dnsWithin, "DNS followed after %v (at most %v after the plan)", rounded(followed), dnsWithin)
+	r.Check(len(changed) == 2 && plan <= planWithin, "plan changed everywhere after %v (dc1 %v, dc3 %v; at most %v)", rounded(plan), rounded(changed["dc1"]), rounded(changed["dc3"]), planWithin)
+	r.Check(followed >= 0 && followed <= plan+dnsWithin, "DNS followed after %v (at most %v after the plan)", rounded(followed), dnsWithin)
 	pause(ctx, watchFor-time.Since(began))
 	end := began.Add(watchFor - requestWithin) // later ones may still be under way
 	at := began.Add(changed["dc1"])
@@ -82,12 +82,12 @@ func (r *runner) lose(ctx context.Context, s *scene, how string, fault func() er
 	}{{"envoy", 0, true}, {"grpc", map[bool]time.Duration{true: time.Second}[how != "killed"], how == "killed"}} {
 		c, late := s.count(client.who, began, end), s.count(client.who, at.Add(client.grace), end)
 		share := 100 * float64(c.failed) / float64(max(c.total, 1))
-		r.check(c.total > 0 && (share < 1 || !client.share), "%s: %d of %d failed in %v, %.2f %% %s", client.who, c.failed, c.total, end.Sub(began), share, c.problem)
+		r.Check(c.total > 0 && (share < 1 || !client.share), "%s: %d of %d failed in %v, %.2f %% %s", client.who, c.failed, c.total, end.Sub(began), share, c.problem)
 		if client.who == "envoy" || !client.share {
-			r.check(late.total > 0 && late.failed == 0, "%s: %d of %d failed later than %v after the plan changed %s", client.who, late.failed, late.total, client.grace, late.problem)
+			r.Check(late.total > 0 && late.failed == 0, "%s: %d of %d failed later than %v after the plan changed %s", client.who, late.failed, late.total, client.grace, late.problem)
 		}
 	}
-	r.check(s.instances(ctx, "dc1", "web") == 2 && s.instances(ctx, "dc3", "web") == 2, "nothing is deleted: %d and %d instances", s.instances(ctx, "dc1", "web"), s.instances(ctx, "dc3", "web"))
+	r.Check(s.instances(ctx, "dc1", "web") == 2 && s.instances(ctx, "dc3", "web") == 2, "nothing is deleted: %d and %d instances", s.instances(ctx, "dc1", "web"), s.instances(ctx, "dc3", "web"))
 	return nil
 }
 
@@ -132,12 +132,12 @@ func (r *runner) island(ctx context.Context, s *scene) error {
 		}
 		pause(ctx, 50*time.Millisecond)
 	}
-	r.check(islands > 0 && demoted == 0, "dc1 knows that it is the island, and demoted nobody")
-	r.check(least == 3, "at least %d of 3 instances shown all the time", least)
-	r.check(written > 100 && refused == 0, "%d of %d writes to what it owns were refused", refused, written)
+	r.Check(islands > 0 && demoted == 0, "dc1 knows that it is the island, and demoted nobody")
+	r.Check(least == 3, "at least %d of 3 instances shown all the time", least)
+	r.Check(written > 100 && refused == 0, "%d of %d writes to what it owns were refused", refused, written)
 	for _, who := range []string{"envoy", "grpc"} {
 		c := s.count(who, began, began.Add(islandFor-requestWithin))
-		r.check(c.total > 0 && c.failed == 0 && c.by[own] == c.total, "%s: %d of %d failed, %d served by dc1 itself %s", who, c.failed, c.total, c.by[own], c.problem)
+		r.Check(c.total > 0 && c.failed == 0 && c.by[own] == c.total, "%s: %d of %d failed, %d served by dc1 itself %s", who, c.failed, c.total, c.by[own], c.problem)
 	}
 	return nil
 }

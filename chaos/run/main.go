@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
 	"os/signal"
 	"time"
@@ -37,10 +36,7 @@ func main() {
 
 	r := &runner{options: opt}
 	if err := r.run(ctx); err != nil {
-		r.check(false, "the run could not go on: %v", err)
+		r.Check(false, "the run could not go on: %v", err)
 	}
-	fmt.Printf("chaos: %d passed, %d failed\n", r.passed, r.failed)
-	if r.failed > 0 {
-		os.Exit(1)
-	}
+	r.End("chaos:")
 }

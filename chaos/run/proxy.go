@@ -190,6 +190,6 @@ func (p *proxy) judge(r *runner) {
 		return
 	}
 	c := p.load.Between(p.begin, time.Now())
-	r.check(c.Failed == 0 && c.Total > 0, "Envoy served %d requests, %d failed %s", c.Total, c.Failed, strings.TrimSpace(c.Problem))
-	r.check(p.empty.Load() == 0 && p.sets.Load() > 0, "%d endpoint sets from %d streams, %d without a usable endpoint", p.sets.Load(), p.reconnects.Load(), p.empty.Load())
+	r.Check(c.Failed == 0 && c.Total > 0, "Envoy served %d requests, %d failed %s", c.Total, c.Failed, strings.TrimSpace(c.Problem))
+	r.Check(p.empty.Load() == 0 && p.sets.Load() > 0, "%d endpoint sets from %d streams, %d without a usable endpoint", p.sets.Load(), p.reconnects.Load(), p.empty.Load())
 }

@@ -13,31 +13,20 @@ import (
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/chaos/history"
+	"supercluster/chaos/tally"
 	"supercluster/internal/procs"
 )
 
 // runner is one run: what it started and what it found.
 type runner struct {
 	options
-	passed, failed int
+	tally.Tally
 
 	group   *procs.Group
 	region  *procs.Region
 	writers *writers
 	proxy   *proxy
 	gaps    []time.Duration // from each kill to the first write that was sent after it and acknowledged
-}
-
-// check prints a line and counts it.
-func (r *runner) check(ok bool, format string, args ...any) {
-	mark := "ok  "
-	if ok {
-		r.passed++
-	} else {
-		mark = "FAIL"
-		r.failed++
-	}
-	fmt.Printf("%s %s\n", mark, fmt.Sprintf(format, args...))
 }
 
 func (r *runner) run(ctx context.Context) error {
@@ -54,14 +43,14 @@ func (r *runner) run(ctx context.Context) error {
 	if r.region, err = r.group.StartRegion(starting, binary, 3); err != nil {
 		return err
 	}
-	if r.writers, err = newWriters(r.region.GRPC); err != nil {
+	if r.writers, err = newWriters(r.region); err != nil {
 		return err
 	}
 	if r.proxy, err = startProxy(starting, r.group, r.region, binary, procs.FindEnvoy(r.envoy, ".")); err != nil {
 		return err
 	}
 	if r.proxy == nil && os.Getenv("SUPERCLUSTER_REQUIRE_CLIENTS") != "" {
-		r.check(false, "there is no Envoy: run `make tools`, or set ENVOY_BIN")
+		r.Check(false, "there is no Envoy: run `make tools`, or set ENVOY_BIN")
 	}
 
 	loading, stop := context.WithCancel(ctx)
@@ -116,7 +105,7 @@ func (r *runner) killLeaders(ctx context.Context) error {
 func (r *runner) leader(ctx context.Context) (int, error) {
 	found := -1
 	err := procs.WaitUntil(ctx, "a leader", func(ctx context.Context) bool {
-		for _, conn := range r.writers.conns {
+		for _, conn := range r.writers.servers.Conns {
 			asking, cancel := context.WithTimeout(ctx, tryFor)
 			status, err := pb.NewClusterServiceClient(conn).GetStatus(asking, &pb.GetStatusRequest{})
 			cancel()
@@ -143,7 +132,7 @@ func (r *runner) waitAll(ctx context.Context) error {
 		leaders := map[string]bool{}
 		low := uint64(1<<63 - 1)
 		target := newest
-		for _, conn := range r.writers.conns {
+		for _, conn := range r.writers.servers.Conns {
 			asking, stop := context.WithTimeout(ctx, tryFor)
 			status, err := pb.NewClusterServiceClient(conn).GetStatus(asking, &pb.GetStatusRequest{})
 			stop()
@@ -162,14 +151,14 @@ func (r *runner) judgeGaps() {
 	sort.Slice(sorted, func(i, j int) bool { return sorted[i] < sorted[j] })
 	within := sort.Search(len(sorted), func(i int) bool { return sorted[i] > time.Second })
 	allowed := len(sorted) / 20
-	r.check(len(sorted)-within <= allowed, "writes go on within 1 s after %d of %d kills (p50 %v)", within, len(sorted), sorted[len(sorted)/2].Round(time.Millisecond))
-	r.check(sorted[len(sorted)-1] <= 2*time.Second, "and never later than 2 s (max %v)", sorted[len(sorted)-1].Round(time.Millisecond))
+	r.Check(len(sorted)-within <= allowed, "writes go on within 1 s after %d of %d kills (p50 %v)", within, len(sorted), sorted[len(sorted)/2].Round(time.Millisecond))
+	r.Check(sorted[len(sorted)-1] <= 2*time.Second, "and never later than 2 s (max %v)", sorted[len(sorted)-1].Round(time.Millisecond))
 }
 
 func (r *runner) judgeHistory() {
 	result, info := r.writers.history.Check(2 * time.Minute)
 	ok := result == porcupine.Ok
-	r.check(ok, "the history of %d operations is linearizable (%v); %d writes of unknown outcome, %d retries", r.writers.history.Len(), result, r.writers.unknown.Load(), r.writers.retried.Load())
+	r.Check(ok, "the history of %d operations is linearizable (%v); %d writes of unknown outcome, %d retries", r.writers.history.Len(), result, r.writers.unknown.Load(), r.writers.servers.Retried())
 	if ok {
 		return
 	}
@@ -187,7 +176,7 @@ func (r *runner) judgeAcknowledged(ctx context.Context) error {
 	present := map[string]bool{}
 	token := ""
 	for {
-		answer, err := pb.NewConfigServiceClient(r.writers.conns[0]).ListConfigs(ctx, &pb.ListConfigsRequest{Prefix: "acked/", KeysOnly: true, PageSize: 5000, PageToken: token})
+		answer, err := pb.NewConfigServiceClient(r.writers.servers.Conns[0]).ListConfigs(ctx, &pb.ListConfigsRequest{Prefix: "acked/", KeysOnly: true, PageSize: 5000, PageToken: token})
 		if err != nil {
 			return fmt.Errorf("list what was acknowledged: %w", err)
 		}
@@ -204,6 +193,6 @@ func (r *runner) judgeAcknowledged(ctx context.Context) error {
 			lost = append(lost, name)
 		}
 	}
-	r.check(len(lost) == 0, "every one of %d acknowledged unique writes is there %s", len(r.writers.acked), strings.Join(lost, " "))
+	r.Check(len(lost) == 0, "every one of %d acknowledged unique writes is there %s", len(r.writers.acked), strings.Join(lost, " "))
 	return nil
 }

@@ -14,20 +14,21 @@ import (
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/chaos/history"
+	"supercluster/chaos/insist"
 	"supercluster/internal/procs"
 )
 
 const (
 	registers = 12                    // keys that several writers share
-	tryFor    = 1 * time.Second       // one attempt on one node
+	tryFor    = 1 * time.Second       // one question about a server
 	giveUp    = 8 * time.Second       // after it the outcome of a write is unknown
+	backOff   = 20 * time.Millisecond // between streams of the proxy
 	pause     = 4 * time.Millisecond  // between operations of one writer: the run is about faults, not load
-	backOff   = 20 * time.Millisecond // between attempts
 )
 
 // writers are the clients of a run.
 type writers struct {
-	conns   []*grpc.ClientConn // one a node
+	servers *insist.Servers
 	history *history.Recorder
 
 	mu    sync.Mutex
@@ -36,19 +37,11 @@ type writers struct {
 	// lastAcked is the newest start, in the time of the history, of a write that was acknowledged.
 	lastAcked atomic.Int64
 	unknown   atomic.Int64
-	retried   atomic.Int64
 }
 
-func newWriters(addresses []string) (*writers, error) {
-	w := &writers{history: history.NewRecorder()}
-	for _, address := range addresses {
-		conns, err := procs.Dial(address, 1)
-		if err != nil {
-			return nil, err
-		}
-		w.conns = append(w.conns, conns...)
-	}
-	return w, nil
+func newWriters(region *procs.Region) (*writers, error) {
+	conns, err := region.ConnectEach()
+	return &writers{servers: &insist.Servers{Conns: conns, GiveUp: giveUp}, history: history.NewRecorder()}, err
 }
 
 // run drives n clients until ctx ends.
@@ -86,7 +79,7 @@ func (w *writers) one(client, i int, random *rand.Rand) {
 		}
 	default:
 		name := "acked/" + value
-		if w.write(random, requestID(client, i, "u"), putOf(name, value)) == nil {
+		if w.write(random, insist.Put(name, value, requestID(client, i, "u"))) == nil {
 			w.mu.Lock()
 			w.acked = append(w.acked, name)
 			w.mu.Unlock()
@@ -98,20 +91,10 @@ func requestID(client, i int, what string) string {
 	return fmt.Sprintf("chaos-%d-%d-%s", client, i, what)
 }
 
-func putOf(name, value string) func(context.Context, pb.ConfigServiceClient, string) error {
-	return func(ctx context.Context, c pb.ConfigServiceClient, id string) error {
-		_, err := c.PutConfig(ctx, &pb.PutConfigRequest{
-			Config:  &pb.Config{Name: name, Value: []byte(value), Format: pb.Format_FORMAT_TEXT},
-			Options: &pb.WriteOptions{RequestId: id},
-		})
-		return err
-	}
-}
-
 func (w *writers) put(client int, key, value string, random *rand.Rand) {
 	in := history.Input{Kind: history.Put, Key: key, Value: value}
 	call := w.history.Now()
-	err := w.write(random, "put-"+value, putOf(key, value))
+	err := w.write(random, insist.Put(key, value, "put-"+value))
 	w.history.Add(client, in, history.Output{Unknown: err != nil}, call, w.history.Now())
 }
 
@@ -124,11 +107,11 @@ func (w *writers) swap(client int, key, expected, value string, random *rand.Ran
 	if expected == "" {
 		compare = &pb.Compare{Name: key, Target: pb.Compare_TARGET_CREATE_REVISION, Operator: pb.Compare_OPERATOR_EQUAL}
 	}
-	err := w.write(random, "cas-"+value, func(ctx context.Context, c pb.ConfigServiceClient, id string) error {
-		answer, err := c.Txn(ctx, &pb.TxnRequest{
+	err := w.write(random, func(ctx context.Context, conn *grpc.ClientConn) error {
+		answer, err := pb.NewConfigServiceClient(conn).Txn(ctx, &pb.TxnRequest{
 			Compare: []*pb.Compare{compare},
 			Then:    []*pb.TxnOp{{Op: &pb.TxnOp_Put_{Put: &pb.TxnOp_Put{Name: key, Value: []byte(value), Format: pb.Format_FORMAT_TEXT}}}},
-			Options: &pb.WriteOptions{RequestId: id},
+			Options: &pb.WriteOptions{RequestId: "cas-" + value},
 		})
 		swapped = answer.GetSucceeded()
 		return err
@@ -140,8 +123,8 @@ func (w *writers) swap(client int, key, expected, value string, random *rand.Ran
 func (w *writers) get(client int, key string, random *rand.Rand) (string, bool) {
 	call := w.history.Now()
 	value := ""
-	err := w.attempt(random, func(ctx context.Context, c pb.ConfigServiceClient) error {
-		answer, err := c.GetConfig(ctx, &pb.GetConfigRequest{Name: key, Read: &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_LINEARIZABLE}})
+	err := w.servers.Ask(random.IntN, func(ctx context.Context, conn *grpc.ClientConn) error {
+		answer, err := pb.NewConfigServiceClient(conn).GetConfig(ctx, &pb.GetConfigRequest{Name: key, Read: &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_LINEARIZABLE}})
 		value = string(answer.GetConfig().GetValue())
 		if status.Code(err) == codes.NotFound {
 			return nil
@@ -155,30 +138,14 @@ func (w *writers) get(client int, key string, random *rand.Rand) (string, bool) 
 	return value, true
 }
 
-// write repeats one write with the same request id, on any node, until it is answered or its time is over.
-func (w *writers) write(random *rand.Rand, id string, do func(context.Context, pb.ConfigServiceClient, string) error) error {
+// write asks for a write until it is answered or its time is over, and notes when it was sent.
+func (w *writers) write(random *rand.Rand, do func(context.Context, *grpc.ClientConn) error) error {
 	call := w.history.Now()
-	err := w.attempt(random, func(ctx context.Context, c pb.ConfigServiceClient) error { return do(ctx, c, id) })
-	if err != nil {
+	if err := w.servers.Ask(random.IntN, do); err != nil {
 		w.unknown.Add(1)
 		return err
 	}
 	for last := w.lastAcked.Load(); call > last && !w.lastAcked.CompareAndSwap(last, call); last = w.lastAcked.Load() {
 	}
 	return nil
-}
-
-// attempt tries a request on random nodes until one answers.
-func (w *writers) attempt(random *rand.Rand, do func(context.Context, pb.ConfigServiceClient) error) error {
-	deadline := time.Now().Add(giveUp)
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), tryFor)
-		err := do(ctx, pb.NewConfigServiceClient(w.conns[random.IntN(len(w.conns))]))
-		cancel()
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		w.retried.Add(1)
-		time.Sleep(backOff)
-	}
 }

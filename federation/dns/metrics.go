@@ -54,7 +54,7 @@ func newMetrics(meter metric.Meter) *metrics {
 	plain("ignored", "Packets that were no query.", &m.ignored)
 	plain("limited", "UDP queries over the rate of their source.", &m.limited)
 	plain("connections.refused", "TCP connections over a limit.", &m.turnedAway)
-	plain("stale", "Answers from a copy of another region that was old.", &m.stale)
+	plain("stale", "Answers marked as stale: from an old copy of another region, or of endpoints that were last known.", &m.stale)
 	_, _ = meter.Int64ObservableCounter("supercluster.dns.answers",
 		metric.WithDescription("Answers sent, by transport and code."),
 		metric.WithInt64Callback(m.observeAnswers))

@@ -175,7 +175,9 @@ func requireDNS(t *rapid.T, v *registry.View, reach *plan.Reach, p plan.Plan, wa
 	}
 	r.zones = []zone{z}
 	ask := func(kind uint16) *mdns.Msg {
-		packet, err := question("web.service.sc.internal.", kind).Pack()
+		q := question("web.service.sc.internal.", kind)
+		q.SetEdns0(1232, false)
+		packet, err := q.Pack()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,6 +190,9 @@ func requireDNS(t *rapid.T, v *registry.View, reach *plan.Reach, p plan.Plan, wa
 	m := ask(mdns.TypeSRV)
 	if got := srvShares(m); !equalShares(got, want) {
 		t.Fatalf("DNS: %v, the plan %v", got, want)
+	}
+	if marked := stale(m) == int(mdns.ExtendedErrorCodeStaleAnswer); marked != p.LastKnown() {
+		t.Fatalf("marked as stale: %v, last known: %v", marked, p.LastKnown())
 	}
 	moving := p.LastKnown()
 	for _, at := range p.Regions {

@@ -1,6 +1,7 @@
 // Package lint is the rules of the house that a machine can check, as tests: import order and floors, purity of
 // floor 0, sizes of files and functions, one package comment per folder, an authorization row for every RPC, a
-// mapping for every error kind, and bubbles of virtual time through internal/bubble only.
+// mapping for every error kind, bubbles of virtual time through internal/bubble only, and documents that name tests,
+// files and headings which exist.
 //
 // It owns floors.txt (the order of packages) and exceptions.txt (sizes over the limit, each with its reason). It
 // reads source files only and is used by nobody: run it with `go test ./internal/lint`.

@@ -220,6 +220,18 @@ func (r *Region) Connect(node, n int) ([]*grpc.ClientConn, error) {
 	return r.place.Connect(r.GRPC[node], n)
 }
 
+// ConnectEach opens a connection to each node, in their order.
+func (r *Region) ConnectEach() (all []*grpc.ClientConn, err error) {
+	for i := range r.GRPC {
+		conns, err := r.Connect(i, 1)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, conns...)
+	}
+	return all, nil
+}
+
 // findLeader asks every node; all must agree on one leader.
 func (r *Region) findLeader(ctx context.Context) bool {
 	leader := ""

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,6 +52,18 @@ type Telemetry struct {
 	registry *prometheus.Registry
 	meters   *sdkmetric.MeterProvider
 	tracers  *sdktrace.TracerProvider // nil without a collector
+
+	mu          sync.Mutex
+	instruments map[string]Instrument
+}
+
+// Instrument is a metric that something of the process registered, whether it has a value yet or not.
+type Instrument struct {
+	// Name is as in Prometheus text.
+	Name string
+	// Kind is counter, gauge or histogram.
+	Kind string
+	Help string
 }
 
 // New makes the telemetry of a process; it starts nothing.
@@ -59,13 +72,13 @@ func New(cfg Config) (*Telemetry, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Telemetry{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	t := &Telemetry{cfg: cfg, log: log, registry: prometheus.NewRegistry(), instruments: map[string]Instrument{}}
 	t.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(t.registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "the metrics exporter cannot be made")
 	}
-	t.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter),
+	t.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithView(t.note),
 		// Prometheus text has no exemplars, and looking for a span costs every measurement.
 		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter))
 	if cfg.Endpoint != "" {

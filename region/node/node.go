@@ -259,7 +259,9 @@ func (g *guard) Open(stop <-chan struct{}) (uint64, error) {
 	return index, nil
 }
 
-// reaches refuses a state that is older than the beginning of the log: what lies between is nowhere on this node.
+// reaches refuses a state that is older than the beginning of the log: what lies between is nowhere on this node. And one
+// that is newer than the end of the log, which is written first: the log forgot what this node had acknowledged, and entries
+// that are put in the place of those would count as applied.
 func (g *guard) reaches(index uint64) error {
 	snapshot, err := g.tan.GetSnapshot(shard, g.replica)
 	if err != nil {
@@ -267,6 +269,14 @@ func (g *guard) reaches(index uint64) error {
 	}
 	if index < snapshot.OnDiskIndex {
 		return fault.New(fault.Corrupt, "the state ends at entry %d, and the Raft log begins after entry %d", index, snapshot.OnDiskIndex).
+			WithHint(replaceHint)
+	}
+	last, err := g.tan.last(g.replica, snapshot.Index)
+	if err != nil {
+		return err
+	}
+	if index > last {
+		return fault.New(fault.Corrupt, "the state ends at entry %d, and the Raft log at entry %d: the disk lost what it was told to keep", index, last).
 			WithHint(replaceHint)
 	}
 	return nil

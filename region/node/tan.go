@@ -112,6 +112,15 @@ func (l *tanLog) ReadRaftState(shard, replica, last uint64) (raftio.RaftState, e
 	return state, err
 }
 
+// last is the last entry of the log of a replica whose newest snapshot is at some entry.
+func (l *tanLog) last(replica, snapshot uint64) (uint64, error) {
+	state, err := l.ILogDB.ReadRaftState(shard, replica, snapshot)
+	if errors.Is(err, raftio.ErrNoSavedLog) {
+		return snapshot, nil
+	}
+	return snapshot + state.EntryCount, err
+}
+
 // IterateEntries reads the entries in [low, high), a small part of them at once: Dragonboat takes an answer for the part
 // that fits in maxSize when its size is over that.
 func (l *tanLog) IterateEntries(entries []pb.Entry, size, shard, replica, low, high, maxSize uint64) ([]pb.Entry, uint64, error) {

@@ -81,6 +81,21 @@ func StandingOf(r Reader, head *record.FeedHead) (Standing, error) {
 	return StandingDiffers, nil
 }
 
+// Contradicts reports whether a head of another region says something else than what came of the channel from there: of the same
+// incarnation it has another record at its sequence.
+func Contradicts(r Reader, head *record.FeedHead) (bool, error) {
+	alias, _, found, err := FindRegion(r, head.Region)
+	if err != nil || !found {
+		return false, err
+	}
+	s, found, err := readFeedState(r, alias, head.Channel)
+	if err != nil || !found || s.Position.Incarnation != head.Position.Incarnation {
+		return false, err
+	}
+	chain, known, err := FeedChainAt(r, alias, head.Channel, &s, head.Position.Sequence)
+	return known && chain != head.Position.Chain, err
+}
+
 // maxIncarnation bounds incarnations: the number of a document has an incarnation in its upper half.
 const maxIncarnation = 1<<32 - 1
 

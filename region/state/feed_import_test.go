@@ -315,3 +315,49 @@ func TestImport_ShownWhenLinked(t *testing.T) {
 	expect("a peer again", "up", "up")
 	w.take(t, s.batch())
 }
+
+// TestContradicts: what a relay shows of a channel says something else than what came of it.
+func TestContradicts(t *testing.T) {
+	w, s := connected(t, record.ClassServices)
+	w.take(t, s.one(put("service:a", "1")))
+	copied := s.clone() // from here on another copy of the region writes, too
+	w.take(t, s.one(put("service:a", "2")), s.one(put("service:a", "3")))
+	shows := func(s *source, change func(*record.FeedHead)) bool {
+		t.Helper()
+		head, err := record.DecodeFeedHead(s.head())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if change != nil {
+			change(&head)
+		}
+		differs, err := state.Contradicts(w.kv, &head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return differs
+	}
+	if shows(s, nil) || shows(copied, nil) {
+		t.Error("part of the history contradicts it")
+	}
+	copied.one(put("service:a", "of the copy"))
+	if !shows(copied, nil) {
+		t.Error("another record in the log")
+	}
+	copied.one(put("service:a", "of the copy"))
+	if !shows(copied, nil) {
+		t.Error("another newest record")
+	}
+	for what, change := range map[string]func(*record.FeedHead){
+		"of a later incarnation":        func(h *record.FeedHead) { h.Position.Incarnation++ },
+		"of a region that is not known": func(h *record.FeedHead) { h.Region = regionID(9) },
+		"of a channel that is not here": func(h *record.FeedHead) { h.Channel = 99 },
+	} {
+		if shows(copied, change) {
+			t.Errorf("a head %s contradicts", what)
+		}
+	}
+	if copied.one(put("service:a", "ahead")); shows(copied, nil) {
+		t.Error("what is newer than the log contradicts it")
+	}
+}

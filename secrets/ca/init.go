@@ -17,8 +17,9 @@ import (
 
 const (
 	rootYears = 10
-	// backdate is how far before now certificates begin, for machines whose clocks are behind.
-	backdate = 5 * time.Minute
+	// backdate is how far before now certificates begin, for machines whose clocks are behind: an hour off is what a wrong time
+	// zone or a missed change to summer time makes, and one machine may be ahead while another is behind.
+	backdate = 2*time.Hour + 5*time.Minute
 )
 
 // Options says what identity to make.

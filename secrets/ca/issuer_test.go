@@ -20,7 +20,7 @@ func TestIssuer_Leaf(t *testing.T) {
 	if len(leaf.URIs) != 1 || leaf.URIs[0].String() != "spiffe://supercluster.internal/region/0a000000000000000000000000000001/server/n1" {
 		t.Errorf("the certificate names %v", leaf.URIs)
 	}
-	if !leaf.NotBefore.Equal(now.Add(-5*time.Minute)) || !leaf.NotAfter.Equal(now.Add(24*time.Hour)) {
+	if !leaf.NotBefore.Equal(now.Add(-backdate)) || !leaf.NotAfter.Equal(now.Add(24*time.Hour)) {
 		t.Errorf("it holds from %v to %v", leaf.NotBefore, leaf.NotAfter)
 	}
 	if leaf.IsCA || len(leaf.ExtKeyUsage) != 2 || len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.EmailAddresses) > 0 {

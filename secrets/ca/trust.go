@@ -86,9 +86,27 @@ func (t *Trust) Verify(chain []*x509.Certificate, now time.Time) (ServerID, erro
 	}
 	_, err = cert.Verify(x509.VerifyOptions{Roots: r.pool, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {
+		if wrong := outsideItsTime(id, cert, now); wrong != nil {
+			return ServerID{}, wrong
+		}
 		return ServerID{}, fault.Wrap(fault.Unauthenticated, err, "%s: the certificate does not come from a root of that region that holds now", id)
 	}
 	return id, nil
+}
+
+// outsideItsTime says that a certificate does not hold by the clock of this server; nil: it does. Servers renew theirs every
+// day, so a clock is the likelier reason.
+func outsideItsTime(id ServerID, cert *x509.Certificate, now time.Time) error {
+	what := "it has not begun"
+	switch {
+	case now.After(cert.NotAfter):
+		what = "it is over"
+	case !now.Before(cert.NotBefore):
+		return nil
+	}
+	return refused("%s: its certificate holds from %s to %s, and the clock of this server shows %s: %s, or that clock is wrong", id,
+		cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), what).
+		WithHint("set the clocks of both right")
 }
 
 // PeerOf says which server is at the other end of a connection, after the handshake checked it.

@@ -74,8 +74,8 @@ func TestVerify(t *testing.T) {
 		{"a region that nobody peered with", stranger, func(*x509.Certificate) {}, 0, "is no peer of this one (peer with it first"},
 		{"a peer's CA names a server of this region", b, named(t, ofA), 0, "does not come from a root of that region"},
 		{"this region's CA names a server of a peer", a, named(t, ofB), 0, "does not come from a root of that region"},
-		{"expired", a, func(*x509.Certificate) {}, time.Hour + time.Second, "does not come from a root of that region that holds now"},
-		{"not valid yet", a, func(*x509.Certificate) {}, -time.Hour - time.Second, "that holds now"},
+		{"expired", a, func(*x509.Certificate) {}, time.Hour + time.Second, "the clock of this server shows 2026-11-22T13:00:01Z: it is over, or that clock is wrong (set the clocks of both right"},
+		{"not valid yet", a, func(*x509.Certificate) {}, -time.Hour - time.Second, "the clock of this server shows 2026-11-22T10:59:59Z: it has not begun, or that clock is wrong"},
 		{"for servers only", a, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] }, 0, "not for both ends"},
 		{"for clients only", a, func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] }, 0, "not for both ends"},
 		{"for code", a, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning} }, 0, "not for both ends"},
@@ -121,6 +121,25 @@ func TestVerify_NoCertificateBetween(t *testing.T) {
 	leaf := forge(t, &Identity{RegionID: regionA, TrustDomain: a.TrustDomain, Root: between, signer: seal(key)}, func(*x509.Certificate) {})
 	_, err := trustOf(t, a).Verify([]*x509.Certificate{leaf, between, a.Root}, now)
 	wantFault(t, err, fault.Unauthenticated, "does not come from a root of that region")
+}
+
+// TestVerify_ClocksAnHourOff: servers trust each other while the clock of one is an hour off, also that of one an hour ahead and one
+// an hour behind, from the begin of their certificates to the end.
+func TestVerify_ClocksAnHourOff(t *testing.T) {
+	a, _ := makeIdentity(t, "dc1", regionA, now)
+	b, _ := makeIdentity(t, "dc2", regionB, now)
+	trust := trustOf(t, a, b)
+	for _, off := range []time.Duration{-2 * time.Hour, -time.Hour, time.Hour, 2 * time.Hour} {
+		for _, since := range []time.Duration{0, 16 * time.Hour} { // made, and about to be renewed
+			theirs := makeIssuer(t, b, "n1", at(now.Add(off))).Certificate().Leaf
+			if id, err := trust.Verify([]*x509.Certificate{theirs}, now.Add(since)); err != nil || id != b.Server("n1") {
+				t.Errorf("made by a clock %v ahead, after %v: %v, %v", off, since, id, err)
+			}
+		}
+	}
+	far := makeIssuer(t, b, "n1", at(now.Add(3*time.Hour))).Certificate().Leaf
+	_, err := trust.Verify([]*x509.Certificate{far}, now)
+	wantFault(t, err, fault.Unauthenticated, "holds from 2026-11-22T12:55:00Z to 2026-11-23T15:00:00Z, and the clock of this server shows 2026-11-22T12:00:00Z: it has not begun")
 }
 
 func TestVerify_ExpiredRoot(t *testing.T) {
@@ -230,7 +249,7 @@ func TestBundle(t *testing.T) {
 		{"a key in it", append(EncodeBundle(a.Root), get(t, p.CAKey)...), now, fault.Invalid, `holds a PEM block "PRIVATE KEY", not only certificates`},
 		{"of another region", EncodeBundle(a.Root, b.Root), now, fault.Invalid, "is no root of region " + RegionText(regionA)},
 		{"expired", EncodeBundle(a.Root), a.Root.NotAfter.Add(time.Second), fault.Invalid, "root " + a.Fingerprint() + " expired at 2036-11-22T12:00:00Z"},
-		{"not valid yet", EncodeBundle(a.Root), now.Add(-time.Hour), fault.Invalid, "is not valid before"},
+		{"not valid yet", EncodeBundle(a.Root), now.Add(-3 * time.Hour), fault.Invalid, "is not valid before"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

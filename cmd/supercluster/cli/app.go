@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -155,19 +154,6 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 		return e.WithHint("did you mean %q?", near)
 	}
 	return e.WithHint("`%s --help` lists all", cmd.CommandPath())
-}
-
-// flagError adds the nearest flag to an error about one that does not exist.
-func flagError(cmd *cobra.Command, err error) error {
-	e := fault.New(fault.Invalid, "%v", err)
-	name, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
-	if !ok {
-		return e.WithHint("see `%s --help`", cmd.CommandPath())
-	}
-	if near := config.Nearest(name, flagNames(cmd)); near != "" {
-		return e.WithHint("did you mean --%s?", near)
-	}
-	return e.WithHint("see `%s --help`", cmd.CommandPath())
 }
 
 // args demands between least and most arguments; most < 0 is no limit.

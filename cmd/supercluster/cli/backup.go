@@ -82,23 +82,28 @@ The private keys of ` + "`region init`" + ` are not in it, and a restore needs t
 func (a *App) createBackup(ctx context.Context, c *client, dir string) (made backupText, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := c.cluster.Backup(ctx, &pb.BackupRequest{})
-	if err != nil {
-		return made, err
-	}
+	// The folder comes first: the server begins at once when it is asked, and pins its state.
+	_, missing := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return made, backupFault(dir, err)
+		return made, outFault(dir, err)
 	}
 	file, err := os.CreateTemp(dir, "backup-*"+unfinished)
 	if err != nil {
-		return made, backupFault(dir, err)
+		return made, outFault(dir, err)
 	}
 	defer func() {
 		file.Close()
 		if err != nil {
 			_ = os.Remove(file.Name()) // the first error says more
+			if missing != nil {
+				_ = os.Remove(dir) // made here, and empty but for what others put into it
+			}
 		}
 	}()
+	stream, err := c.cluster.Backup(ctx, &pb.BackupRequest{})
+	if err != nil {
+		return made, err
+	}
 	out := &backupFile{file: file}
 	content, in, err := a.receive(io.TeeReader(&chunkReader{stream: stream}, out))
 	if out.err != nil {

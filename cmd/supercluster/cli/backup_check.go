@@ -140,7 +140,8 @@ func backupFiles(paths []string) (files []string, err error) {
 		info, err := os.Stat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, fault.New(fault.NotFound, "there is no %s", path)
+			return nil, fault.New(fault.NotFound, "there is no %s", path).
+				WithHint("name a backup, or a folder with backups; `supercluster backup ls FOLDER` lists those of a folder")
 		case err != nil:
 			return nil, backupFault(path, err)
 		case !info.IsDir():
@@ -152,7 +153,8 @@ func backupFiles(paths []string) (files []string, err error) {
 			return nil, backupFault(path, err)
 		}
 		if len(in) == 0 {
-			return nil, fault.New(fault.NotFound, "there is no backup in %s", path)
+			return nil, fault.New(fault.NotFound, "there is no backup in %s: no file there ends in %s", path, backup.Suffix).
+				WithHint("name the folder that was given to `supercluster backup create --out`")
 		}
 		files = append(files, in...)
 	}
@@ -187,16 +189,30 @@ func verifyBackup(ctx context.Context, path string) (b backupText, err error) {
 	return b, err
 }
 
-// backupFault says what is wrong with the folder or disk of backups.
+// backupFault says what is wrong with the folder or disk of backups. A folder that cannot be what it is used for is bad
+// input; what a disk or a file system does otherwise may pass.
 func backupFault(dir string, err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fault.Wrap(fault.Exhausted, err, "the disk of %s is full: what was written of the backup was removed", dir).
 			WithHint("make room, or name a folder on another disk")
 	}
 	kind := fault.Unavailable
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		kind = fault.NotFound
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS),
+		errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.EINVAL):
+		kind = fault.Invalid
 	}
 	return fault.Wrap(kind, err, "the folder %s cannot be used for backups", dir).
 		WithHint("name a folder that exists or can be made, and that this user may read and write")
+}
+
+// outFault is backupFault for the folder that a backup is to go to: that it can not be made is bad input, too.
+func outFault(dir string, err error) error {
+	e := backupFault(dir, err)
+	if f, ok := fault.As(e); ok && f.Kind == fault.NotFound {
+		f.Kind = fault.Invalid
+	}
+	return e
 }

@@ -44,12 +44,24 @@ func statusTable(t *table, s *pb.GetStatusResponse) {
 	t.add("age", ageText(s.GetAge()))
 	t.add("keys, bytes", fmt.Sprintf("%d, %d", s.GetKeys(), s.GetBytes()))
 	t.add("alarms", alarms)
+	t.add("backup", backupStatusText(s.GetBackup()))
 	t.add("proxies", utoa(s.GetProxies()))
 	t.add("started", timeText(s.GetStarted()))
 	t.add("version", fmt.Sprintf("%s, feature level %d", s.GetVersion(), s.GetFeatureLevel()))
 	if s.GetDev() {
 		t.note("This is a development server: everybody may do everything, and its data may be temporary.")
 	}
+}
+
+func backupStatusText(b *pb.BackupStatus) string {
+	text := "none by this node since it started"
+	if b.GetLast() != nil {
+		text = fmt.Sprintf("%s, %s in %s", timeText(b.GetLast()), sizeText(b.GetSize()), ageText(b.GetTook()))
+	}
+	if b.GetFailures() > 0 {
+		text += fmt.Sprintf("; %d not taken, the last at %s: %s", b.GetFailures(), timeText(b.GetFailed()), b.GetFailure())
+	}
+	return text
 }
 
 func (a *App) membersCommand() *cobra.Command {

@@ -3,6 +3,9 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 )
@@ -19,15 +22,45 @@ func reachTable(t *table, r *pb.Reachability) {
 		if g.GetWhy() != "" {
 			t.note("%s is %s: %s", g.GetRegion(), reachText(g), g.GetWhy())
 		}
+		if g.GetFalls() > 1 && g.GetFell().AsDuration() < forgetAfter {
+			t.note("%s went away %d times, each within ten minutes of the last: the longer it must answer before it counts as up again", g.GetRegion(), g.GetFalls())
+		}
 		if g.GetProbeError() != "" {
 			t.note("%s was not probed: %s", g.GetRegion(), g.GetProbeError())
 		}
 	}
+	clockNotes(t, r)
 	for _, row := range r.GetRows() {
 		t.add(row.GetRegion()+" reaches", fmt.Sprintf("%s (%s ago)", rowText(row), ageText(row.GetAge())))
 	}
 	if r.GetIsland() {
 		t.note("This region reaches no other since %s: what it has of them stays as it is, and its clients keep it.", ageText(r.GetFor()))
+	}
+}
+
+// forgetAfter is how long a fall of a region counts.
+const forgetAfter = 10 * time.Minute
+
+// clockOff is from what difference on a clock is said to be wrong.
+const clockOff = time.Minute
+
+// clockNotes names the clocks that are wrong.
+func clockNotes(t *table, r *pb.Reachability) {
+	note := func(whose, than string, d *durationpb.Duration) {
+		off, where := d.AsDuration(), "ahead of"
+		if off < 0 {
+			off, where = -off, "behind"
+		}
+		if d != nil && off >= clockOff {
+			t.note("The clock of %s is %s %s that of %s: set it right. Certificates, invitations and the times that are shown go by it, plans and ages do not.",
+				whose, off.Round(time.Second), where, than)
+		}
+	}
+	for _, g := range r.GetRegions() {
+		note("region "+g.GetRegion(), "this region", g.GetClockOffset())
+	}
+	for _, n := range r.GetNodes() {
+		note("node "+n.GetNode(), "the node that leads", n.GetOffset())
 	}
 }
 

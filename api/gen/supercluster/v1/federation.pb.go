@@ -314,7 +314,9 @@ type Reachability struct {
 	For     *durationpb.Duration `protobuf:"bytes,2,opt,name=for,proto3" json:"for,omitempty"`
 	Regions []*RegionReach       `protobuf:"bytes,3,rep,name=regions,proto3" json:"regions,omitempty"`
 	// What each other region said last, and how long ago.
-	Rows          []*ReachRow `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
+	Rows []*ReachRow `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
+	// The clocks of the other nodes of this region, as the one that leads sees them.
+	Nodes         []*NodeClock `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,6 +379,67 @@ func (x *Reachability) GetRows() []*ReachRow {
 	return nil
 }
 
+func (x *Reachability) GetNodes() []*NodeClock {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// NodeClock is how far the clock of a node is from that of the node that leads its region.
+type NodeClock struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Ahead; negative: behind.
+	Offset        *durationpb.Duration `protobuf:"bytes,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeClock) Reset() {
+	*x = NodeClock{}
+	mi := &file_supercluster_v1_federation_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeClock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeClock) ProtoMessage() {}
+
+func (x *NodeClock) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_federation_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeClock.ProtoReflect.Descriptor instead.
+func (*NodeClock) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *NodeClock) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *NodeClock) GetOffset() *durationpb.Duration {
+	if x != nil {
+		return x.Offset
+	}
+	return nil
+}
+
 // RegionReach is how this region can reach another.
 type RegionReach struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -406,14 +469,16 @@ type RegionReach struct {
 	Fell   *durationpb.Duration `protobuf:"bytes,15,opt,name=fell,proto3" json:"fell,omitempty"`
 	Steady *durationpb.Duration `protobuf:"bytes,16,opt,name=steady,proto3" json:"steady,omitempty"`
 	// Why the last probe failed; empty when it did not.
-	ProbeError    string `protobuf:"bytes,17,opt,name=probe_error,json=probeError,proto3" json:"probe_error,omitempty"`
+	ProbeError string `protobuf:"bytes,17,opt,name=probe_error,json=probeError,proto3" json:"probe_error,omitempty"`
+	// How far its clock is ahead of this region's, to half a round trip; negative: behind; absent: not known.
+	ClockOffset   *durationpb.Duration `protobuf:"bytes,18,opt,name=clock_offset,json=clockOffset,proto3" json:"clock_offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RegionReach) Reset() {
 	*x = RegionReach{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[3]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +490,7 @@ func (x *RegionReach) String() string {
 func (*RegionReach) ProtoMessage() {}
 
 func (x *RegionReach) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[3]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +503,7 @@ func (x *RegionReach) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegionReach.ProtoReflect.Descriptor instead.
 func (*RegionReach) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{3}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RegionReach) GetRegion() string {
@@ -560,21 +625,30 @@ func (x *RegionReach) GetProbeError() string {
 	return ""
 }
 
+func (x *RegionReach) GetClockOffset() *durationpb.Duration {
+	if x != nil {
+		return x.ClockOffset
+	}
+	return nil
+}
+
 // ReachRow is what one region says that it reaches.
 type ReachRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Absent where the region is the one that answers.
-	Region        string               `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
-	RegionId      string               `protobuf:"bytes,2,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
-	Age           *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
-	Seen          []*ReachSeen         `protobuf:"bytes,4,rep,name=seen,proto3" json:"seen,omitempty"`
+	Region   string               `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	RegionId string               `protobuf:"bytes,2,opt,name=region_id,json=regionId,proto3" json:"region_id,omitempty"`
+	Age      *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
+	Seen     []*ReachSeen         `protobuf:"bytes,4,rep,name=seen,proto3" json:"seen,omitempty"`
+	// The clock of the region that answers, when it answered.
+	Clock         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=clock,proto3" json:"clock,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReachRow) Reset() {
 	*x = ReachRow{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[4]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +660,7 @@ func (x *ReachRow) String() string {
 func (*ReachRow) ProtoMessage() {}
 
 func (x *ReachRow) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[4]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +673,7 @@ func (x *ReachRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReachRow.ProtoReflect.Descriptor instead.
 func (*ReachRow) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{4}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReachRow) GetRegion() string {
@@ -630,6 +704,13 @@ func (x *ReachRow) GetSeen() []*ReachSeen {
 	return nil
 }
 
+func (x *ReachRow) GetClock() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Clock
+	}
+	return nil
+}
+
 type ReachSeen struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -642,7 +723,7 @@ type ReachSeen struct {
 
 func (x *ReachSeen) Reset() {
 	*x = ReachSeen{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[5]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +735,7 @@ func (x *ReachSeen) String() string {
 func (*ReachSeen) ProtoMessage() {}
 
 func (x *ReachSeen) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[5]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +748,7 @@ func (x *ReachSeen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReachSeen.ProtoReflect.Descriptor instead.
 func (*ReachSeen) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{5}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReachSeen) GetRegion() string {
@@ -720,7 +801,7 @@ type Healing struct {
 
 func (x *Healing) Reset() {
 	*x = Healing{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[6]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +813,7 @@ func (x *Healing) String() string {
 func (*Healing) ProtoMessage() {}
 
 func (x *Healing) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[6]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +826,7 @@ func (x *Healing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Healing.ProtoReflect.Descriptor instead.
 func (*Healing) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{6}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Healing) GetAt() *timestamppb.Timestamp {
@@ -815,7 +896,7 @@ type Disagreement struct {
 
 func (x *Disagreement) Reset() {
 	*x = Disagreement{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[7]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +908,7 @@ func (x *Disagreement) String() string {
 func (*Disagreement) ProtoMessage() {}
 
 func (x *Disagreement) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[7]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +921,7 @@ func (x *Disagreement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disagreement.ProtoReflect.Descriptor instead.
 func (*Disagreement) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{7}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Disagreement) GetRegion() string {
@@ -882,7 +963,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[8]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +975,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[8]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +988,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{8}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Peer) GetRegion() *Region {
@@ -960,7 +1041,7 @@ type ListLinksRequest struct {
 
 func (x *ListLinksRequest) Reset() {
 	*x = ListLinksRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[9]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -972,7 +1053,7 @@ func (x *ListLinksRequest) String() string {
 func (*ListLinksRequest) ProtoMessage() {}
 
 func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[9]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -985,7 +1066,7 @@ func (x *ListLinksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksRequest.ProtoReflect.Descriptor instead.
 func (*ListLinksRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{9}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{10}
 }
 
 type Link struct {
@@ -1012,7 +1093,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[10]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1105,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[10]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1118,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{10}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Link) GetRegion() string {
@@ -1156,7 +1237,7 @@ type ListLinksResponse struct {
 
 func (x *ListLinksResponse) Reset() {
 	*x = ListLinksResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[11]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1249,7 @@ func (x *ListLinksResponse) String() string {
 func (*ListLinksResponse) ProtoMessage() {}
 
 func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[11]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1262,7 @@ func (x *ListLinksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLinksResponse.ProtoReflect.Descriptor instead.
 func (*ListLinksResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{11}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListLinksResponse) GetLinks() []*Link {
@@ -1213,7 +1294,7 @@ type Term struct {
 
 func (x *Term) Reset() {
 	*x = Term{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[12]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1225,7 +1306,7 @@ func (x *Term) String() string {
 func (*Term) ProtoMessage() {}
 
 func (x *Term) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[12]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1238,7 +1319,7 @@ func (x *Term) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Term.ProtoReflect.Descriptor instead.
 func (*Term) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{12}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Term) GetNamespace() string {
@@ -1287,7 +1368,7 @@ type Channel struct {
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[13]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1380,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[13]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1393,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{13}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Channel) GetId() uint32 {
@@ -1397,7 +1478,7 @@ type ChannelStatus struct {
 
 func (x *ChannelStatus) Reset() {
 	*x = ChannelStatus{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[14]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1490,7 @@ func (x *ChannelStatus) String() string {
 func (*ChannelStatus) ProtoMessage() {}
 
 func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[14]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1503,7 @@ func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelStatus.ProtoReflect.Descriptor instead.
 func (*ChannelStatus) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{14}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ChannelStatus) GetRegion() string {
@@ -1566,7 +1647,7 @@ type ListChannelsRequest struct {
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[15]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1659,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[15]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1672,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{15}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{16}
 }
 
 type ListChannelsResponse struct {
@@ -1603,7 +1684,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[16]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1696,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[16]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1709,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{16}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*ChannelStatus {
@@ -1647,7 +1728,7 @@ type PutChannelRequest struct {
 
 func (x *PutChannelRequest) Reset() {
 	*x = PutChannelRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[17]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1740,7 @@ func (x *PutChannelRequest) String() string {
 func (*PutChannelRequest) ProtoMessage() {}
 
 func (x *PutChannelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[17]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1753,7 @@ func (x *PutChannelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutChannelRequest.ProtoReflect.Descriptor instead.
 func (*PutChannelRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{17}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PutChannelRequest) GetChannel() *Channel {
@@ -1691,7 +1772,7 @@ type PutChannelResponse struct {
 
 func (x *PutChannelResponse) Reset() {
 	*x = PutChannelResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[18]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1784,7 @@ func (x *PutChannelResponse) String() string {
 func (*PutChannelResponse) ProtoMessage() {}
 
 func (x *PutChannelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[18]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1797,7 @@ func (x *PutChannelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutChannelResponse.ProtoReflect.Descriptor instead.
 func (*PutChannelResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{18}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PutChannelResponse) GetChannel() *Channel {
@@ -1736,7 +1817,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[19]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +1829,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[19]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +1842,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{19}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *VerifyRequest) GetTimeout() *durationpb.Duration {
@@ -1787,7 +1868,7 @@ type VerifyResult struct {
 
 func (x *VerifyResult) Reset() {
 	*x = VerifyResult{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[20]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1880,7 @@ func (x *VerifyResult) String() string {
 func (*VerifyResult) ProtoMessage() {}
 
 func (x *VerifyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[20]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +1893,7 @@ func (x *VerifyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResult.ProtoReflect.Descriptor instead.
 func (*VerifyResult) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{20}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *VerifyResult) GetRegion() string {
@@ -1881,7 +1962,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[21]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +1974,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[21]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +1987,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{21}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *VerifyResponse) GetResults() []*VerifyResult {
@@ -1934,7 +2015,7 @@ type PutImportRequest struct {
 
 func (x *PutImportRequest) Reset() {
 	*x = PutImportRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[22]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1946,7 +2027,7 @@ func (x *PutImportRequest) String() string {
 func (*PutImportRequest) ProtoMessage() {}
 
 func (x *PutImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[22]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1959,7 +2040,7 @@ func (x *PutImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutImportRequest.ProtoReflect.Descriptor instead.
 func (*PutImportRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{22}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PutImportRequest) GetRegion() string {
@@ -1984,7 +2065,7 @@ type PutImportResponse struct {
 
 func (x *PutImportResponse) Reset() {
 	*x = PutImportResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[23]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1996,7 +2077,7 @@ func (x *PutImportResponse) String() string {
 func (*PutImportResponse) ProtoMessage() {}
 
 func (x *PutImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[23]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +2090,7 @@ func (x *PutImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutImportResponse.ProtoReflect.Descriptor instead.
 func (*PutImportResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{23}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{24}
 }
 
 type ListQuarantineRequest struct {
@@ -2021,7 +2102,7 @@ type ListQuarantineRequest struct {
 
 func (x *ListQuarantineRequest) Reset() {
 	*x = ListQuarantineRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[24]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2114,7 @@ func (x *ListQuarantineRequest) String() string {
 func (*ListQuarantineRequest) ProtoMessage() {}
 
 func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[24]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2127,7 @@ func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*ListQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{24}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListQuarantineRequest) GetLimit() int32 {
@@ -2072,7 +2153,7 @@ type QuarantinedRecord struct {
 
 func (x *QuarantinedRecord) Reset() {
 	*x = QuarantinedRecord{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[25]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2165,7 @@ func (x *QuarantinedRecord) String() string {
 func (*QuarantinedRecord) ProtoMessage() {}
 
 func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[25]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2178,7 @@ func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantinedRecord.ProtoReflect.Descriptor instead.
 func (*QuarantinedRecord) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{25}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *QuarantinedRecord) GetRegion() string {
@@ -2159,7 +2240,7 @@ type ListQuarantineResponse struct {
 
 func (x *ListQuarantineResponse) Reset() {
 	*x = ListQuarantineResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[26]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2252,7 @@ func (x *ListQuarantineResponse) String() string {
 func (*ListQuarantineResponse) ProtoMessage() {}
 
 func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[26]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2265,7 @@ func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineResponse.ProtoReflect.Descriptor instead.
 func (*ListQuarantineResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{26}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListQuarantineResponse) GetRecords() []*QuarantinedRecord {
@@ -2211,7 +2292,7 @@ type CreateInvitationRequest struct {
 
 func (x *CreateInvitationRequest) Reset() {
 	*x = CreateInvitationRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[27]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2304,7 @@ func (x *CreateInvitationRequest) String() string {
 func (*CreateInvitationRequest) ProtoMessage() {}
 
 func (x *CreateInvitationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[27]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2317,7 @@ func (x *CreateInvitationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateInvitationRequest.ProtoReflect.Descriptor instead.
 func (*CreateInvitationRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{27}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreateInvitationRequest) GetLifetime() *durationpb.Duration {
@@ -2263,7 +2344,7 @@ type Invitation struct {
 
 func (x *Invitation) Reset() {
 	*x = Invitation{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[28]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2356,7 @@ func (x *Invitation) String() string {
 func (*Invitation) ProtoMessage() {}
 
 func (x *Invitation) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[28]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2369,7 @@ func (x *Invitation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Invitation.ProtoReflect.Descriptor instead.
 func (*Invitation) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{28}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Invitation) GetRegionId() string {
@@ -2349,7 +2430,7 @@ type CreateInvitationResponse struct {
 
 func (x *CreateInvitationResponse) Reset() {
 	*x = CreateInvitationResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[29]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +2442,7 @@ func (x *CreateInvitationResponse) String() string {
 func (*CreateInvitationResponse) ProtoMessage() {}
 
 func (x *CreateInvitationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[29]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +2455,7 @@ func (x *CreateInvitationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateInvitationResponse.ProtoReflect.Descriptor instead.
 func (*CreateInvitationResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{29}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreateInvitationResponse) GetInvitation() *Invitation {
@@ -2393,7 +2474,7 @@ type AcceptInvitationRequest struct {
 
 func (x *AcceptInvitationRequest) Reset() {
 	*x = AcceptInvitationRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[30]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2405,7 +2486,7 @@ func (x *AcceptInvitationRequest) String() string {
 func (*AcceptInvitationRequest) ProtoMessage() {}
 
 func (x *AcceptInvitationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[30]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,7 +2499,7 @@ func (x *AcceptInvitationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptInvitationRequest.ProtoReflect.Descriptor instead.
 func (*AcceptInvitationRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{30}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AcceptInvitationRequest) GetInvitation() *Invitation {
@@ -2437,7 +2518,7 @@ type AcceptInvitationResponse struct {
 
 func (x *AcceptInvitationResponse) Reset() {
 	*x = AcceptInvitationResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[31]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2449,7 +2530,7 @@ func (x *AcceptInvitationResponse) String() string {
 func (*AcceptInvitationResponse) ProtoMessage() {}
 
 func (x *AcceptInvitationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[31]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2462,7 +2543,7 @@ func (x *AcceptInvitationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptInvitationResponse.ProtoReflect.Descriptor instead.
 func (*AcceptInvitationResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{31}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AcceptInvitationResponse) GetPeer() *Peer {
@@ -2480,7 +2561,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[32]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2492,7 +2573,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[32]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2505,7 +2586,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{32}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{33}
 }
 
 type ListPeersResponse struct {
@@ -2517,7 +2598,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[33]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2610,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[33]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2623,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{33}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListPeersResponse) GetPeers() []*Peer {
@@ -2561,7 +2642,7 @@ type RemovePeerRequest struct {
 
 func (x *RemovePeerRequest) Reset() {
 	*x = RemovePeerRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[34]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2654,7 @@ func (x *RemovePeerRequest) String() string {
 func (*RemovePeerRequest) ProtoMessage() {}
 
 func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[34]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2667,7 @@ func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerRequest.ProtoReflect.Descriptor instead.
 func (*RemovePeerRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{34}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RemovePeerRequest) GetRegion() string {
@@ -2604,7 +2685,7 @@ type RemovePeerResponse struct {
 
 func (x *RemovePeerResponse) Reset() {
 	*x = RemovePeerResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[35]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2616,7 +2697,7 @@ func (x *RemovePeerResponse) String() string {
 func (*RemovePeerResponse) ProtoMessage() {}
 
 func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[35]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2629,7 +2710,7 @@ func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerResponse.ProtoReflect.Descriptor instead.
 func (*RemovePeerResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{35}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{36}
 }
 
 type SetRegionCostRequest struct {
@@ -2644,7 +2725,7 @@ type SetRegionCostRequest struct {
 
 func (x *SetRegionCostRequest) Reset() {
 	*x = SetRegionCostRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[36]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2737,7 @@ func (x *SetRegionCostRequest) String() string {
 func (*SetRegionCostRequest) ProtoMessage() {}
 
 func (x *SetRegionCostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[36]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2750,7 @@ func (x *SetRegionCostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRegionCostRequest.ProtoReflect.Descriptor instead.
 func (*SetRegionCostRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{36}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetRegionCostRequest) GetRegion() string {
@@ -2696,7 +2777,7 @@ type SetRegionCostResponse struct {
 
 func (x *SetRegionCostResponse) Reset() {
 	*x = SetRegionCostResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[37]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +2789,7 @@ func (x *SetRegionCostResponse) String() string {
 func (*SetRegionCostResponse) ProtoMessage() {}
 
 func (x *SetRegionCostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[37]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +2802,7 @@ func (x *SetRegionCostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetRegionCostResponse.ProtoReflect.Descriptor instead.
 func (*SetRegionCostResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{37}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SetRegionCostResponse) GetCosts() []*RegionCost {
@@ -2740,7 +2821,7 @@ type RenameRegionRequest struct {
 
 func (x *RenameRegionRequest) Reset() {
 	*x = RenameRegionRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[38]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +2833,7 @@ func (x *RenameRegionRequest) String() string {
 func (*RenameRegionRequest) ProtoMessage() {}
 
 func (x *RenameRegionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[38]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +2846,7 @@ func (x *RenameRegionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameRegionRequest.ProtoReflect.Descriptor instead.
 func (*RenameRegionRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{38}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RenameRegionRequest) GetName() string {
@@ -2784,7 +2865,7 @@ type RenameRegionResponse struct {
 
 func (x *RenameRegionResponse) Reset() {
 	*x = RenameRegionResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[39]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2796,7 +2877,7 @@ func (x *RenameRegionResponse) String() string {
 func (*RenameRegionResponse) ProtoMessage() {}
 
 func (x *RenameRegionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[39]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2809,7 +2890,7 @@ func (x *RenameRegionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameRegionResponse.ProtoReflect.Descriptor instead.
 func (*RenameRegionResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{39}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RenameRegionResponse) GetRegion() *Region {
@@ -2827,7 +2908,7 @@ type UnfenceRequest struct {
 
 func (x *UnfenceRequest) Reset() {
 	*x = UnfenceRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[40]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +2920,7 @@ func (x *UnfenceRequest) String() string {
 func (*UnfenceRequest) ProtoMessage() {}
 
 func (x *UnfenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[40]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +2933,7 @@ func (x *UnfenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfenceRequest.ProtoReflect.Descriptor instead.
 func (*UnfenceRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{40}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{41}
 }
 
 type UnfenceResponse struct {
@@ -2864,7 +2945,7 @@ type UnfenceResponse struct {
 
 func (x *UnfenceResponse) Reset() {
 	*x = UnfenceResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[41]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2876,7 +2957,7 @@ func (x *UnfenceResponse) String() string {
 func (*UnfenceResponse) ProtoMessage() {}
 
 func (x *UnfenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[41]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2889,7 +2970,7 @@ func (x *UnfenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnfenceResponse.ProtoReflect.Descriptor instead.
 func (*UnfenceResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{41}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *UnfenceResponse) GetIncarnation() uint64 {
@@ -2912,7 +2993,7 @@ type LinkTenantRequest struct {
 
 func (x *LinkTenantRequest) Reset() {
 	*x = LinkTenantRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[42]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2924,7 +3005,7 @@ func (x *LinkTenantRequest) String() string {
 func (*LinkTenantRequest) ProtoMessage() {}
 
 func (x *LinkTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[42]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,7 +3018,7 @@ func (x *LinkTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkTenantRequest.ProtoReflect.Descriptor instead.
 func (*LinkTenantRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{42}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LinkTenantRequest) GetTenant() string {
@@ -2976,7 +3057,7 @@ type LinkTenantResponse struct {
 
 func (x *LinkTenantResponse) Reset() {
 	*x = LinkTenantResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[43]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3069,7 @@ func (x *LinkTenantResponse) String() string {
 func (*LinkTenantResponse) ProtoMessage() {}
 
 func (x *LinkTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[43]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3082,7 @@ func (x *LinkTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkTenantResponse.ProtoReflect.Descriptor instead.
 func (*LinkTenantResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{43}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{44}
 }
 
 type Placement struct {
@@ -3018,7 +3099,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[44]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3111,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[44]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3124,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{44}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Placement) GetTenant() string {
@@ -3090,7 +3171,7 @@ type PutPlacementRequest struct {
 
 func (x *PutPlacementRequest) Reset() {
 	*x = PutPlacementRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[45]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3102,7 +3183,7 @@ func (x *PutPlacementRequest) String() string {
 func (*PutPlacementRequest) ProtoMessage() {}
 
 func (x *PutPlacementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[45]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3115,7 +3196,7 @@ func (x *PutPlacementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPlacementRequest.ProtoReflect.Descriptor instead.
 func (*PutPlacementRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{45}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PutPlacementRequest) GetPlacement() *Placement {
@@ -3134,7 +3215,7 @@ type PutPlacementResponse struct {
 
 func (x *PutPlacementResponse) Reset() {
 	*x = PutPlacementResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[46]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3146,7 +3227,7 @@ func (x *PutPlacementResponse) String() string {
 func (*PutPlacementResponse) ProtoMessage() {}
 
 func (x *PutPlacementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[46]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3159,7 +3240,7 @@ func (x *PutPlacementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPlacementResponse.ProtoReflect.Descriptor instead.
 func (*PutPlacementResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{46}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PutPlacementResponse) GetPlacement() *Placement {
@@ -3180,7 +3261,7 @@ type DeletePlacementRequest struct {
 
 func (x *DeletePlacementRequest) Reset() {
 	*x = DeletePlacementRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[47]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3192,7 +3273,7 @@ func (x *DeletePlacementRequest) String() string {
 func (*DeletePlacementRequest) ProtoMessage() {}
 
 func (x *DeletePlacementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[47]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3205,7 +3286,7 @@ func (x *DeletePlacementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePlacementRequest.ProtoReflect.Descriptor instead.
 func (*DeletePlacementRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{47}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DeletePlacementRequest) GetTenant() string {
@@ -3237,7 +3318,7 @@ type DeletePlacementResponse struct {
 
 func (x *DeletePlacementResponse) Reset() {
 	*x = DeletePlacementResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[48]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3249,7 +3330,7 @@ func (x *DeletePlacementResponse) String() string {
 func (*DeletePlacementResponse) ProtoMessage() {}
 
 func (x *DeletePlacementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[48]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3262,7 +3343,7 @@ func (x *DeletePlacementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePlacementResponse.ProtoReflect.Descriptor instead.
 func (*DeletePlacementResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{48}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{49}
 }
 
 type ListPlacementsRequest struct {
@@ -3274,7 +3355,7 @@ type ListPlacementsRequest struct {
 
 func (x *ListPlacementsRequest) Reset() {
 	*x = ListPlacementsRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[49]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3286,7 +3367,7 @@ func (x *ListPlacementsRequest) String() string {
 func (*ListPlacementsRequest) ProtoMessage() {}
 
 func (x *ListPlacementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[49]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3299,7 +3380,7 @@ func (x *ListPlacementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlacementsRequest.ProtoReflect.Descriptor instead.
 func (*ListPlacementsRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{49}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListPlacementsRequest) GetTenant() string {
@@ -3318,7 +3399,7 @@ type ListPlacementsResponse struct {
 
 func (x *ListPlacementsResponse) Reset() {
 	*x = ListPlacementsResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[50]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3411,7 @@ func (x *ListPlacementsResponse) String() string {
 func (*ListPlacementsResponse) ProtoMessage() {}
 
 func (x *ListPlacementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[50]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3424,7 @@ func (x *ListPlacementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPlacementsResponse.ProtoReflect.Descriptor instead.
 func (*ListPlacementsResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{50}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListPlacementsResponse) GetPlacements() []*Placement {
@@ -3376,7 +3457,7 @@ type ForwardedCall struct {
 
 func (x *ForwardedCall) Reset() {
 	*x = ForwardedCall{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[51]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3388,7 +3469,7 @@ func (x *ForwardedCall) String() string {
 func (*ForwardedCall) ProtoMessage() {}
 
 func (x *ForwardedCall) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[51]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3401,7 +3482,7 @@ func (x *ForwardedCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardedCall.ProtoReflect.Descriptor instead.
 func (*ForwardedCall) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{51}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ForwardedCall) GetPrincipal() string {
@@ -3478,7 +3559,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[52]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3490,7 +3571,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[52]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3503,7 +3584,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{52}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *JoinRequest) GetSecret() []byte {
@@ -3529,7 +3610,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[53]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3541,7 +3622,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[53]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3554,7 +3635,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{53}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *JoinResponse) GetRegion() *Region {
@@ -3576,7 +3657,7 @@ type CapacitySummary struct {
 
 func (x *CapacitySummary) Reset() {
 	*x = CapacitySummary{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[54]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3588,7 +3669,7 @@ func (x *CapacitySummary) String() string {
 func (*CapacitySummary) ProtoMessage() {}
 
 func (x *CapacitySummary) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[54]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3601,7 +3682,7 @@ func (x *CapacitySummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapacitySummary.ProtoReflect.Descriptor instead.
 func (*CapacitySummary) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{54}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CapacitySummary) GetService() string {
@@ -3632,7 +3713,7 @@ type ZoneCapacity struct {
 
 func (x *ZoneCapacity) Reset() {
 	*x = ZoneCapacity{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[55]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3644,7 +3725,7 @@ func (x *ZoneCapacity) String() string {
 func (*ZoneCapacity) ProtoMessage() {}
 
 func (x *ZoneCapacity) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[55]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +3738,7 @@ func (x *ZoneCapacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ZoneCapacity.ProtoReflect.Descriptor instead.
 func (*ZoneCapacity) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{55}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ZoneCapacity) GetZone() string {
@@ -3706,12 +3787,16 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\rdisagreements\x18\t \x03(\v2\x1d.supercluster.v1.DisagreementR\rdisagreements\x122\n" +
 	"\ahealing\x18\n" +
 	" \x01(\v2\x18.supercluster.v1.HealingR\ahealing\x12A\n" +
-	"\freachability\x18\v \x01(\v2\x1d.supercluster.v1.ReachabilityR\freachability\"\xba\x01\n" +
+	"\freachability\x18\v \x01(\v2\x1d.supercluster.v1.ReachabilityR\freachability\"\xec\x01\n" +
 	"\fReachability\x12\x16\n" +
 	"\x06island\x18\x01 \x01(\bR\x06island\x12+\n" +
 	"\x03for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03for\x126\n" +
 	"\aregions\x18\x03 \x03(\v2\x1c.supercluster.v1.RegionReachR\aregions\x12-\n" +
-	"\x04rows\x18\x04 \x03(\v2\x19.supercluster.v1.ReachRowR\x04rows\"\xb3\x05\n" +
+	"\x04rows\x18\x04 \x03(\v2\x19.supercluster.v1.ReachRowR\x04rows\x120\n" +
+	"\x05nodes\x18\x05 \x03(\v2\x1a.supercluster.v1.NodeClockR\x05nodes\"R\n" +
+	"\tNodeClock\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x121\n" +
+	"\x06offset\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06offset\"\xf1\x05\n" +
 	"\vRegionReach\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
 	"\tregion_id\x18\x02 \x01(\tR\bregionId\x121\n" +
@@ -3732,12 +3817,14 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\x04fell\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x04fell\x121\n" +
 	"\x06steady\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\x06steady\x12\x1f\n" +
 	"\vprobe_error\x18\x11 \x01(\tR\n" +
-	"probeError\"\x9c\x01\n" +
+	"probeError\x12<\n" +
+	"\fclock_offset\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\vclockOffset\"\xce\x01\n" +
 	"\bReachRow\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
 	"\tregion_id\x18\x02 \x01(\tR\bregionId\x12+\n" +
 	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12.\n" +
-	"\x04seen\x18\x04 \x03(\v2\x1a.supercluster.v1.ReachSeenR\x04seen\"\x94\x01\n" +
+	"\x04seen\x18\x04 \x03(\v2\x1a.supercluster.v1.ReachSeenR\x04seen\x120\n" +
+	"\x05clock\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\"\x94\x01\n" +
 	"\tReachSeen\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
 	"\tregion_id\x18\x02 \x01(\tR\bregionId\x12\x18\n" +
@@ -4005,168 +4092,173 @@ func file_supercluster_v1_federation_proto_rawDescGZIP() []byte {
 }
 
 var file_supercluster_v1_federation_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_supercluster_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_supercluster_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_supercluster_v1_federation_proto_goTypes = []any{
 	(Fence)(0),                       // 0: supercluster.v1.Fence
 	(ReachState)(0),                  // 1: supercluster.v1.ReachState
 	(*GetFederationRequest)(nil),     // 2: supercluster.v1.GetFederationRequest
 	(*GetFederationResponse)(nil),    // 3: supercluster.v1.GetFederationResponse
 	(*Reachability)(nil),             // 4: supercluster.v1.Reachability
-	(*RegionReach)(nil),              // 5: supercluster.v1.RegionReach
-	(*ReachRow)(nil),                 // 6: supercluster.v1.ReachRow
-	(*ReachSeen)(nil),                // 7: supercluster.v1.ReachSeen
-	(*Healing)(nil),                  // 8: supercluster.v1.Healing
-	(*Disagreement)(nil),             // 9: supercluster.v1.Disagreement
-	(*Peer)(nil),                     // 10: supercluster.v1.Peer
-	(*ListLinksRequest)(nil),         // 11: supercluster.v1.ListLinksRequest
-	(*Link)(nil),                     // 12: supercluster.v1.Link
-	(*ListLinksResponse)(nil),        // 13: supercluster.v1.ListLinksResponse
-	(*Term)(nil),                     // 14: supercluster.v1.Term
-	(*Channel)(nil),                  // 15: supercluster.v1.Channel
-	(*ChannelStatus)(nil),            // 16: supercluster.v1.ChannelStatus
-	(*ListChannelsRequest)(nil),      // 17: supercluster.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),     // 18: supercluster.v1.ListChannelsResponse
-	(*PutChannelRequest)(nil),        // 19: supercluster.v1.PutChannelRequest
-	(*PutChannelResponse)(nil),       // 20: supercluster.v1.PutChannelResponse
-	(*VerifyRequest)(nil),            // 21: supercluster.v1.VerifyRequest
-	(*VerifyResult)(nil),             // 22: supercluster.v1.VerifyResult
-	(*VerifyResponse)(nil),           // 23: supercluster.v1.VerifyResponse
-	(*PutImportRequest)(nil),         // 24: supercluster.v1.PutImportRequest
-	(*PutImportResponse)(nil),        // 25: supercluster.v1.PutImportResponse
-	(*ListQuarantineRequest)(nil),    // 26: supercluster.v1.ListQuarantineRequest
-	(*QuarantinedRecord)(nil),        // 27: supercluster.v1.QuarantinedRecord
-	(*ListQuarantineResponse)(nil),   // 28: supercluster.v1.ListQuarantineResponse
-	(*CreateInvitationRequest)(nil),  // 29: supercluster.v1.CreateInvitationRequest
-	(*Invitation)(nil),               // 30: supercluster.v1.Invitation
-	(*CreateInvitationResponse)(nil), // 31: supercluster.v1.CreateInvitationResponse
-	(*AcceptInvitationRequest)(nil),  // 32: supercluster.v1.AcceptInvitationRequest
-	(*AcceptInvitationResponse)(nil), // 33: supercluster.v1.AcceptInvitationResponse
-	(*ListPeersRequest)(nil),         // 34: supercluster.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),        // 35: supercluster.v1.ListPeersResponse
-	(*RemovePeerRequest)(nil),        // 36: supercluster.v1.RemovePeerRequest
-	(*RemovePeerResponse)(nil),       // 37: supercluster.v1.RemovePeerResponse
-	(*SetRegionCostRequest)(nil),     // 38: supercluster.v1.SetRegionCostRequest
-	(*SetRegionCostResponse)(nil),    // 39: supercluster.v1.SetRegionCostResponse
-	(*RenameRegionRequest)(nil),      // 40: supercluster.v1.RenameRegionRequest
-	(*RenameRegionResponse)(nil),     // 41: supercluster.v1.RenameRegionResponse
-	(*UnfenceRequest)(nil),           // 42: supercluster.v1.UnfenceRequest
-	(*UnfenceResponse)(nil),          // 43: supercluster.v1.UnfenceResponse
-	(*LinkTenantRequest)(nil),        // 44: supercluster.v1.LinkTenantRequest
-	(*LinkTenantResponse)(nil),       // 45: supercluster.v1.LinkTenantResponse
-	(*Placement)(nil),                // 46: supercluster.v1.Placement
-	(*PutPlacementRequest)(nil),      // 47: supercluster.v1.PutPlacementRequest
-	(*PutPlacementResponse)(nil),     // 48: supercluster.v1.PutPlacementResponse
-	(*DeletePlacementRequest)(nil),   // 49: supercluster.v1.DeletePlacementRequest
-	(*DeletePlacementResponse)(nil),  // 50: supercluster.v1.DeletePlacementResponse
-	(*ListPlacementsRequest)(nil),    // 51: supercluster.v1.ListPlacementsRequest
-	(*ListPlacementsResponse)(nil),   // 52: supercluster.v1.ListPlacementsResponse
-	(*ForwardedCall)(nil),            // 53: supercluster.v1.ForwardedCall
-	(*JoinRequest)(nil),              // 54: supercluster.v1.JoinRequest
-	(*JoinResponse)(nil),             // 55: supercluster.v1.JoinResponse
-	(*CapacitySummary)(nil),          // 56: supercluster.v1.CapacitySummary
-	(*ZoneCapacity)(nil),             // 57: supercluster.v1.ZoneCapacity
-	(*Region)(nil),                   // 58: supercluster.v1.Region
-	(*timestamppb.Timestamp)(nil),    // 59: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 60: google.protobuf.Duration
-	(*RegionCost)(nil),               // 61: supercluster.v1.RegionCost
+	(*NodeClock)(nil),                // 5: supercluster.v1.NodeClock
+	(*RegionReach)(nil),              // 6: supercluster.v1.RegionReach
+	(*ReachRow)(nil),                 // 7: supercluster.v1.ReachRow
+	(*ReachSeen)(nil),                // 8: supercluster.v1.ReachSeen
+	(*Healing)(nil),                  // 9: supercluster.v1.Healing
+	(*Disagreement)(nil),             // 10: supercluster.v1.Disagreement
+	(*Peer)(nil),                     // 11: supercluster.v1.Peer
+	(*ListLinksRequest)(nil),         // 12: supercluster.v1.ListLinksRequest
+	(*Link)(nil),                     // 13: supercluster.v1.Link
+	(*ListLinksResponse)(nil),        // 14: supercluster.v1.ListLinksResponse
+	(*Term)(nil),                     // 15: supercluster.v1.Term
+	(*Channel)(nil),                  // 16: supercluster.v1.Channel
+	(*ChannelStatus)(nil),            // 17: supercluster.v1.ChannelStatus
+	(*ListChannelsRequest)(nil),      // 18: supercluster.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),     // 19: supercluster.v1.ListChannelsResponse
+	(*PutChannelRequest)(nil),        // 20: supercluster.v1.PutChannelRequest
+	(*PutChannelResponse)(nil),       // 21: supercluster.v1.PutChannelResponse
+	(*VerifyRequest)(nil),            // 22: supercluster.v1.VerifyRequest
+	(*VerifyResult)(nil),             // 23: supercluster.v1.VerifyResult
+	(*VerifyResponse)(nil),           // 24: supercluster.v1.VerifyResponse
+	(*PutImportRequest)(nil),         // 25: supercluster.v1.PutImportRequest
+	(*PutImportResponse)(nil),        // 26: supercluster.v1.PutImportResponse
+	(*ListQuarantineRequest)(nil),    // 27: supercluster.v1.ListQuarantineRequest
+	(*QuarantinedRecord)(nil),        // 28: supercluster.v1.QuarantinedRecord
+	(*ListQuarantineResponse)(nil),   // 29: supercluster.v1.ListQuarantineResponse
+	(*CreateInvitationRequest)(nil),  // 30: supercluster.v1.CreateInvitationRequest
+	(*Invitation)(nil),               // 31: supercluster.v1.Invitation
+	(*CreateInvitationResponse)(nil), // 32: supercluster.v1.CreateInvitationResponse
+	(*AcceptInvitationRequest)(nil),  // 33: supercluster.v1.AcceptInvitationRequest
+	(*AcceptInvitationResponse)(nil), // 34: supercluster.v1.AcceptInvitationResponse
+	(*ListPeersRequest)(nil),         // 35: supercluster.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),        // 36: supercluster.v1.ListPeersResponse
+	(*RemovePeerRequest)(nil),        // 37: supercluster.v1.RemovePeerRequest
+	(*RemovePeerResponse)(nil),       // 38: supercluster.v1.RemovePeerResponse
+	(*SetRegionCostRequest)(nil),     // 39: supercluster.v1.SetRegionCostRequest
+	(*SetRegionCostResponse)(nil),    // 40: supercluster.v1.SetRegionCostResponse
+	(*RenameRegionRequest)(nil),      // 41: supercluster.v1.RenameRegionRequest
+	(*RenameRegionResponse)(nil),     // 42: supercluster.v1.RenameRegionResponse
+	(*UnfenceRequest)(nil),           // 43: supercluster.v1.UnfenceRequest
+	(*UnfenceResponse)(nil),          // 44: supercluster.v1.UnfenceResponse
+	(*LinkTenantRequest)(nil),        // 45: supercluster.v1.LinkTenantRequest
+	(*LinkTenantResponse)(nil),       // 46: supercluster.v1.LinkTenantResponse
+	(*Placement)(nil),                // 47: supercluster.v1.Placement
+	(*PutPlacementRequest)(nil),      // 48: supercluster.v1.PutPlacementRequest
+	(*PutPlacementResponse)(nil),     // 49: supercluster.v1.PutPlacementResponse
+	(*DeletePlacementRequest)(nil),   // 50: supercluster.v1.DeletePlacementRequest
+	(*DeletePlacementResponse)(nil),  // 51: supercluster.v1.DeletePlacementResponse
+	(*ListPlacementsRequest)(nil),    // 52: supercluster.v1.ListPlacementsRequest
+	(*ListPlacementsResponse)(nil),   // 53: supercluster.v1.ListPlacementsResponse
+	(*ForwardedCall)(nil),            // 54: supercluster.v1.ForwardedCall
+	(*JoinRequest)(nil),              // 55: supercluster.v1.JoinRequest
+	(*JoinResponse)(nil),             // 56: supercluster.v1.JoinResponse
+	(*CapacitySummary)(nil),          // 57: supercluster.v1.CapacitySummary
+	(*ZoneCapacity)(nil),             // 58: supercluster.v1.ZoneCapacity
+	(*Region)(nil),                   // 59: supercluster.v1.Region
+	(*timestamppb.Timestamp)(nil),    // 60: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 61: google.protobuf.Duration
+	(*RegionCost)(nil),               // 62: supercluster.v1.RegionCost
 }
 var file_supercluster_v1_federation_proto_depIdxs = []int32{
-	58, // 0: supercluster.v1.GetFederationResponse.region:type_name -> supercluster.v1.Region
+	59, // 0: supercluster.v1.GetFederationResponse.region:type_name -> supercluster.v1.Region
 	0,  // 1: supercluster.v1.GetFederationResponse.fence:type_name -> supercluster.v1.Fence
-	59, // 2: supercluster.v1.GetFederationResponse.fenced_at:type_name -> google.protobuf.Timestamp
-	10, // 3: supercluster.v1.GetFederationResponse.peers:type_name -> supercluster.v1.Peer
-	9,  // 4: supercluster.v1.GetFederationResponse.disagreements:type_name -> supercluster.v1.Disagreement
-	8,  // 5: supercluster.v1.GetFederationResponse.healing:type_name -> supercluster.v1.Healing
+	60, // 2: supercluster.v1.GetFederationResponse.fenced_at:type_name -> google.protobuf.Timestamp
+	11, // 3: supercluster.v1.GetFederationResponse.peers:type_name -> supercluster.v1.Peer
+	10, // 4: supercluster.v1.GetFederationResponse.disagreements:type_name -> supercluster.v1.Disagreement
+	9,  // 5: supercluster.v1.GetFederationResponse.healing:type_name -> supercluster.v1.Healing
 	4,  // 6: supercluster.v1.GetFederationResponse.reachability:type_name -> supercluster.v1.Reachability
-	60, // 7: supercluster.v1.Reachability.for:type_name -> google.protobuf.Duration
-	5,  // 8: supercluster.v1.Reachability.regions:type_name -> supercluster.v1.RegionReach
-	6,  // 9: supercluster.v1.Reachability.rows:type_name -> supercluster.v1.ReachRow
-	1,  // 10: supercluster.v1.RegionReach.state:type_name -> supercluster.v1.ReachState
-	60, // 11: supercluster.v1.RegionReach.for:type_name -> google.protobuf.Duration
-	60, // 12: supercluster.v1.RegionReach.cost:type_name -> google.protobuf.Duration
-	60, // 13: supercluster.v1.RegionReach.round_trip:type_name -> google.protobuf.Duration
-	60, // 14: supercluster.v1.RegionReach.probed:type_name -> google.protobuf.Duration
-	60, // 15: supercluster.v1.RegionReach.heard:type_name -> google.protobuf.Duration
-	60, // 16: supercluster.v1.RegionReach.feed:type_name -> google.protobuf.Duration
-	60, // 17: supercluster.v1.RegionReach.known:type_name -> google.protobuf.Duration
-	60, // 18: supercluster.v1.RegionReach.fell:type_name -> google.protobuf.Duration
-	60, // 19: supercluster.v1.RegionReach.steady:type_name -> google.protobuf.Duration
-	60, // 20: supercluster.v1.ReachRow.age:type_name -> google.protobuf.Duration
-	7,  // 21: supercluster.v1.ReachRow.seen:type_name -> supercluster.v1.ReachSeen
-	60, // 22: supercluster.v1.ReachSeen.round_trip:type_name -> google.protobuf.Duration
-	59, // 23: supercluster.v1.Healing.at:type_name -> google.protobuf.Timestamp
-	58, // 24: supercluster.v1.Peer.region:type_name -> supercluster.v1.Region
-	60, // 25: supercluster.v1.Peer.age:type_name -> google.protobuf.Duration
-	59, // 26: supercluster.v1.Link.since:type_name -> google.protobuf.Timestamp
-	60, // 27: supercluster.v1.Link.round_trip:type_name -> google.protobuf.Duration
-	12, // 28: supercluster.v1.ListLinksResponse.links:type_name -> supercluster.v1.Link
-	14, // 29: supercluster.v1.Channel.selector:type_name -> supercluster.v1.Term
-	15, // 30: supercluster.v1.ChannelStatus.channel:type_name -> supercluster.v1.Channel
-	60, // 31: supercluster.v1.ChannelStatus.age:type_name -> google.protobuf.Duration
-	16, // 32: supercluster.v1.ListChannelsResponse.channels:type_name -> supercluster.v1.ChannelStatus
-	15, // 33: supercluster.v1.PutChannelRequest.channel:type_name -> supercluster.v1.Channel
-	15, // 34: supercluster.v1.PutChannelResponse.channel:type_name -> supercluster.v1.Channel
-	60, // 35: supercluster.v1.VerifyRequest.timeout:type_name -> google.protobuf.Duration
-	22, // 36: supercluster.v1.VerifyResponse.results:type_name -> supercluster.v1.VerifyResult
-	14, // 37: supercluster.v1.PutImportRequest.selector:type_name -> supercluster.v1.Term
-	27, // 38: supercluster.v1.ListQuarantineResponse.records:type_name -> supercluster.v1.QuarantinedRecord
-	60, // 39: supercluster.v1.CreateInvitationRequest.lifetime:type_name -> google.protobuf.Duration
-	59, // 40: supercluster.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
-	30, // 41: supercluster.v1.CreateInvitationResponse.invitation:type_name -> supercluster.v1.Invitation
-	30, // 42: supercluster.v1.AcceptInvitationRequest.invitation:type_name -> supercluster.v1.Invitation
-	10, // 43: supercluster.v1.AcceptInvitationResponse.peer:type_name -> supercluster.v1.Peer
-	10, // 44: supercluster.v1.ListPeersResponse.peers:type_name -> supercluster.v1.Peer
-	60, // 45: supercluster.v1.SetRegionCostRequest.cost:type_name -> google.protobuf.Duration
-	61, // 46: supercluster.v1.SetRegionCostResponse.costs:type_name -> supercluster.v1.RegionCost
-	58, // 47: supercluster.v1.RenameRegionResponse.region:type_name -> supercluster.v1.Region
-	46, // 48: supercluster.v1.PutPlacementRequest.placement:type_name -> supercluster.v1.Placement
-	46, // 49: supercluster.v1.PutPlacementResponse.placement:type_name -> supercluster.v1.Placement
-	46, // 50: supercluster.v1.ListPlacementsResponse.placements:type_name -> supercluster.v1.Placement
-	60, // 51: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
-	58, // 52: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.Region
-	58, // 53: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.Region
-	57, // 54: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
-	2,  // 55: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
-	11, // 56: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
-	17, // 57: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
-	19, // 58: supercluster.v1.FederationService.PutChannel:input_type -> supercluster.v1.PutChannelRequest
-	21, // 59: supercluster.v1.FederationService.Verify:input_type -> supercluster.v1.VerifyRequest
-	24, // 60: supercluster.v1.FederationService.PutImport:input_type -> supercluster.v1.PutImportRequest
-	26, // 61: supercluster.v1.FederationService.ListQuarantine:input_type -> supercluster.v1.ListQuarantineRequest
-	29, // 62: supercluster.v1.FederationService.CreateInvitation:input_type -> supercluster.v1.CreateInvitationRequest
-	32, // 63: supercluster.v1.FederationService.AcceptInvitation:input_type -> supercluster.v1.AcceptInvitationRequest
-	34, // 64: supercluster.v1.FederationService.ListPeers:input_type -> supercluster.v1.ListPeersRequest
-	36, // 65: supercluster.v1.FederationService.RemovePeer:input_type -> supercluster.v1.RemovePeerRequest
-	38, // 66: supercluster.v1.FederationService.SetRegionCost:input_type -> supercluster.v1.SetRegionCostRequest
-	40, // 67: supercluster.v1.FederationService.RenameRegion:input_type -> supercluster.v1.RenameRegionRequest
-	42, // 68: supercluster.v1.FederationService.Unfence:input_type -> supercluster.v1.UnfenceRequest
-	44, // 69: supercluster.v1.FederationService.LinkTenant:input_type -> supercluster.v1.LinkTenantRequest
-	47, // 70: supercluster.v1.FederationService.PutPlacement:input_type -> supercluster.v1.PutPlacementRequest
-	49, // 71: supercluster.v1.FederationService.DeletePlacement:input_type -> supercluster.v1.DeletePlacementRequest
-	51, // 72: supercluster.v1.FederationService.ListPlacements:input_type -> supercluster.v1.ListPlacementsRequest
-	3,  // 73: supercluster.v1.FederationService.GetFederation:output_type -> supercluster.v1.GetFederationResponse
-	13, // 74: supercluster.v1.FederationService.ListLinks:output_type -> supercluster.v1.ListLinksResponse
-	18, // 75: supercluster.v1.FederationService.ListChannels:output_type -> supercluster.v1.ListChannelsResponse
-	20, // 76: supercluster.v1.FederationService.PutChannel:output_type -> supercluster.v1.PutChannelResponse
-	23, // 77: supercluster.v1.FederationService.Verify:output_type -> supercluster.v1.VerifyResponse
-	25, // 78: supercluster.v1.FederationService.PutImport:output_type -> supercluster.v1.PutImportResponse
-	28, // 79: supercluster.v1.FederationService.ListQuarantine:output_type -> supercluster.v1.ListQuarantineResponse
-	31, // 80: supercluster.v1.FederationService.CreateInvitation:output_type -> supercluster.v1.CreateInvitationResponse
-	33, // 81: supercluster.v1.FederationService.AcceptInvitation:output_type -> supercluster.v1.AcceptInvitationResponse
-	35, // 82: supercluster.v1.FederationService.ListPeers:output_type -> supercluster.v1.ListPeersResponse
-	37, // 83: supercluster.v1.FederationService.RemovePeer:output_type -> supercluster.v1.RemovePeerResponse
-	39, // 84: supercluster.v1.FederationService.SetRegionCost:output_type -> supercluster.v1.SetRegionCostResponse
-	41, // 85: supercluster.v1.FederationService.RenameRegion:output_type -> supercluster.v1.RenameRegionResponse
-	43, // 86: supercluster.v1.FederationService.Unfence:output_type -> supercluster.v1.UnfenceResponse
-	45, // 87: supercluster.v1.FederationService.LinkTenant:output_type -> supercluster.v1.LinkTenantResponse
-	48, // 88: supercluster.v1.FederationService.PutPlacement:output_type -> supercluster.v1.PutPlacementResponse
-	50, // 89: supercluster.v1.FederationService.DeletePlacement:output_type -> supercluster.v1.DeletePlacementResponse
-	52, // 90: supercluster.v1.FederationService.ListPlacements:output_type -> supercluster.v1.ListPlacementsResponse
-	73, // [73:91] is the sub-list for method output_type
-	55, // [55:73] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	61, // 7: supercluster.v1.Reachability.for:type_name -> google.protobuf.Duration
+	6,  // 8: supercluster.v1.Reachability.regions:type_name -> supercluster.v1.RegionReach
+	7,  // 9: supercluster.v1.Reachability.rows:type_name -> supercluster.v1.ReachRow
+	5,  // 10: supercluster.v1.Reachability.nodes:type_name -> supercluster.v1.NodeClock
+	61, // 11: supercluster.v1.NodeClock.offset:type_name -> google.protobuf.Duration
+	1,  // 12: supercluster.v1.RegionReach.state:type_name -> supercluster.v1.ReachState
+	61, // 13: supercluster.v1.RegionReach.for:type_name -> google.protobuf.Duration
+	61, // 14: supercluster.v1.RegionReach.cost:type_name -> google.protobuf.Duration
+	61, // 15: supercluster.v1.RegionReach.round_trip:type_name -> google.protobuf.Duration
+	61, // 16: supercluster.v1.RegionReach.probed:type_name -> google.protobuf.Duration
+	61, // 17: supercluster.v1.RegionReach.heard:type_name -> google.protobuf.Duration
+	61, // 18: supercluster.v1.RegionReach.feed:type_name -> google.protobuf.Duration
+	61, // 19: supercluster.v1.RegionReach.known:type_name -> google.protobuf.Duration
+	61, // 20: supercluster.v1.RegionReach.fell:type_name -> google.protobuf.Duration
+	61, // 21: supercluster.v1.RegionReach.steady:type_name -> google.protobuf.Duration
+	61, // 22: supercluster.v1.RegionReach.clock_offset:type_name -> google.protobuf.Duration
+	61, // 23: supercluster.v1.ReachRow.age:type_name -> google.protobuf.Duration
+	8,  // 24: supercluster.v1.ReachRow.seen:type_name -> supercluster.v1.ReachSeen
+	60, // 25: supercluster.v1.ReachRow.clock:type_name -> google.protobuf.Timestamp
+	61, // 26: supercluster.v1.ReachSeen.round_trip:type_name -> google.protobuf.Duration
+	60, // 27: supercluster.v1.Healing.at:type_name -> google.protobuf.Timestamp
+	59, // 28: supercluster.v1.Peer.region:type_name -> supercluster.v1.Region
+	61, // 29: supercluster.v1.Peer.age:type_name -> google.protobuf.Duration
+	60, // 30: supercluster.v1.Link.since:type_name -> google.protobuf.Timestamp
+	61, // 31: supercluster.v1.Link.round_trip:type_name -> google.protobuf.Duration
+	13, // 32: supercluster.v1.ListLinksResponse.links:type_name -> supercluster.v1.Link
+	15, // 33: supercluster.v1.Channel.selector:type_name -> supercluster.v1.Term
+	16, // 34: supercluster.v1.ChannelStatus.channel:type_name -> supercluster.v1.Channel
+	61, // 35: supercluster.v1.ChannelStatus.age:type_name -> google.protobuf.Duration
+	17, // 36: supercluster.v1.ListChannelsResponse.channels:type_name -> supercluster.v1.ChannelStatus
+	16, // 37: supercluster.v1.PutChannelRequest.channel:type_name -> supercluster.v1.Channel
+	16, // 38: supercluster.v1.PutChannelResponse.channel:type_name -> supercluster.v1.Channel
+	61, // 39: supercluster.v1.VerifyRequest.timeout:type_name -> google.protobuf.Duration
+	23, // 40: supercluster.v1.VerifyResponse.results:type_name -> supercluster.v1.VerifyResult
+	15, // 41: supercluster.v1.PutImportRequest.selector:type_name -> supercluster.v1.Term
+	28, // 42: supercluster.v1.ListQuarantineResponse.records:type_name -> supercluster.v1.QuarantinedRecord
+	61, // 43: supercluster.v1.CreateInvitationRequest.lifetime:type_name -> google.protobuf.Duration
+	60, // 44: supercluster.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
+	31, // 45: supercluster.v1.CreateInvitationResponse.invitation:type_name -> supercluster.v1.Invitation
+	31, // 46: supercluster.v1.AcceptInvitationRequest.invitation:type_name -> supercluster.v1.Invitation
+	11, // 47: supercluster.v1.AcceptInvitationResponse.peer:type_name -> supercluster.v1.Peer
+	11, // 48: supercluster.v1.ListPeersResponse.peers:type_name -> supercluster.v1.Peer
+	61, // 49: supercluster.v1.SetRegionCostRequest.cost:type_name -> google.protobuf.Duration
+	62, // 50: supercluster.v1.SetRegionCostResponse.costs:type_name -> supercluster.v1.RegionCost
+	59, // 51: supercluster.v1.RenameRegionResponse.region:type_name -> supercluster.v1.Region
+	47, // 52: supercluster.v1.PutPlacementRequest.placement:type_name -> supercluster.v1.Placement
+	47, // 53: supercluster.v1.PutPlacementResponse.placement:type_name -> supercluster.v1.Placement
+	47, // 54: supercluster.v1.ListPlacementsResponse.placements:type_name -> supercluster.v1.Placement
+	61, // 55: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
+	59, // 56: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.Region
+	59, // 57: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.Region
+	58, // 58: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
+	2,  // 59: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
+	12, // 60: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
+	18, // 61: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
+	20, // 62: supercluster.v1.FederationService.PutChannel:input_type -> supercluster.v1.PutChannelRequest
+	22, // 63: supercluster.v1.FederationService.Verify:input_type -> supercluster.v1.VerifyRequest
+	25, // 64: supercluster.v1.FederationService.PutImport:input_type -> supercluster.v1.PutImportRequest
+	27, // 65: supercluster.v1.FederationService.ListQuarantine:input_type -> supercluster.v1.ListQuarantineRequest
+	30, // 66: supercluster.v1.FederationService.CreateInvitation:input_type -> supercluster.v1.CreateInvitationRequest
+	33, // 67: supercluster.v1.FederationService.AcceptInvitation:input_type -> supercluster.v1.AcceptInvitationRequest
+	35, // 68: supercluster.v1.FederationService.ListPeers:input_type -> supercluster.v1.ListPeersRequest
+	37, // 69: supercluster.v1.FederationService.RemovePeer:input_type -> supercluster.v1.RemovePeerRequest
+	39, // 70: supercluster.v1.FederationService.SetRegionCost:input_type -> supercluster.v1.SetRegionCostRequest
+	41, // 71: supercluster.v1.FederationService.RenameRegion:input_type -> supercluster.v1.RenameRegionRequest
+	43, // 72: supercluster.v1.FederationService.Unfence:input_type -> supercluster.v1.UnfenceRequest
+	45, // 73: supercluster.v1.FederationService.LinkTenant:input_type -> supercluster.v1.LinkTenantRequest
+	48, // 74: supercluster.v1.FederationService.PutPlacement:input_type -> supercluster.v1.PutPlacementRequest
+	50, // 75: supercluster.v1.FederationService.DeletePlacement:input_type -> supercluster.v1.DeletePlacementRequest
+	52, // 76: supercluster.v1.FederationService.ListPlacements:input_type -> supercluster.v1.ListPlacementsRequest
+	3,  // 77: supercluster.v1.FederationService.GetFederation:output_type -> supercluster.v1.GetFederationResponse
+	14, // 78: supercluster.v1.FederationService.ListLinks:output_type -> supercluster.v1.ListLinksResponse
+	19, // 79: supercluster.v1.FederationService.ListChannels:output_type -> supercluster.v1.ListChannelsResponse
+	21, // 80: supercluster.v1.FederationService.PutChannel:output_type -> supercluster.v1.PutChannelResponse
+	24, // 81: supercluster.v1.FederationService.Verify:output_type -> supercluster.v1.VerifyResponse
+	26, // 82: supercluster.v1.FederationService.PutImport:output_type -> supercluster.v1.PutImportResponse
+	29, // 83: supercluster.v1.FederationService.ListQuarantine:output_type -> supercluster.v1.ListQuarantineResponse
+	32, // 84: supercluster.v1.FederationService.CreateInvitation:output_type -> supercluster.v1.CreateInvitationResponse
+	34, // 85: supercluster.v1.FederationService.AcceptInvitation:output_type -> supercluster.v1.AcceptInvitationResponse
+	36, // 86: supercluster.v1.FederationService.ListPeers:output_type -> supercluster.v1.ListPeersResponse
+	38, // 87: supercluster.v1.FederationService.RemovePeer:output_type -> supercluster.v1.RemovePeerResponse
+	40, // 88: supercluster.v1.FederationService.SetRegionCost:output_type -> supercluster.v1.SetRegionCostResponse
+	42, // 89: supercluster.v1.FederationService.RenameRegion:output_type -> supercluster.v1.RenameRegionResponse
+	44, // 90: supercluster.v1.FederationService.Unfence:output_type -> supercluster.v1.UnfenceResponse
+	46, // 91: supercluster.v1.FederationService.LinkTenant:output_type -> supercluster.v1.LinkTenantResponse
+	49, // 92: supercluster.v1.FederationService.PutPlacement:output_type -> supercluster.v1.PutPlacementResponse
+	51, // 93: supercluster.v1.FederationService.DeletePlacement:output_type -> supercluster.v1.DeletePlacementResponse
+	53, // 94: supercluster.v1.FederationService.ListPlacements:output_type -> supercluster.v1.ListPlacementsResponse
+	77, // [77:95] is the sub-list for method output_type
+	59, // [59:77] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_federation_proto_init() }
@@ -4181,7 +4273,7 @@ func file_supercluster_v1_federation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_federation_proto_rawDesc), len(file_supercluster_v1_federation_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   56,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -181,7 +181,8 @@ type GetStatusResponse struct {
 	StateHash string `protobuf:"bytes,19,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	// The hash of what the region holds, in hex, when it was asked for: that of a backup of it, and of a region that was restored from
 	// that backup, until somebody writes. It leaves out where log, alarms, fence and channels stand.
-	ContentHash   string `protobuf:"bytes,20,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"`
+	ContentHash   string        `protobuf:"bytes,20,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"`
+	Backup        *BackupStatus `protobuf:"bytes,21,opt,name=backup,proto3" json:"backup,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -356,6 +357,100 @@ func (x *GetStatusResponse) GetContentHash() string {
 	return ""
 }
 
+func (x *GetStatusResponse) GetBackup() *BackupStatus {
+	if x != nil {
+		return x.Backup
+	}
+	return nil
+}
+
+// BackupStatus tells of the backups that the node which answers made since it started.
+type BackupStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the last one began that a client took to its end; absent: there is none. Whether it is on a disk there, only the client knows.
+	Last *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=last,proto3" json:"last,omitempty"`
+	Size uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	Took *durationpb.Duration   `protobuf:"bytes,3,opt,name=took,proto3" json:"took,omitempty"`
+	// Those that were begun and not taken, when the last of them began, and why it ended.
+	Failures      uint64                 `protobuf:"varint,4,opt,name=failures,proto3" json:"failures,omitempty"`
+	Failed        *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=failed,proto3" json:"failed,omitempty"`
+	Failure       string                 `protobuf:"bytes,6,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupStatus) Reset() {
+	*x = BackupStatus{}
+	mi := &file_supercluster_v1_operate_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupStatus) ProtoMessage() {}
+
+func (x *BackupStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_operate_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupStatus.ProtoReflect.Descriptor instead.
+func (*BackupStatus) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BackupStatus) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *BackupStatus) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *BackupStatus) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *BackupStatus) GetFailures() uint64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *BackupStatus) GetFailed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
+}
+
+func (x *BackupStatus) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
 type ListMembersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -364,7 +459,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[4]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -376,7 +471,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[4]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -389,7 +484,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{4}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{5}
 }
 
 type Member struct {
@@ -407,7 +502,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[5]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +514,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[5]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +527,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{5}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Member) GetNode() *Node {
@@ -486,7 +581,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[6]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +593,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[6]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +606,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{6}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -530,7 +625,7 @@ type CompactRequest struct {
 
 func (x *CompactRequest) Reset() {
 	*x = CompactRequest{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[7]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +637,7 @@ func (x *CompactRequest) String() string {
 func (*CompactRequest) ProtoMessage() {}
 
 func (x *CompactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[7]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +650,7 @@ func (x *CompactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactRequest.ProtoReflect.Descriptor instead.
 func (*CompactRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{7}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CompactRequest) GetRevision() uint64 {
@@ -574,7 +669,7 @@ type CompactResponse struct {
 
 func (x *CompactResponse) Reset() {
 	*x = CompactResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[8]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +681,7 @@ func (x *CompactResponse) String() string {
 func (*CompactResponse) ProtoMessage() {}
 
 func (x *CompactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[8]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +694,7 @@ func (x *CompactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactResponse.ProtoReflect.Descriptor instead.
 func (*CompactResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{8}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CompactResponse) GetCompactedRevision() uint64 {
@@ -619,7 +714,7 @@ type ListProxiesRequest struct {
 
 func (x *ListProxiesRequest) Reset() {
 	*x = ListProxiesRequest{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[9]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +726,7 @@ func (x *ListProxiesRequest) String() string {
 func (*ListProxiesRequest) ProtoMessage() {}
 
 func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[9]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +739,7 @@ func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesRequest.ProtoReflect.Descriptor instead.
 func (*ListProxiesRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{9}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListProxiesRequest) GetPageSize() uint32 {
@@ -683,7 +778,7 @@ type ProxyType struct {
 
 func (x *ProxyType) Reset() {
 	*x = ProxyType{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[10]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +790,7 @@ func (x *ProxyType) String() string {
 func (*ProxyType) ProtoMessage() {}
 
 func (x *ProxyType) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[10]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +803,7 @@ func (x *ProxyType) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyType.ProtoReflect.Descriptor instead.
 func (*ProxyType) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{10}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ProxyType) GetType() string {
@@ -806,7 +901,7 @@ type Proxy struct {
 
 func (x *Proxy) Reset() {
 	*x = Proxy{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[11]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +913,7 @@ func (x *Proxy) String() string {
 func (*Proxy) ProtoMessage() {}
 
 func (x *Proxy) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[11]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +926,7 @@ func (x *Proxy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proxy.ProtoReflect.Descriptor instead.
 func (*Proxy) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{11}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Proxy) GetId() string {
@@ -928,7 +1023,7 @@ type ListProxiesResponse struct {
 
 func (x *ListProxiesResponse) Reset() {
 	*x = ListProxiesResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[12]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1035,7 @@ func (x *ListProxiesResponse) String() string {
 func (*ListProxiesResponse) ProtoMessage() {}
 
 func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[12]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1048,7 @@ func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesResponse.ProtoReflect.Descriptor instead.
 func (*ListProxiesResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{12}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListProxiesResponse) GetProxies() []*Proxy {
@@ -979,7 +1074,7 @@ type GetProxyRequest struct {
 
 func (x *GetProxyRequest) Reset() {
 	*x = GetProxyRequest{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[13]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -991,7 +1086,7 @@ func (x *GetProxyRequest) String() string {
 func (*GetProxyRequest) ProtoMessage() {}
 
 func (x *GetProxyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[13]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1004,7 +1099,7 @@ func (x *GetProxyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProxyRequest.ProtoReflect.Descriptor instead.
 func (*GetProxyRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{13}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetProxyRequest) GetId() string {
@@ -1023,7 +1118,7 @@ type GetProxyResponse struct {
 
 func (x *GetProxyResponse) Reset() {
 	*x = GetProxyResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[14]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1130,7 @@ func (x *GetProxyResponse) String() string {
 func (*GetProxyResponse) ProtoMessage() {}
 
 func (x *GetProxyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[14]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1143,7 @@ func (x *GetProxyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProxyResponse.ProtoReflect.Descriptor instead.
 func (*GetProxyResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{14}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetProxyResponse) GetProxies() []*Proxy {
@@ -1066,7 +1161,7 @@ type MakeBootstrapRequest struct {
 
 func (x *MakeBootstrapRequest) Reset() {
 	*x = MakeBootstrapRequest{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[15]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1173,7 @@ func (x *MakeBootstrapRequest) String() string {
 func (*MakeBootstrapRequest) ProtoMessage() {}
 
 func (x *MakeBootstrapRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[15]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1186,7 @@ func (x *MakeBootstrapRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MakeBootstrapRequest.ProtoReflect.Descriptor instead.
 func (*MakeBootstrapRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{15}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{16}
 }
 
 type MakeBootstrapResponse struct {
@@ -1107,7 +1202,7 @@ type MakeBootstrapResponse struct {
 
 func (x *MakeBootstrapResponse) Reset() {
 	*x = MakeBootstrapResponse{}
-	mi := &file_supercluster_v1_operate_proto_msgTypes[16]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1119,7 +1214,7 @@ func (x *MakeBootstrapResponse) String() string {
 func (*MakeBootstrapResponse) ProtoMessage() {}
 
 func (x *MakeBootstrapResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_operate_proto_msgTypes[16]
+	mi := &file_supercluster_v1_operate_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1132,7 +1227,7 @@ func (x *MakeBootstrapResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MakeBootstrapResponse.ProtoReflect.Descriptor instead.
 func (*MakeBootstrapResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{16}
+	return file_supercluster_v1_operate_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MakeBootstrapResponse) GetRegion() string {
@@ -1166,7 +1261,7 @@ const file_supercluster_v1_operate_proto_rawDesc = "" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\"\x0f\n" +
 	"\rBackupRequest\"$\n" +
 	"\x0eBackupResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\xf3\x04\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xaa\x05\n" +
 	"\x11GetStatusResponse\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
 	"\tregion_id\x18\x02 \x01(\tR\bregionId\x12\x12\n" +
@@ -1189,7 +1284,15 @@ const file_supercluster_v1_operate_proto_rawDesc = "" +
 	"\rfeature_level\x18\x12 \x01(\rR\ffeatureLevel\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x13 \x01(\tR\tstateHash\x12!\n" +
-	"\fcontent_hash\x18\x14 \x01(\tR\vcontentHash\"\x14\n" +
+	"\fcontent_hash\x18\x14 \x01(\tR\vcontentHash\x125\n" +
+	"\x06backup\x18\x15 \x01(\v2\x1d.supercluster.v1.BackupStatusR\x06backup\"\xeb\x01\n" +
+	"\fBackupStatus\x12.\n" +
+	"\x04last\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12-\n" +
+	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x1a\n" +
+	"\bfailures\x18\x04 \x01(\x04R\bfailures\x122\n" +
+	"\x06failed\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06failed\x12\x18\n" +
+	"\afailure\x18\x06 \x01(\tR\afailure\"\x14\n" +
 	"\x12ListMembersRequest\"\xc9\x01\n" +
 	"\x06Member\x12)\n" +
 	"\x04node\x18\x01 \x01(\v2\x15.supercluster.v1.NodeR\x04node\x12\x16\n" +
@@ -1274,60 +1377,65 @@ func file_supercluster_v1_operate_proto_rawDescGZIP() []byte {
 	return file_supercluster_v1_operate_proto_rawDescData
 }
 
-var file_supercluster_v1_operate_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_supercluster_v1_operate_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_supercluster_v1_operate_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 0: supercluster.v1.GetStatusRequest
 	(*BackupRequest)(nil),         // 1: supercluster.v1.BackupRequest
 	(*BackupResponse)(nil),        // 2: supercluster.v1.BackupResponse
 	(*GetStatusResponse)(nil),     // 3: supercluster.v1.GetStatusResponse
-	(*ListMembersRequest)(nil),    // 4: supercluster.v1.ListMembersRequest
-	(*Member)(nil),                // 5: supercluster.v1.Member
-	(*ListMembersResponse)(nil),   // 6: supercluster.v1.ListMembersResponse
-	(*CompactRequest)(nil),        // 7: supercluster.v1.CompactRequest
-	(*CompactResponse)(nil),       // 8: supercluster.v1.CompactResponse
-	(*ListProxiesRequest)(nil),    // 9: supercluster.v1.ListProxiesRequest
-	(*ProxyType)(nil),             // 10: supercluster.v1.ProxyType
-	(*Proxy)(nil),                 // 11: supercluster.v1.Proxy
-	(*ListProxiesResponse)(nil),   // 12: supercluster.v1.ListProxiesResponse
-	(*GetProxyRequest)(nil),       // 13: supercluster.v1.GetProxyRequest
-	(*GetProxyResponse)(nil),      // 14: supercluster.v1.GetProxyResponse
-	(*MakeBootstrapRequest)(nil),  // 15: supercluster.v1.MakeBootstrapRequest
-	(*MakeBootstrapResponse)(nil), // 16: supercluster.v1.MakeBootstrapResponse
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*Node)(nil),                  // 19: supercluster.v1.Node
+	(*BackupStatus)(nil),          // 4: supercluster.v1.BackupStatus
+	(*ListMembersRequest)(nil),    // 5: supercluster.v1.ListMembersRequest
+	(*Member)(nil),                // 6: supercluster.v1.Member
+	(*ListMembersResponse)(nil),   // 7: supercluster.v1.ListMembersResponse
+	(*CompactRequest)(nil),        // 8: supercluster.v1.CompactRequest
+	(*CompactResponse)(nil),       // 9: supercluster.v1.CompactResponse
+	(*ListProxiesRequest)(nil),    // 10: supercluster.v1.ListProxiesRequest
+	(*ProxyType)(nil),             // 11: supercluster.v1.ProxyType
+	(*Proxy)(nil),                 // 12: supercluster.v1.Proxy
+	(*ListProxiesResponse)(nil),   // 13: supercluster.v1.ListProxiesResponse
+	(*GetProxyRequest)(nil),       // 14: supercluster.v1.GetProxyRequest
+	(*GetProxyResponse)(nil),      // 15: supercluster.v1.GetProxyResponse
+	(*MakeBootstrapRequest)(nil),  // 16: supercluster.v1.MakeBootstrapRequest
+	(*MakeBootstrapResponse)(nil), // 17: supercluster.v1.MakeBootstrapResponse
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*Node)(nil),                  // 20: supercluster.v1.Node
 }
 var file_supercluster_v1_operate_proto_depIdxs = []int32{
-	17, // 0: supercluster.v1.GetStatusResponse.age:type_name -> google.protobuf.Duration
-	18, // 1: supercluster.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	19, // 2: supercluster.v1.Member.node:type_name -> supercluster.v1.Node
-	17, // 3: supercluster.v1.Member.last_heard:type_name -> google.protobuf.Duration
-	5,  // 4: supercluster.v1.ListMembersResponse.members:type_name -> supercluster.v1.Member
-	17, // 5: supercluster.v1.ProxyType.acked_age:type_name -> google.protobuf.Duration
-	18, // 6: supercluster.v1.ProxyType.nack_time:type_name -> google.protobuf.Timestamp
-	18, // 7: supercluster.v1.Proxy.connected:type_name -> google.protobuf.Timestamp
-	10, // 8: supercluster.v1.Proxy.types:type_name -> supercluster.v1.ProxyType
-	11, // 9: supercluster.v1.ListProxiesResponse.proxies:type_name -> supercluster.v1.Proxy
-	11, // 10: supercluster.v1.GetProxyResponse.proxies:type_name -> supercluster.v1.Proxy
-	0,  // 11: supercluster.v1.ClusterService.GetStatus:input_type -> supercluster.v1.GetStatusRequest
-	4,  // 12: supercluster.v1.ClusterService.ListMembers:input_type -> supercluster.v1.ListMembersRequest
-	7,  // 13: supercluster.v1.ClusterService.Compact:input_type -> supercluster.v1.CompactRequest
-	1,  // 14: supercluster.v1.ClusterService.Backup:input_type -> supercluster.v1.BackupRequest
-	9,  // 15: supercluster.v1.ProxyService.ListProxies:input_type -> supercluster.v1.ListProxiesRequest
-	13, // 16: supercluster.v1.ProxyService.GetProxy:input_type -> supercluster.v1.GetProxyRequest
-	15, // 17: supercluster.v1.ProxyService.MakeBootstrap:input_type -> supercluster.v1.MakeBootstrapRequest
-	3,  // 18: supercluster.v1.ClusterService.GetStatus:output_type -> supercluster.v1.GetStatusResponse
-	6,  // 19: supercluster.v1.ClusterService.ListMembers:output_type -> supercluster.v1.ListMembersResponse
-	8,  // 20: supercluster.v1.ClusterService.Compact:output_type -> supercluster.v1.CompactResponse
-	2,  // 21: supercluster.v1.ClusterService.Backup:output_type -> supercluster.v1.BackupResponse
-	12, // 22: supercluster.v1.ProxyService.ListProxies:output_type -> supercluster.v1.ListProxiesResponse
-	14, // 23: supercluster.v1.ProxyService.GetProxy:output_type -> supercluster.v1.GetProxyResponse
-	16, // 24: supercluster.v1.ProxyService.MakeBootstrap:output_type -> supercluster.v1.MakeBootstrapResponse
-	18, // [18:25] is the sub-list for method output_type
-	11, // [11:18] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	18, // 0: supercluster.v1.GetStatusResponse.age:type_name -> google.protobuf.Duration
+	19, // 1: supercluster.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	4,  // 2: supercluster.v1.GetStatusResponse.backup:type_name -> supercluster.v1.BackupStatus
+	19, // 3: supercluster.v1.BackupStatus.last:type_name -> google.protobuf.Timestamp
+	18, // 4: supercluster.v1.BackupStatus.took:type_name -> google.protobuf.Duration
+	19, // 5: supercluster.v1.BackupStatus.failed:type_name -> google.protobuf.Timestamp
+	20, // 6: supercluster.v1.Member.node:type_name -> supercluster.v1.Node
+	18, // 7: supercluster.v1.Member.last_heard:type_name -> google.protobuf.Duration
+	6,  // 8: supercluster.v1.ListMembersResponse.members:type_name -> supercluster.v1.Member
+	18, // 9: supercluster.v1.ProxyType.acked_age:type_name -> google.protobuf.Duration
+	19, // 10: supercluster.v1.ProxyType.nack_time:type_name -> google.protobuf.Timestamp
+	19, // 11: supercluster.v1.Proxy.connected:type_name -> google.protobuf.Timestamp
+	11, // 12: supercluster.v1.Proxy.types:type_name -> supercluster.v1.ProxyType
+	12, // 13: supercluster.v1.ListProxiesResponse.proxies:type_name -> supercluster.v1.Proxy
+	12, // 14: supercluster.v1.GetProxyResponse.proxies:type_name -> supercluster.v1.Proxy
+	0,  // 15: supercluster.v1.ClusterService.GetStatus:input_type -> supercluster.v1.GetStatusRequest
+	5,  // 16: supercluster.v1.ClusterService.ListMembers:input_type -> supercluster.v1.ListMembersRequest
+	8,  // 17: supercluster.v1.ClusterService.Compact:input_type -> supercluster.v1.CompactRequest
+	1,  // 18: supercluster.v1.ClusterService.Backup:input_type -> supercluster.v1.BackupRequest
+	10, // 19: supercluster.v1.ProxyService.ListProxies:input_type -> supercluster.v1.ListProxiesRequest
+	14, // 20: supercluster.v1.ProxyService.GetProxy:input_type -> supercluster.v1.GetProxyRequest
+	16, // 21: supercluster.v1.ProxyService.MakeBootstrap:input_type -> supercluster.v1.MakeBootstrapRequest
+	3,  // 22: supercluster.v1.ClusterService.GetStatus:output_type -> supercluster.v1.GetStatusResponse
+	7,  // 23: supercluster.v1.ClusterService.ListMembers:output_type -> supercluster.v1.ListMembersResponse
+	9,  // 24: supercluster.v1.ClusterService.Compact:output_type -> supercluster.v1.CompactResponse
+	2,  // 25: supercluster.v1.ClusterService.Backup:output_type -> supercluster.v1.BackupResponse
+	13, // 26: supercluster.v1.ProxyService.ListProxies:output_type -> supercluster.v1.ListProxiesResponse
+	15, // 27: supercluster.v1.ProxyService.GetProxy:output_type -> supercluster.v1.GetProxyResponse
+	17, // 28: supercluster.v1.ProxyService.MakeBootstrap:output_type -> supercluster.v1.MakeBootstrapResponse
+	22, // [22:29] is the sub-list for method output_type
+	15, // [15:22] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_operate_proto_init() }
@@ -1342,7 +1450,7 @@ func file_supercluster_v1_operate_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_operate_proto_rawDesc), len(file_supercluster_v1_operate_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
