@@ -27,7 +27,7 @@ func TestClone_HeardApart(t *testing.T) {
 		w.converge(15 * time.Second)
 		clone := w.cloneOf(a) // equal in all, its addresses too
 		clone.share(both)
-		clone.servers = []*server{{site: clone, node: "n1", address: elsewhere}}
+		clone.at(elsewhere)
 		w.cut(b, clone)
 		w.cut(c, a)
 		w.cut(b, c) // so that the copy is not told by way of them what the other one wrote before it was up

@@ -37,7 +37,7 @@ func TestClone_RelaysOfManyNodes(t *testing.T) {
 		})
 		w.converge(15 * time.Second)
 		clone := w.cloneOf(a)
-		clone.servers = []*server{{site: clone, node: "n1", address: both[1]}}
+		clone.at(both[1])
 		clone.share(both)
 		w.cut(b, clone)
 		w.cut(c, a)
@@ -65,8 +65,7 @@ func TestClone(t *testing.T) {
 		a.put(config("app"), "one")
 		w.converge(15 * time.Second)
 		clone := w.cloneOf(a)
-		clone.servers = []*server{{site: clone, node: "n1"}}
-		clone.servers[0].address = fmt.Sprintf("10.0.0.%d:8302", clone.n)
+		clone.at(fmt.Sprintf("10.0.0.%d:8302", clone.n))
 		// Both have the addresses of both; beta reaches the one, gamma the other.
 		both := []string{a.servers[0].address, clone.servers[0].address}
 		a.share(both)

@@ -38,7 +38,7 @@ func (f *Federation) runUplink(ctx context.Context, p *peer) error {
 			}
 			return nil
 		},
-		Handler: u.handle, Extra: u.extra,
+		Handler: u.handle, Extra: u.extra, Quiet: u.quiet,
 	})
 	if err != nil {
 		return err
@@ -111,6 +111,14 @@ func (u *uplink) up(calls *caller, c *connection) {
 	if c != nil {
 		u.conn = c.conn
 	}
+}
+
+// quiet reports whether the peer is asked and does not answer.
+func (u *uplink) quiet() bool {
+	u.mu.Lock()
+	c := u.calls
+	u.mu.Unlock()
+	return c != nil && c.silent()
 }
 
 // ended reports whether the connection is gone.

@@ -177,8 +177,17 @@ func (w *world) cloneOf(s *site) *site {
 	defer s.store.mu.Unlock()
 	c.store.restore(s.store.rows)
 	c.store.index = s.store.index
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.regions = append(w.regions, c)
 	return c
+}
+
+// at gives a region that does not run yet its one node, at an address.
+func (s *site) at(address string) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.servers = []*server{{site: s, node: "n1", address: address}}
 }
 
 func (me *server) run() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,9 @@ type LinkConfig struct {
 	Stall       time.Duration // how long a feed may be behind without an advance; 15 s
 	// Silence ends a connection whose handler reports no progress at all for so long; 0: never.
 	Silence time.Duration
+	// Quiet reports that the peer is asked over the connection in use and answers nothing: then its other servers are tried beside
+	// it. Nil: that is found out when the connection ends.
+	Quiet func() bool
 	// Jitter gives numbers from 0 to 1; nil is math/rand. A pause is from one half to the whole of what it would be.
 	Jitter func() float64
 }
@@ -68,6 +72,8 @@ type Link struct {
 	status   Status
 	conn     *Conn   // in use; nil while there is none
 	extras   []*Conn // beside it
+	next     *Conn   // in its place, and at nextAt, since another server answers and this one does not
+	nextAt   string
 	dog      watchdog
 	heard    time.Time // of the last report
 	backlog  bool
@@ -95,7 +101,13 @@ func (l *Link) Run(ctx context.Context) error {
 	l.mu.Unlock()
 	backoff := l.cfg.BackoffMin
 	for ctx.Err() == nil {
-		conn, address, err := l.round(ctx)
+		var err error
+		conn, address := l.found()
+		if conn == nil {
+			conn, address, err = l.round(ctx)
+		} else {
+			l.lastGood = max(slices.Index(l.cfg.Addresses(), address), 0)
+		}
 		if err == nil {
 			began := time.Now()
 			if err = l.use(ctx, conn, address); silent(err) {
@@ -107,6 +119,9 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			break
+		}
+		if l.replaced() {
+			continue
 		}
 		pause := backoff
 		if backoff = min(2*backoff, l.cfg.BackoffMax); l.failed(err) {
@@ -120,6 +135,9 @@ func (l *Link) Run(ctx context.Context) error {
 		case <-l.anew:
 		}
 		timer.Stop()
+	}
+	if conn, _ := l.found(); conn != nil {
+		conn.Close(fault.New(fault.Unavailable, "the link ended"))
 	}
 	return nil
 }
@@ -200,6 +218,9 @@ func (l *Link) use(ctx context.Context, c *Conn, address string) error {
 	beside.Go(func() { l.watch(ctx, c) })
 	if l.cfg.Extra != nil {
 		beside.Go(func() { l.widen(ctx, address) })
+	}
+	if l.cfg.Quiet != nil {
+		beside.Go(func() { l.elsewhere(ctx, c, address) })
 	}
 	err := l.cfg.Handler(ctx, c)
 	stop()
