@@ -9,6 +9,7 @@ import (
 
 	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
+	"supercluster/internal/fault"
 	"supercluster/region"
 	"supercluster/region/record"
 )
@@ -29,8 +30,9 @@ const keptImports = 64
 // hooks is what nemeses do to the exchange of a region.
 type hooks struct {
 	mu      sync.Mutex
-	stall   time.Duration // imports wait so long for the log
+	stall   time.Duration // imports wait so long for the log, and are not taken if that lasts
 	stalled int
+	untaken int
 	back    int // imports are followed by the one so many before; 0: they are not
 	recent  []record.Op
 	again   int // imports that were proposed once more
@@ -51,8 +53,13 @@ func (s *storeHook) Propose(ctx context.Context, op record.Op) (record.Result, e
 		return s.Region.Propose(ctx, op)
 	}
 	stall, old := s.hooks.imports(op)
-	if stall > 0 && !drive.Pause(ctx, stall) {
-		return record.Result{}, ctx.Err()
+	if stall > 0 {
+		if !drive.Pause(ctx, stall) {
+			return record.Result{}, ctx.Err()
+		}
+		if s.hooks.refuses() {
+			return record.Result{}, fault.New(fault.Unavailable, "the log took no import in time")
+		}
 	}
 	result, err := s.Region.Propose(ctx, op)
 	if err == nil && old != nil {
@@ -83,6 +90,16 @@ func (h *hooks) imports(op record.Op) (stall time.Duration, old *record.Op) {
 		h.recent = h.recent[1:]
 	}
 	return h.stall, old
+}
+
+// refuses reports whether imports still wait for the log: then one that has waited fails, as a proposal does that has no leader.
+func (h *hooks) refuses() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stall > 0 {
+		h.untaken++
+	}
+	return h.stall > 0
 }
 
 // before finds the import of the same channel that is so many back; nil when there was none.
@@ -119,17 +136,20 @@ func (w *world) importedAgain(ctx context.Context, n *schedule.Nemesis) effect {
 // importsStalled keeps imports of a region from its log for a while.
 func (w *world) importsStalled(ctx context.Context, n *schedule.Nemesis) effect {
 	h := w.find(n.Targets[0]).hooks
-	set := func(d time.Duration) int {
+	set := func(d time.Duration) (stalled, untaken int) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.stall = d
-		return h.stalled
+		return h.stalled, h.untaken
 	}
 	late := time.Duration(n.Parameters["delay_ms"]) * time.Millisecond
-	before := set(late)
-	drive.Last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.stalled > before })
-	after := set(0)
-	return effect{Seen: after > before, Evidence: fmt.Sprintf("%d imports waited %v for the log", after-before, late)}
+	before, untakenBefore := set(late)
+	drive.Last(ctx, n, func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.untaken > untakenBefore })
+	after, untaken := set(0)
+	return effect{
+		Seen:     untaken > untakenBefore,
+		Evidence: fmt.Sprintf("%d imports waited %v for the log, %d of them in vain", after-before, late, untaken-untakenBefore),
+	}
 }
 
 // trimmed slows the watches of a region down, and compacts and purges all that they have seen.

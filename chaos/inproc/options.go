@@ -30,7 +30,7 @@ const (
 	trim        = "trim"         // and what everybody has seen is compacted and purged meanwhile
 	lateImport  = "late-import"  // imports of a region are proposed once more, late: as by one who led before
 	forge       = "forge"        // a region shows others heads of theirs that they never signed
-	stallImport = "stall-import" // the log of a region takes imports late
+	stallImport = "stall-import" // the log of a region takes no imports for a while
 )
 
 // focuses are what seeds of focused runs expand with: the regions, clients and watches of any seed, and faults of one kind.
