@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/chaos/drive"
 	"supercluster/chaos/fleet"
@@ -101,7 +103,7 @@ func (w *world) oldData(ctx context.Context, n *schedule.Nemesis) (string, error
 	}
 	return w.back(ctx, s, n, func() error {
 		for _, folder := range s.Folders {
-			if err := errors.Join(os.RemoveAll(folder), os.Rename(folder+".old", folder)); err != nil {
+			if err := errors.Join(os.RemoveAll(folder), os.Rename(folder+".old", folder), durable(folder)); err != nil {
 				return err
 			}
 		}
@@ -111,11 +113,22 @@ func (w *world) oldData(ctx context.Context, n *schedule.Nemesis) (string, error
 
 func (s *site) copyFolders(suffix string) error {
 	for _, folder := range s.Folders {
-		if err := errors.Join(os.RemoveAll(folder+suffix), os.CopyFS(folder+suffix, os.DirFS(folder))); err != nil {
+		if err := errors.Join(os.RemoveAll(folder+suffix), os.CopyFS(folder+suffix, os.DirFS(folder)), durable(folder+suffix)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// durable has all that was written to the disk of a folder reach it. A copy is of a machine or a disk: a power loss later must not
+// take from it what the copying left in memory, which no server could know.
+func durable(folder string) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Syncfs(int(f.Fd()))
 }
 
 // back lets clients write for a while, exchanges the past of a region while none of its servers runs, and waits until it
