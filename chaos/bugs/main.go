@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -57,8 +58,16 @@ func run(only string) int {
 		caught++
 		fmt.Printf("caught   %-22s %s\n", b.tag, line)
 	}
+	if all == 0 {
+		var tags []string
+		for _, b := range bugs {
+			tags = append(tags, b.tag)
+		}
+		fmt.Fprintf(os.Stderr, "bugs: there is no seeded bug %q; there are %s\n", only, strings.Join(tags, ", "))
+		return 1
+	}
 	fmt.Printf("bugs: %d of %d caught\n", caught, all)
-	if all == 0 || caught < all {
+	if caught < all {
 		return 1
 	}
 	return 0

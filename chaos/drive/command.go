@@ -68,6 +68,9 @@ func (c *command) run(ctx context.Context) error {
 
 func (c *command) plans() ([]schedule.Plan, error) {
 	if c.plan == "" {
+		if c.seeds < 1 {
+			return nil, fmt.Errorf("%d seeds prove nothing: give --seeds 1 or more", c.seeds)
+		}
 		return c.tier.Plans(c.focus, c.from, c.seeds)
 	}
 	p, err := schedule.Load(c.plan)

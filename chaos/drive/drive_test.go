@@ -227,6 +227,9 @@ func TestRunnable(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, err := program(t, nil, "--seeds", "0"); err == nil || !strings.Contains(err.Error(), "1 or more") {
+		t.Errorf("no seed at all: %v", err)
+	}
 	if _, err := tier.Plans("flood", 1, 1); err == nil || !strings.Contains(err.Error(), "shove") {
 		t.Errorf("an unknown focus: %v", err)
 	}
