@@ -24,6 +24,9 @@ const (
 	mirrorMax = 20 * time.Second // how long the mirror may take to end
 )
 
+// threeRates are the rates for three servers a region: at 300 nine servers need all of two processors.
+var threeRates = []int{50, 300}
+
 func sitesOf() []string { return []string{"dc1", "dc2", "dc3"} }
 
 // newLines makes the shaped network: namespaces as root, proxies otherwise.
@@ -57,7 +60,11 @@ func delayOf(a, b string) time.Duration {
 
 func benchFederation(ctx context.Context, opt options) ([]measure.Row, error) {
 	if opt.servers > 0 {
-		return federationStage(ctx, opt, opt.servers, []int{opt.rate})
+		rows, err := federationStage(ctx, opt, opt.servers, []int{opt.rate})
+		if err != nil || !opt.mirror {
+			return rows, err
+		}
+		return withMirrors(ctx, opt, rows, opt.servers, []int{opt.rate})
 	}
 	var rows []measure.Row
 	one, err := federationStage(ctx, opt, 1, []int{300, 1000})
@@ -65,7 +72,7 @@ func benchFederation(ctx context.Context, opt options) ([]measure.Row, error) {
 		return nil, fmt.Errorf("three regions of one server: %w", err)
 	}
 	rows = append(rows, one...)
-	three, err := federationStage(ctx, opt, 3, []int{50, 300}) // at 300 nine servers need all of two processors
+	three, err := federationStage(ctx, opt, 3, threeRates)
 	if err != nil {
 		return nil, fmt.Errorf("three regions of three servers: %w", err)
 	}

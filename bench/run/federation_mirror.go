@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
 
 	"supercluster/bench/measure"
@@ -30,34 +31,63 @@ func withMirror(ctx context.Context, opt options, rows []measure.Row) ([]measure
 		return rows, nil
 	}
 	for _, rate := range []int{300, 1000} {
-		lags, err := mirrorLag(ctx, opt, rate, "dc2")
+		lags, err := mirrorLags(ctx, opt, mirrors{rate: rate, nodes: 1, sinks: []string{"dc2"}})
 		if err != nil {
 			return nil, fmt.Errorf("make-mirror at %d a second: %w", rate, err)
 		}
-		ours := fmt.Sprintf("lag n=1 %d/s dc1 to dc2, ", rate)
-		for i := range rows {
-			for _, one := range []struct {
-				unit string
-				p    float64
-			}{{"ms p50", 50}, {"ms p99", 99}, {"ms max", 100}} {
-				if strings.HasPrefix(rows[i].Name, ours) && rows[i].Unit == one.unit {
-					rows[i].Peer, rows[i].PeerName = ms(measure.Percentile(lags, one.p)), "make-mirror"
-					rows[i].Ratio = rows[i].Peer / rows[i].Ours
-				}
-			}
-		}
+		beside(rows, "dc2", rate, 1, lags["dc2"])
 	}
-	lags, err := mirrorLag(ctx, opt, 300, "dc1")
+	lags, err := mirrorLags(ctx, opt, mirrors{rate: 300, nodes: 1, sinks: []string{"dc2"}, atSource: true})
 	if err != nil {
 		return nil, fmt.Errorf("make-mirror beside its source: %w", err)
 	}
-	return append(rows, measure.Row{
-		Name: "make-mirror beside its source, 300/s, lag at the end", Unit: "ms max", Peer: ms(measure.Percentile(lags, 100)), PeerName: "make-mirror",
-	}), nil
+	rows = append(rows, measure.Row{
+		Name: "make-mirror beside its source, 300/s, lag at the end", Unit: "ms max", Peer: ms(measure.Percentile(lags["dc2"], 100)), PeerName: "make-mirror",
+	})
+	return withMirrors(ctx, opt, rows, 3, threeRates)
 }
 
-// mirrorLag runs etcd at both ends of the line of 40 ms, make-mirror at a site, and 16 writers at the source.
-func mirrorLag(ctx context.Context, opt options, rate int, at string) ([]time.Duration, error) {
+// withMirrors puts etcd in each region, and a mirror in each that has no writers, beside our regions: as many servers, and
+// as many copies on disk, for the same processors.
+func withMirrors(ctx context.Context, opt options, rows []measure.Row, nodes int, rates []int) ([]measure.Row, error) {
+	for _, rate := range rates {
+		lags, err := mirrorLags(ctx, opt, mirrors{rate: rate, nodes: nodes, sinks: []string{"dc2", "dc3"}})
+		if err != nil {
+			return nil, fmt.Errorf("make-mirror between regions of %d, at %d a second: %w", nodes, rate, err)
+		}
+		for sink, of := range lags {
+			beside(rows, sink, rate, nodes, of)
+		}
+	}
+	return rows, nil
+}
+
+// beside puts the lags of the mirror from dc1 to a region into the rows of ours.
+func beside(rows []measure.Row, sink string, rate, nodes int, lags []time.Duration) {
+	ours := fmt.Sprintf("lag n=%d %d/s dc1 to %s, ", nodes, rate, sink)
+	for i := range rows {
+		for _, one := range []struct {
+			unit string
+			p    float64
+		}{{"ms p50", 50}, {"ms p99", 99}, {"ms max", 100}} {
+			if strings.HasPrefix(rows[i].Name, ours) && rows[i].Unit == one.unit {
+				rows[i].Peer, rows[i].PeerName = ms(measure.Percentile(lags, one.p)), "make-mirror"
+				rows[i].Ratio = rows[i].Peer / rows[i].Ours
+			}
+		}
+	}
+}
+
+// mirrors is a load of etcd in dc1 and who mirrors it.
+type mirrors struct {
+	rate     int
+	nodes    int // of etcd, in each region
+	sinks    []string
+	atSource bool // the mirrors run in dc1, which is worse for them
+}
+
+// mirrorLags runs etcd at both ends of the lines, make-mirror for each sink, and 16 writers at the source.
+func mirrorLags(ctx context.Context, opt options, m mirrors) (map[string][]time.Duration, error) {
 	w, err := newLines()
 	if err != nil {
 		return nil, err
@@ -69,7 +99,7 @@ func mirrorLag(ctx context.Context, opt options, rate int, at string) ([]time.Du
 	}
 	defer group.Close()
 	length := 5 * opt.round
-	if at == "dc1" {
+	if m.atSource {
 		length = 2 * opt.round // it falls behind; it must also end
 	}
 	if opt.quick {
@@ -77,54 +107,133 @@ func mirrorLag(ctx context.Context, opt options, rate int, at string) ([]time.Du
 	}
 	ctx, cancel := context.WithTimeout(ctx, length+mirrorMax+30*time.Second)
 	defer cancel()
-	ends := map[string]string{"dc1": w.IP("dc1") + ":2379", "dc2": w.IP("dc2") + ":2379"}
-	conns := map[string][]*grpc.ClientConn{}
-	for site, address := range ends {
-		if conns[site], err = etcdAt(ctx, group, opt, w, site, address); err != nil {
+	source, err := etcdAt(ctx, group, opt, w, "dc1", m.nodes)
+	if err != nil {
+		return nil, err
+	}
+	sinks := map[string]*grpc.ClientConn{}
+	for _, sink := range m.sinks {
+		conns, err := etcdAt(ctx, group, opt, w, sink, m.nodes)
+		if err != nil {
+			return nil, err
+		}
+		sinks[sink] = conns[0]
+		at := sink
+		if m.atSource {
+			at = "dc1"
+		}
+		err = w.Inside(at, func() error {
+			_, err := group.Start("make-mirror", filepath.Join(opt.peers, "etcdctl"), "--endpoints", "http://"+etcdClient(w, "dc1", 0), "make-mirror", "http://"+etcdClient(w, sink, 0))
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
-	err = w.Inside(at, func() error {
-		_, err := group.Start("make-mirror", filepath.Join(opt.peers, "etcdctl"), "--endpoints", "http://"+ends["dc1"], "make-mirror", "http://"+ends["dc2"])
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return mirrored(ctx, conns["dc1"], conns["dc2"][0], rate, length)
+	return mirrored(ctx, source, sinks, m.rate, length)
 }
 
-// etcdAt starts one etcd at a site and gives a connection for each writer.
-func etcdAt(ctx context.Context, group *procs.Group, opt options, w *wan.WAN, site, address string) ([]*grpc.ClientConn, error) {
-	var p *procs.Process
-	err := w.Inside(site, func() (err error) {
-		p, err = group.Start("etcd-"+site, filepath.Join(opt.peers, "etcd"), "-name", site, "-data-dir", filepath.Join(group.Dir, "etcd-"+site),
-			"-client", "http://"+address, "-peer", "http://127.0.0.1:2380")
-		return err
-	})
-	if err != nil {
-		return nil, err
+// etcdClient is where member i of a site serves clients; its peers find it two ports above.
+func etcdClient(w *wan.WAN, site string, i int) string {
+	return fmt.Sprintf("%s:%d", w.IP(site), etcdPort+10*i)
+}
+
+const etcdPort = 2379
+
+// etcdAt starts etcd at a site and gives a connection for each writer, spread over its members.
+func etcdAt(ctx context.Context, group *procs.Group, opt options, w *wan.WAN, site string, nodes int) ([]*grpc.ClientConn, error) {
+	var cluster []string
+	peer := func(i int) string { return fmt.Sprintf("http://127.0.0.1:%d", etcdPort+1+10*i) }
+	for i := range nodes {
+		cluster = append(cluster, fmt.Sprintf("%s-%d=%s", site, i, peer(i)))
+	}
+	var members []*procs.Process
+	for i := range nodes {
+		name := fmt.Sprintf("%s-%d", site, i)
+		err := w.Inside(site, func() error {
+			p, err := group.Start("etcd-"+name, filepath.Join(opt.peers, "etcd"), "-name", name, "-data-dir", filepath.Join(group.Dir, "etcd-"+name),
+				"-client", "http://"+etcdClient(w, site, i), "-peer", peer(i), "-cluster", strings.Join(cluster, ","))
+			members = append(members, p)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	place := fleet.PlaceOf(w, site)
-	conns, err := place.Connect(address, writers)
+	var conns []*grpc.ClientConn
+	for n := range writers {
+		one, err := place.Connect(etcdClient(w, site, n%nodes), 1)
+		if err != nil {
+			return nil, err
+		}
+		conns = append(conns, one...)
+	}
+	for _, conn := range conns[:nodes] {
+		err := procs.WaitUntil(ctx, "etcd at "+site, func(ctx context.Context) bool {
+			_, err := etcdserverpb.NewKVClient(conn).Put(ctx, &etcdserverpb.PutRequest{Key: []byte("first"), Value: []byte("0")})
+			return err == nil
+		}, members...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return conns, nil
+}
+
+// mirrored writes at a rate and gives how long after its acknowledgement each change was shown at each destination.
+func mirrored(ctx context.Context, conns []*grpc.ClientConn, sinks map[string]*grpc.ClientConn, rate int, length time.Duration) (map[string][]time.Duration, error) {
+	watches := map[string]*mirrorWatch{}
+	for name, sink := range sinks {
+		w, err := watchMirror(ctx, sink)
+		if err != nil {
+			return nil, err
+		}
+		watches[name] = w
+	}
+	// The mirrors must be watching: until a probe comes through each, nothing is measured.
+	for _, w := range watches {
+		for open := false; !open; {
+			_, err := etcdserverpb.NewKVClient(conns[0]).Put(ctx, &etcdserverpb.PutRequest{Key: []byte("bench/probe"), Value: []byte("probe ")})
+			if err != nil {
+				return nil, fmt.Errorf("etcd does not take writes: %w", err)
+			}
+			select {
+			case <-w.first:
+				open = true
+			case <-time.After(200 * time.Millisecond):
+			case <-ctx.Done():
+				return nil, fmt.Errorf("make-mirror brings nothing")
+			}
+		}
+	}
+	acked, err := etcdPuts(ctx, conns, rate, length)
 	if err != nil {
 		return nil, err
 	}
-	return conns, procs.WaitUntil(ctx, "etcd at "+site, func(ctx context.Context) bool {
-		_, err := etcdserverpb.NewKVClient(conns[0]).Put(ctx, &etcdserverpb.PutRequest{Key: []byte("first"), Value: []byte("0")})
-		return err == nil
-	}, p)
+	lags := map[string][]time.Duration{}
+	for name, w := range watches {
+		if lags[name], err = w.compare(ctx, acked); err != nil {
+			return nil, err
+		}
+	}
+	return lags, nil
 }
 
-// mirrored writes at a rate and gives how long after its acknowledgement each change was shown at the destination.
-func mirrored(ctx context.Context, conns []*grpc.ClientConn, sink *grpc.ClientConn, rate int, length time.Duration) ([]time.Duration, error) {
+// mirrorWatch is a watch of what a mirror brings.
+type mirrorWatch struct {
+	first chan struct{} // closed when anything came
+	mu    sync.Mutex
+	seen  map[string]time.Time
+}
+
+func watchMirror(ctx context.Context, sink *grpc.ClientConn) (*mirrorWatch, error) {
 	stream, err := etcdserverpb.NewWatchClient(sink).Watch(ctx)
 	if err != nil {
 		return nil, err
 	}
-	key := []byte("bench/")
 	err = stream.Send(&etcdserverpb.WatchRequest{RequestUnion: &etcdserverpb.WatchRequest_CreateRequest{
-		CreateRequest: &etcdserverpb.WatchCreateRequest{Key: key, RangeEnd: []byte("bench0")},
+		CreateRequest: &etcdserverpb.WatchCreateRequest{Key: []byte("bench/"), RangeEnd: []byte("bench0")},
 	}})
 	if err != nil {
 		return nil, err
@@ -132,48 +241,29 @@ func mirrored(ctx context.Context, conns []*grpc.ClientConn, sink *grpc.ClientCo
 	if _, err := stream.Recv(); err != nil {
 		return nil, err
 	}
-	// The mirror must be watching: until a probe comes through, nothing is measured.
-	probe := func(context.Context) bool {
-		_, err := etcdserverpb.NewKVClient(conns[0]).Put(ctx, &etcdserverpb.PutRequest{Key: []byte("bench/probe"), Value: []byte("probe ")})
-		return err == nil
-	}
-	var mu sync.Mutex
-	seen, first := map[string]time.Time{}, make(chan struct{})
+	w := &mirrorWatch{first: make(chan struct{}), seen: map[string]time.Time{}}
 	go func() {
 		for {
 			answer, err := stream.Recv()
 			if err != nil {
 				return
 			}
-			now := time.Now()
-			mu.Lock()
-			for _, e := range answer.GetEvents() {
-				id, _, _ := strings.Cut(string(e.GetKv().GetValue()), " ")
-				if len(seen) == 0 {
-					close(first)
-				}
-				seen[id] = now
-			}
-			mu.Unlock()
+			w.take(answer.GetEvents(), time.Now())
 		}
 	}()
-	for open := false; !open; {
-		if !probe(ctx) {
-			return nil, fmt.Errorf("etcd does not take writes")
+	return w, nil
+}
+
+func (w *mirrorWatch) take(events []*mvccpb.Event, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range events {
+		id, _, _ := strings.Cut(string(e.GetKv().GetValue()), " ")
+		if len(w.seen) == 0 {
+			close(w.first)
 		}
-		select {
-		case <-first:
-			open = true
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, fmt.Errorf("make-mirror brings nothing")
-		}
+		w.seen[id] = now
 	}
-	acked, err := etcdPuts(ctx, conns, rate, length)
-	if err != nil {
-		return nil, err
-	}
-	return compareSeen(ctx, acked, seen, &mu)
 }
 
 // etcdPuts is the load of the other side, with the same sizes and starts.
@@ -210,13 +300,13 @@ func etcdPuts(ctx context.Context, conns []*grpc.ClientConn, rate int, length ti
 	return acked, failed
 }
 
-// compareSeen waits until everything came, or the mirror had its time: what did not come by then counts as coming now.
-func compareSeen(ctx context.Context, acked, seen map[string]time.Time, mu *sync.Mutex) ([]time.Duration, error) {
+// compare waits until everything came, or the mirror had its time: what did not come by then counts as coming now.
+func (w *mirrorWatch) compare(ctx context.Context, acked map[string]time.Time) ([]time.Duration, error) {
 	missing := func() (n int) {
-		mu.Lock()
-		defer mu.Unlock()
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		for id := range acked {
-			if _, ok := seen[id]; !ok {
+			if _, ok := w.seen[id]; !ok {
 				n++
 			}
 		}
@@ -228,11 +318,11 @@ func compareSeen(ctx context.Context, acked, seen map[string]time.Time, mu *sync
 	if n := missing(); n > 0 {
 		fmt.Printf("make-mirror: %d of %d changes did not come within %v after the last\n", n, len(acked), mirrorMax)
 	}
-	mu.Lock()
-	defer mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var lags []time.Duration
 	for id, at := range acked {
-		came, ok := seen[id]
+		came, ok := w.seen[id]
 		if !ok {
 			came = time.Now()
 		}

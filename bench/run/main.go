@@ -22,9 +22,10 @@ type options struct {
 	out     string        // folder of the JSON files
 	round   time.Duration // length of one load round
 	servers int           // of a region; 0: each kind
-	rate    int           // with servers: changes a second
-	rounds  int           // rounds of each side
-	quick   bool          // small sizes, to see that it runs
+	mirror  bool
+	rate    int  // with servers: changes a second
+	rounds  int  // rounds of each side
+	quick   bool // small sizes, to see that it runs
 }
 
 // benchmark is one entry of the list.
@@ -54,6 +55,7 @@ func main() {
 	flag.IntVar(&opt.rounds, "rounds", 4, "rounds of each side, in alternating order")
 	flag.BoolVar(&opt.quick, "quick", false, "small sizes: only to see that it runs")
 	flag.IntVar(&opt.servers, "servers", 0, "federation: only regions of so many servers, without the mirror; 0: all")
+	flag.BoolVar(&opt.mirror, "mirror", false, "federation with -servers: with make-mirror between etcd of as many servers")
 	flag.IntVar(&opt.rate, "rate", 300, "federation with -servers: changes a second")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -46,8 +46,8 @@ const (
 )
 
 // fixedRows keeps rows that Apply reads by their exact key again and again: the head row, counters, proposer windows, where
-// channels stand. Of some spaces it also keeps that a row is not there (nil): most regions have no federation row and import
-// without a selector, and each entry asks for it. Only Update uses it.
+// channels stand. Of some spaces it also keeps that a row is not there (nil): most regions have no federation row, import
+// without a selector and take no snapshot over, and each entry asks for it. Only Update uses it.
 type fixedRows struct{ rows map[string][]byte }
 
 func newFixedRows() *fixedRows { return &fixedRows{rows: map[string][]byte{}} }
@@ -60,7 +60,7 @@ func fixed(key []byte) bool {
 	}
 	switch key[0] {
 	case record.SpaceMeta, record.SpaceCounters, record.SpaceAlarms, record.SpaceWindows, record.SpaceCursors,
-		record.SpaceRegions, record.SpaceFederated:
+		record.SpaceResync, record.SpaceRegions, record.SpaceFederated:
 		return true
 	default:
 		return false
@@ -89,7 +89,7 @@ func (f *fixedRows) missed(key []byte) {
 		return
 	}
 	switch key[0] {
-	case record.SpaceMeta, record.SpaceRegions, record.SpaceFederated, record.SpaceCursors:
+	case record.SpaceMeta, record.SpaceRegions, record.SpaceFederated, record.SpaceCursors, record.SpaceResync:
 		f.rows[string(key)] = nil
 	}
 }
