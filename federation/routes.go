@@ -24,6 +24,7 @@ type route struct {
 	quiet    bool      // via is asked and does not answer
 	held     time.Time // until when the home does not take it back: it fell quiet a moment ago
 	moved    time.Time // when something of it was applied last
+	brought  bool      // something of it was applied since via serves it
 	newest   record.FeedPosition
 	proof    []byte // the head that says newest, signed by the home
 	have     record.FeedPosition
@@ -32,7 +33,9 @@ type route struct {
 }
 
 // holdTimes is how many times Tuning.RelayAfter a relay keeps what it took from a home that fell quiet, and how long one
-// may bring nothing new until another that has newer takes over. A link that comes and goes moves channels no faster.
+// may bring nothing new until another that has newer takes over. A link that comes and goes moves channels no faster. The home
+// itself waits less for a relay that brings nothing: when the server dies that several regions are connected to, each of
+// them takes the others for relays, and none has anything.
 const holdTimes = 2
 
 func newRoutes() *routes {
@@ -74,13 +77,15 @@ func (r *routes) claim(name channelName, via [16]byte, offered record.FeedPositi
 		at.claim.revoke()
 	}
 	c := &claim{r: r, name: name}
-	at.via, at.claim, at.quiet, at.moved = via, c, false, now
+	at.via, at.claim, at.quiet, at.moved, at.brought = via, c, false, now, false
 	return c, true
 }
 
 // free reports whether another peer than who serves a channel may take it.
 func (at *route) free(name channelName, via [16]byte, offered record.FeedPosition, relayAfter time.Duration, now time.Time) bool {
 	switch {
+	case via == name.region && offered.After(at.have) && (!at.brought || now.Sub(at.moved) >= relayAfter):
+		return true
 	case via == name.region:
 		return at.via == [16]byte{} || at.quiet || !now.Before(at.held)
 	case at.via == [16]byte{}:
@@ -163,6 +168,18 @@ func (r *routes) drop(via [16]byte) {
 	}
 }
 
+// connected notes that there is a new connection to a region: what a relay took from it when the one before fell quiet is
+// free for it at once.
+func (r *routes) connected(region [16]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, at := range r.route {
+		if name.region == region {
+			at.held = time.Time{}
+		}
+	}
+}
+
 // head notes how far a channel is at its home, by a head that it signed.
 func (r *routes) head(name channelName, p record.FeedPosition, signed []byte) {
 	r.mu.Lock()
@@ -224,7 +241,7 @@ func (r *routes) applied(name channelName, p record.FeedPosition) {
 	defer r.mu.Unlock()
 	at := r.of(name)
 	if at.have != p {
-		at.have, at.moved = p, time.Now()
+		at.have, at.moved, at.brought = p, time.Now(), true
 	}
 }
 
@@ -232,7 +249,8 @@ func (r *routes) applied(name channelName, p record.FeedPosition) {
 func (r *routes) moves(name channelName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.of(name).moved = time.Now()
+	at := r.of(name)
+	at.moved, at.brought = time.Now(), true
 }
 
 // positions gives how far a channel is at its home and here.

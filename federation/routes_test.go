@@ -94,19 +94,58 @@ func TestRoutes_Quiet(t *testing.T) {
 		relay := may(b, 7, true)
 		direct.falls(true) // it has no say any more
 		may(c, 9, false)
+		may(home, 7, false)
+		time.Sleep(after)
+		r.applied(name, at(8))
+		time.Sleep(after - 1)
 		may(home, 9, false)
-		time.Sleep(holdTimes*after - 1)
-		may(home, 9, false)
+		time.Sleep(after)
 		may(c, 9, false)
 		time.Sleep(time.Nanosecond)
-		may(c, 7, false) // nothing newer
-		other := may(c, 8, true)
-		r.applied(name, at(8))
-		may(b, 9, false)
+		may(c, 8, false) // nothing newer
+		other := may(c, 9, true)
+		r.applied(name, at(9))
+		may(b, 10, false)
 		relay.release()
 		other.falls(true)
-		may(home, 8, true)
-		may(b, 9, false)
+		may(home, 9, true)
+		may(b, 10, false)
+	})
+}
+
+// TestRoutes_Idle: a relay that brings nothing keeps no channel from its home, which has more and answers; nor does one that
+// brought something, when the home has a new connection.
+func TestRoutes_Idle(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		home, relay := [16]byte{1}, [16]byte{2}
+		name := channelName{region: home, channel: 4}
+		const after = 3 * time.Second
+		at := func(n uint64) record.FeedPosition { return record.FeedPosition{Incarnation: 1, Sequence: n} }
+		for _, c := range []struct {
+			what    string
+			happens func(r *routes)
+			free    bool
+		}{
+			{"it brought nothing", func(*routes) {}, true},
+			{"it brought something", func(r *routes) { r.applied(name, at(8)) }, false},
+			{"it brought a part of a snapshot", func(r *routes) { r.moves(name) }, false},
+			{"it brought something long ago", func(r *routes) { r.applied(name, at(8)); time.Sleep(after) }, true},
+			{"it brought all there is", func(r *routes) { r.applied(name, at(9)); time.Sleep(after) }, false},
+			{"the home is connected anew", func(r *routes) { r.applied(name, at(8)); r.connected(home) }, true},
+			{"another region is connected anew", func(r *routes) { r.applied(name, at(8)); r.connected(relay) }, false},
+		} {
+			r := newRoutes()
+			direct, _ := r.claim(name, home, at(7), after, time.Now())
+			r.applied(name, at(7))
+			direct.falls(true)
+			if _, ok := r.claim(name, relay, at(7), after, time.Now()); !ok {
+				t.Fatal("the relay may not serve")
+			}
+			c.happens(r)
+			if _, free := r.claim(name, home, at(9), after, time.Now()); free != c.free {
+				t.Errorf("%s: the home may serve: %v", c.what, free)
+			}
+		}
 	})
 }
 

@@ -88,6 +88,7 @@ func (f *Federation) beEager(ctx context.Context, l *link.Link) {
 // handle uses a connection until it ends.
 func (u *uplink) handle(ctx context.Context, conn *link.Conn) error {
 	defer u.f.routes.drop(u.peer.id)
+	u.f.routes.connected(u.peer.id)
 	stream, err := conn.Open(ctx, link.ClassCalls)
 	if err != nil {
 		return err

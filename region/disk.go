@@ -1,6 +1,7 @@
 package region
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -21,7 +22,7 @@ func (r *Region) watchDisk(ctx context.Context, p *parts) error {
 		return nil
 	case <-r.ready:
 	}
-	tick := time.NewTicker(diskEvery)
+	tick := time.NewTicker(cmp.Or(r.cfg.State.DiskEvery, diskEvery))
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		if err := r.checkDisk(ctx, p); err != nil {

@@ -67,7 +67,8 @@ type Config struct {
 // StateTuning changes of the state what tests and chaos need changed; zero values keep its own settings.
 type StateTuning struct {
 	FS         vfs.FS
-	RingEvents int // recent changes that are kept in memory for watches
+	RingEvents int           // recent changes that are kept in memory for watches
+	DiskEvery  time.Duration // how often the room of the disk is looked at; 5 s
 }
 
 // Region is one node's part of its region. It starts nothing before Run.

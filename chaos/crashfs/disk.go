@@ -18,6 +18,11 @@ type Disk struct {
 	turns   uint64             // changes until now
 	folders map[string]*folder // those right below root that are known, by name; nil: not looked at yet
 	failed  error              // of looking at them: Left gives it, for what is durable is not known then
+
+	still   chan struct{} // closed when the disk goes on; nil: it does not stand still
+	waiting int           // what has waited for that
+	filled  bool          // no more than room is free
+	room    uint64
 }
 
 // New makes a disk of a folder. Of what is in it, the folders with these names are known, from the first call of one of
@@ -168,6 +173,7 @@ func (d *Disk) fileAt(path string) (*file, error) {
 
 // create makes a file: a new one, or with emptied the one that is there without its content.
 func (d *Disk) create(path string, emptied bool, open func() (*os.File, error)) (*handle, error) {
+	d.pass()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p, known := d.find(path)
@@ -201,6 +207,7 @@ func (d *Disk) open(path string, flags int) (*handle, error) {
 
 // remove takes a name away, and all that is below it.
 func (d *Disk) remove(path string, remove func() error) error {
+	d.pass()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p, known := d.find(path)
@@ -213,6 +220,7 @@ func (d *Disk) remove(path string, remove func() error) error {
 
 // rename gives what has one name another one. Within a folder that is one change.
 func (d *Disk) rename(from, to string) error {
+	d.pass()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.folderAt(from) == nil {
@@ -239,6 +247,7 @@ func (d *Disk) rename(from, to string) error {
 
 // link gives a file a second name.
 func (d *Disk) link(from, to string) error {
+	d.pass()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f, err := d.fileAt(from)
@@ -256,6 +265,7 @@ func (d *Disk) link(from, to string) error {
 
 // mkdirAll makes a folder and those above it.
 func (d *Disk) mkdirAll(path string, perm os.FileMode) error {
+	d.pass()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var made []string

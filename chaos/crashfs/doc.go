@@ -9,6 +9,8 @@
 // is in a folder that Left makes. A caller sees to it that nobody hears the node any more before it cuts: then whatever the
 // node was heard to promise was synced before.
 //
+// A disk can also stand still, so that all that changes it waits, and say that it is nearly full.
+//
 // It owns what is known of the folders that it was given, from New on: what was there then is durable. It never syncs by
 // itself and never judges what a store makes of its files. Everything may be called concurrently, but Left only after Cut.
 package crashfs

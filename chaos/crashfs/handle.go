@@ -23,6 +23,7 @@ func (h *handle) Seek(offset int64, whence int) (int64, error) { return h.File.S
 
 // Write writes where the file is at, which is known only afterwards: it may have been opened to append.
 func (h *handle) Write(b []byte) (int, error) {
+	h.disk.pass()
 	n, err := h.File.Write(b)
 	if h.file == nil || n <= 0 {
 		return n, err
@@ -37,6 +38,7 @@ func (h *handle) Write(b []byte) (int, error) {
 
 // WriteAt writes at an offset.
 func (h *handle) WriteAt(b []byte, at int64) (int, error) {
+	h.disk.pass()
 	n, err := h.File.WriteAt(b, at)
 	if h.file != nil && n > 0 {
 		h.wrote(b[:n], at)
@@ -54,6 +56,7 @@ func (h *handle) wrote(b []byte, at int64) {
 
 // Sync makes durable what was there when it began, if the power did not fail meanwhile.
 func (h *handle) Sync() error {
+	h.disk.pass()
 	var settle func(mark uint64)
 	var mark uint64
 	h.disk.mu.Lock()

@@ -58,6 +58,13 @@ func (s stateFS) RemoveAll(name string) error {
 
 func (s stateFS) MkdirAll(name string, perm os.FileMode) error { return s.disk.mkdirAll(name, perm) }
 
+// GetDiskUsage says how much room there is.
+func (s stateFS) GetDiskUsage(path string) (vfs.DiskUsage, error) {
+	usage, err := s.FS.GetDiskUsage(path)
+	usage.AvailBytes = s.disk.free(usage.AvailBytes)
+	return usage, err
+}
+
 func (s stateFS) Unwrap() vfs.FS { return s.FS }
 
 // stateFile is a handle as the database wants it. It gives no descriptor: what goes past it would not be known.

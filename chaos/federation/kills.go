@@ -13,10 +13,8 @@ import (
 	"supercluster/internal/procs"
 )
 
-const (
-	stayDead = 4                     // every n-th kill: the server stays dead until records flow
-	askEvery = 10 * time.Millisecond // while waiting: the servers need the processors
-)
+// askEvery is how often is asked while waiting: the servers need the processors.
+const askEvery = 10 * time.Millisecond
 
 // killing is the first part.
 type killing struct {
@@ -100,15 +98,16 @@ func (k *killing) rounds(ctx context.Context) error {
 		}
 		// Most are started again once the region writes without them, as a supervisor does: then the peers hear at once that
 		// their connections are gone. The others stay dead until the peers found that out by themselves.
-		dead := n%stayDead == stayDead-1
+		dead := k.dead > 0 && n%k.dead == k.dead-1
 		if err := k.authors[region].put(r.Name+"/after", fmt.Sprintf("after-%d", n), fmt.Sprint(n)); err != nil {
 			return fmt.Errorf("a write after the %s of %s was killed: %w", victim.name, r.Name, err)
 		}
 		if !dead {
 			err = r.Restart(i)
 		}
+		last := ""
 		if err == nil {
-			err = k.flow(ctx, region, n)
+			last, err = k.flow(ctx, region, n)
 		}
 		if err != nil {
 			return fmt.Errorf("after the %s of %s was killed: %w", victim.name, r.Name, err)
@@ -121,7 +120,8 @@ func (k *killing) rounds(ctx context.Context) error {
 		} else {
 			k.flows = append(k.flows, took)
 		}
-		fmt.Printf("     kill %2d: %-8s of %s, %s, %s; records go both ways again after %v\n", n+1, victim.name, r.Name, r.Nodes[i], how, took.Round(time.Millisecond))
+		fmt.Printf("     kill %2d: %-8s of %s, %s, %s; records go both ways again after %v, the last %s\n",
+			n+1, victim.name, r.Name, r.Nodes[i], how, took.Round(time.Millisecond), last)
 		if err == nil {
 			err = back(ctx, r)
 		}
@@ -219,35 +219,45 @@ func back(ctx context.Context, r *fleet.Region) error {
 	}, r.Servers...)
 }
 
-// flow waits until what is written in a region comes to every other one, and the other way round.
-func (k *killing) flow(ctx context.Context, region, round int) error {
+// flow waits until what is written in a region comes to every other one, and the other way round. It names what was waited
+// for longest.
+func (k *killing) flow(ctx context.Context, region, round int) (last string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	var longest time.Duration
 	for i, from := range k.fleet.Regions {
 		name, value := from.Name+"/flow", fmt.Sprintf("%d-%d", round, i)
 		if err := k.authors[i].put(name, fmt.Sprintf("flow-%s-%d", from.Name, round), value); err != nil {
-			return fmt.Errorf("a write in %s: %w", from.Name, err)
+			return "", fmt.Errorf("a write in %s: %w", from.Name, err)
 		}
 		for j, to := range k.fleet.Regions {
 			if i == j || i != region && j != region {
 				continue
 			}
-			err := procs.WaitUntil(ctx, "a record of "+from.Name+" in "+to.Name, func(ctx context.Context) bool {
-				for _, conn := range to.Conns {
-					asking, cancel := context.WithTimeout(ctx, tryFor)
-					answer, err := pb.NewConfigServiceClient(conn).GetConfig(asking, &pb.GetConfigRequest{Name: name, Read: &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_LOCAL}})
-					cancel()
-					if err == nil && string(answer.GetConfig().GetValue()) == value {
-						return true
-					}
-				}
-				sleep(ctx, askEvery)
-				return false
-			})
-			if err != nil {
-				return err
+			began := time.Now()
+			if err := shows(ctx, from, to, name, value); err != nil {
+				return "", err
+			}
+			if took := time.Since(began); took > longest {
+				longest, last = took, fmt.Sprintf("from %s to %s", from.Name, to.Name)
 			}
 		}
 	}
-	return nil
+	return last, nil
+}
+
+// shows waits until a region shows what was written in another one.
+func shows(ctx context.Context, from, to *fleet.Region, name, value string) error {
+	return procs.WaitUntil(ctx, "a record of "+from.Name+" in "+to.Name, func(ctx context.Context) bool {
+		for _, conn := range to.Conns {
+			asking, cancel := context.WithTimeout(ctx, tryFor)
+			answer, err := pb.NewConfigServiceClient(conn).GetConfig(asking, &pb.GetConfigRequest{Name: name, Read: &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_LOCAL}})
+			cancel()
+			if err == nil && string(answer.GetConfig().GetValue()) == value {
+				return true
+			}
+		}
+		sleep(ctx, askEvery)
+		return false
+	})
 }

@@ -23,6 +23,7 @@ import (
 type options struct {
 	binary string
 	kills  int
+	dead   int
 	keys   int
 	cut    time.Duration
 	relays int
@@ -32,6 +33,7 @@ func main() {
 	var opt options
 	flag.StringVar(&opt.binary, "binary", "bin/supercluster", "the server to test")
 	flag.IntVar(&opt.kills, "kills", 20, "how many servers are killed; 0 leaves that part out")
+	flag.IntVar(&opt.dead, "dead", 4, "every so manieth server that is killed stays dead until records go both ways again; 0 for none")
 	flag.IntVar(&opt.keys, "keys", 100_000, "how many keys change while a region is cut off; 0 leaves that part out")
 	flag.DurationVar(&opt.cut, "cut", 25*time.Second, "how long the cut is at least: links are dead after 10 s, and their pauses have grown after 10 more")
 	flag.IntVar(&opt.relays, "relays", 4, "how many relays are killed; 0 leaves that part out")

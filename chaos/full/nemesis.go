@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/chaos/drive"
 	"supercluster/chaos/schedule"
-	"supercluster/internal/procs"
 )
 
 const (
@@ -30,35 +28,14 @@ var strikes = map[string]func(*world, context.Context, *schedule.Nemesis) (strin
 
 // Strike does one nemesis; without evidence it was not seen.
 func (w *world) Strike(ctx context.Context, n *schedule.Nemesis) drive.Effect {
+	if why := excuses[n.Kind]; why != "" {
+		w.excuse(n.Targets[0], why)
+	}
 	evidence, err := strikes[n.Kind](w, ctx, n)
-	if err == nil && evidence == "" {
-		err = errors.New("there is no evidence")
+	if err == nil {
+		w.pardon(n.Targets[0])
 	}
-	if err != nil {
-		text := err.Error()
-		evidence += ": " + text[:min(len(text), maxText)]
-	}
-	return drive.Effect{Seen: err == nil, Evidence: evidence}
-}
-
-// back waits until all servers of a region answer and follow one leader.
-func (s *site) back(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, backFor)
-	defer cancel()
-	return procs.WaitUntil(ctx, "all servers of "+s.Name, func(ctx context.Context) bool {
-		leaders := map[string]bool{}
-		for _, conn := range s.Conns {
-			asking, stop := context.WithTimeout(ctx, askFor)
-			status, err := pb.NewClusterServiceClient(conn).GetStatus(asking, &pb.GetStatusRequest{})
-			stop()
-			if err != nil || status.GetLeader() == "" {
-				drive.Pause(ctx, pollEvery)
-				return false
-			}
-			leaders[status.GetLeader()] = true
-		}
-		return len(leaders) == 1
-	}, s.Servers...)
+	return w.effect(ctx, evidence, err)
 }
 
 func (w *world) slowWatches(ctx context.Context, n *schedule.Nemesis) (string, error) {

@@ -133,10 +133,12 @@ func (s *site) clockOf(ctx context.Context, node int) (off time.Duration, err er
 
 // diskStall lets nothing be written to the disk of a server.
 func (w *world) diskStall(ctx context.Context, n *schedule.Nemesis) (string, error) {
+	w.excuse(n.Targets[0], "its disk stands still")
 	evidence, err := w.disks[n.Targets[0]].Stall(n.Duration.Duration())
 	if err != nil {
 		return evidence, err
 	}
+	w.pardon(n.Targets[0])
 	return evidence, w.find(n.Targets[0]).back(ctx)
 }
 
@@ -183,10 +185,17 @@ func (w *world) powerLoss(ctx context.Context, n *schedule.Nemesis) (string, err
 	if err := s.Servers[node].Pause(); err != nil {
 		return "", err
 	}
+	w.excuse(n.Targets[0], "its disk has no power")
 	evidence, err := d.PowerLoss()
 	if err != nil {
 		return "", err
 	}
-	more, err := s.down(ctx, []int{node}, n.Duration.Duration(), func() (string, error) { return "its disk came back", d.Remount() })
+	more, err := s.down(ctx, []int{node}, n.Duration.Duration(), func() (string, error) {
+		if err := d.Remount(); err != nil {
+			return "", err
+		}
+		w.pardon(n.Targets[0])
+		return "its disk came back", nil
+	})
 	return evidence + "; " + more, err
 }

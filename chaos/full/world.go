@@ -37,6 +37,8 @@ type world struct {
 	disks map[string]*disk.Disk
 	fleet *fleet.Fleet
 	sites []*site
+	// excused says of regions why their servers may rightly stay away.
+	excused map[string]string
 }
 
 // site is one region.
@@ -50,7 +52,7 @@ func (p *programs) world(run *drive.Run) (drive.World, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &world{programs: p, run: run, dir: dir, disks: map[string]*disk.Disk{}}, nil
+	return &world{programs: p, run: run, dir: dir, disks: map[string]*disk.Disk{}, excused: map[string]string{}}, nil
 }
 
 // Regions gives all, in the order of the plan.

@@ -26,6 +26,10 @@ func (w *world) Strike(ctx context.Context, n *schedule.Nemesis) effect {
 		return w.stopNodes(ctx, n, s, s.nodes...)
 	case powerLoss:
 		return w.powerLost(ctx, n)
+	case diskStall:
+		return w.diskStalled(ctx, n)
+	case diskFull:
+		return w.diskFilled(ctx, n)
 	case slowWatch:
 		return w.slowWatches(ctx, n)
 	case overrun:

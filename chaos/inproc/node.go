@@ -61,7 +61,7 @@ func (n *node) start(first bool) error {
 		Region: s.name, Node: n.name, Members: s.members, ID: s.identity.RegionID, DataDir: n.dir(), Bootstrap: first,
 		Dev: len(s.members) == 1, Faults: faults{s.network, s.name}, GRPC: n.name + ":8502", HTTP: n.name + ":8500",
 		Federation: fmt.Sprintf("127.0.0.1:%d", n.port), Log: slog.New(slog.DiscardHandler),
-		Tuning: region.Tuning{FS: disk.Log()}, State: region.StateTuning{FS: disk.State(), RingEvents: s.world.ring()},
+		Tuning: region.Tuning{FS: disk.Log()}, State: region.StateTuning{FS: disk.State(), RingEvents: s.world.ring(), DiskEvery: lookEvery},
 	})
 	if err != nil {
 		return err

@@ -21,6 +21,8 @@ const (
 	slowLink   = "slow-link"   // what a region sends to others comes late
 	killRelay  = "kill-relay"  // two regions do not hear each other, and the third, which relays, stops exchanging
 	restartAll = "restart"     // all nodes of a region end and start again
+	diskStall  = "disk-stall"  // nothing can be written to the disk of a node
+	diskFull   = "disk-full"   // the disk of a node says that it has little room
 	powerLoss  = "power-loss"  // nodes stop at an instant, their disks lose what was not synced, and they start again
 )
 
@@ -84,6 +86,7 @@ func options() schedule.Options {
 			kind(slowLink, schedule.OnRegion, 800, 2500, false, schedule.Range{Name: "delay_ms", Min: 10, Max: 80}),
 			kind(killRelay, schedule.OnRegions, 2200, 3000, true),
 			kind(restartAll, schedule.OnRegion, 300, 900, true),
+			kind(diskStall, schedule.OnNode, 400, 1500, true), kind(diskFull, schedule.OnNode, 300, 900, true),
 			unpowered(crashfs.Each, []string{"dc1/n1"}, []string{"dc1/n2"}, []string{"dc1/n3"}, []string{"dc1"}, []string{"dc2"}, []string{"dc3"}),
 		},
 		Workload: drive.Workload(),

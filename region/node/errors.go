@@ -18,7 +18,7 @@ func startFault(dir string, err error) error {
 	case errors.Is(err, dragonboat.ErrReplicaRemoved):
 		return fault.Wrap(fault.Conflict, err, "this node was removed from its region")
 	default:
-		return fault.Wrap(fault.Internal, err, "the Raft log in %s can not be opened", dir).
+		return fault.Wrap(fault.Internal, err, "the Raft log in %s can not be opened%s", dir, emptied(dir)).
 			WithHint("a log belongs to one version's settings; the cause names the difference, or what is damaged: then %s", replaceHint)
 	}
 }
@@ -29,7 +29,7 @@ func panicFault(dir string, cause any) error {
 	if !ok {
 		err = fmt.Errorf("%v", cause)
 	}
-	return fault.Wrap(fault.Internal, err, "the Raft log in %s can not be opened", dir).
+	return fault.Wrap(fault.Internal, err, "the Raft log in %s can not be opened%s", dir, emptied(dir)).
 		WithHint("the cause names what is wrong; if something is damaged: %s", replaceHint)
 }
 

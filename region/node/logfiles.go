@@ -23,6 +23,9 @@ const replaceHint = "keep this node stopped: the others go on without it, and it
 // end of its log, or of the list of its files, and removes what is not on the list: a changed byte would make this
 // node forget votes and entries that it had acknowledged. What a power loss cut short is cut off here.
 func checkLog(dir string) error {
+	if err := checkHost(dir); err != nil {
+		return folderFault(dir, err)
+	}
 	var logs []string
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -35,9 +38,9 @@ func checkLog(dir string) error {
 		case strings.HasSuffix(name, ".log"):
 			logs = append(logs, path)
 		case name == "CURRENT", strings.HasSuffix(name, ".index"), strings.HasPrefix(name, "BOOTSTRAP-") && !strings.HasSuffix(name, ".tmp"):
-			return checkLogFile(path, false)
+			return checkWhole(path, false, true)
 		case strings.HasPrefix(name, "MANIFEST-"):
-			return checkLogFile(path, true)
+			return checkWhole(path, true, inForce(path))
 		}
 		return nil
 	})
@@ -55,6 +58,57 @@ func checkLog(dir string) error {
 		}
 	}
 	return nil
+}
+
+// checkHost looks at what Dragonboat notes of its host beside the log. It ends without a cause when there is nothing in it.
+func checkHost(dir string) error {
+	for _, name := range []string{"NODEHOST.ID", hostFlag} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err == nil && info.Size() == 0 {
+			return emptyFault(filepath.Join(dir, name))
+		}
+	}
+	return nil
+}
+
+// checkWhole refuses a file that changed, and one with nothing in it where there must be something: what it must say was synced
+// before the file had its name.
+func checkWhole(path string, mayBeTorn, says bool) error {
+	if err := checkLogFile(path, mayBeTorn); err != nil || !says {
+		return err
+	}
+	_, scan, err := scanFile(path)
+	if err == nil && scan.Begin() == 0 {
+		err = emptyFault(path)
+	}
+	return err
+}
+
+func emptyFault(path string) error {
+	return fault.New(fault.Corrupt, "%s of the Raft log is empty: what was in it is lost, or never came to the disk", path).WithHint(replaceHint)
+}
+
+// inForce reports whether a list of files is the one that Tan goes by.
+func inForce(manifest string) bool {
+	current, err := os.ReadFile(filepath.Join(filepath.Dir(manifest), "CURRENT"))
+	return err == nil && strings.Contains(string(current), filepath.Base(manifest)+"\n")
+}
+
+// emptied names the logs that were closed and have nothing in them. One that nothing was written to is such a log, too: they are
+// named only when the log does not read.
+func emptied(dir string) string {
+	names := ""
+	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".log") {
+			return nil // what can not be looked at is told by others
+		}
+		_, closed := os.Stat(strings.TrimSuffix(path, ".log") + ".index")
+		if info, err := entry.Info(); err == nil && info.Size() == 0 && closed == nil {
+			names += "; " + path + " is empty"
+		}
+		return nil
+	})
+	return names
 }
 
 // checkLogFile refuses a file that changed. The end of a file that was open when the power went may be torn.

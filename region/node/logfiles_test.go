@@ -146,6 +146,64 @@ func TestCheckLog_RefusesAChangedByte(t *testing.T) {
 	}
 }
 
+// A file with nothing in it is named: Tan ends on some of them without a cause, and takes others for the beginning of a log.
+func TestCheckLog_NamesAnEmptyFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "raft")
+	writeLog(t, dir, true)
+	for _, name := range []string{"NODEHOST.ID", hostFlag} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("something"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range logFiles(t, dir) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, nothing := range [][]byte{nil, make([]byte, len(data))} {
+			if err := os.WriteFile(path, nothing, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := checkLog(dir)
+			if strings.HasSuffix(path, ".log") { // nothing may have been written to it: it is named when it does not read
+				err = startFault(dir, fault.Wrap(fault.Corrupt, err, "unexpected EOF"))
+			}
+			if hosts := filepath.Dir(path) == dir; hosts && len(nothing) > 0 || strings.HasSuffix(path, ".log") && len(nothing) > 0 {
+				continue
+			}
+			text := fmt.Sprint(err)
+			if _, known := fault.As(err); !known || !strings.Contains(text, path) || !strings.Contains(text, "is empty") || !strings.Contains(text, "keep this node stopped") {
+				t.Errorf("%s with %d zeros: %v", filepath.Base(path), len(nothing), err)
+			}
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := checkLog(dir); err != nil || emptied(dir) != "" {
+		t.Errorf("a log that is whole: %v%s", err, emptied(dir))
+	}
+}
+
+// A list of files that was begun when the power went is not the one in force, and may be empty.
+func TestCheckLog_TakesAListThatWasBegun(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "raft")
+	writeLog(t, dir, false)
+	for _, path := range logFiles(t, dir) {
+		if strings.HasPrefix(filepath.Base(path), "MANIFEST-") {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(path), "MANIFEST-000077"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := checkLog(dir); err != nil {
+		t.Fatal(err)
+	}
+	if n := readLog(t, dir); n != logEntries {
+		t.Errorf("%d of %d entries", n, logEntries)
+	}
+}
+
 // The write that the power cut short is gone, and everything before it is there.
 func TestCheckLog_CutsATornWrite(t *testing.T) {
 	for _, tail := range [][]byte{[]byte("torn"), append([]byte("\x01\x02\x03\x04\x00\x08\x01xyz"), make([]byte, 2048)...)} {

@@ -27,7 +27,7 @@ func (f tanFactory) Create(cfg config.NodeHostConfig, busy config.LogDBCallback,
 	if err != nil {
 		return nil, err
 	}
-	f.log.ILogDB = log
+	f.log.ILogDB, f.log.dirs = log, dirs
 	return f.log, nil
 }
 
@@ -49,6 +49,7 @@ const (
 // others elected one leader after the other, and none got it to catch up. So one read gives a small part.
 type tanLog struct {
 	raftio.ILogDB
+	dirs []string // where it is
 
 	mu     sync.Mutex
 	states map[raftio.NodeInfo]pb.State
@@ -92,6 +93,9 @@ func (l *tanLog) SaveRaftState(updates []pb.Update, worker uint64) error {
 func (l *tanLog) stopOn(err error, what string) {
 	if err == nil || l.fail == nil {
 		return
+	}
+	for _, dir := range l.dirs {
+		what += emptied(dir)
 	}
 	failed := fault.Wrap(fault.Corrupt, err, "%s", what).WithHint(replaceHint)
 	if errors.Is(err, syscall.ENOSPC) {
