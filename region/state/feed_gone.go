@@ -1,0 +1,102 @@
+package state
+
+import "supercluster/region/record"
+
+// A tombstone keeps no origin: what the event of a deletion says of it comes from the import that made it, and for events
+// that are read from history from its transaction row and the version before it, which stays as long as the row does.
+
+// goneAt is the origin in the event that takes a record of another region away: where that region stood here then. last is
+// that of the last version. A channel that is given up has no position any more (0): the last version's is what is known.
+func goneAt(home [16]byte, revision, incarnation uint64, last *record.Origin) *record.Origin {
+	if revision == 0 {
+		revision, incarnation = last.HomeRevision, last.Incarnation
+	}
+	return &record.Origin{Home: home, HomeRevision: revision, Incarnation: incarnation}
+}
+
+// gone completes deletions of other regions' records that are read from history.
+type gone struct {
+	r     Reader
+	lives map[[16]byte]uint64 // see life
+	key   []byte
+}
+
+// complete adds the incarnation, which a transaction row does not keep. It is that of the version before if the region
+// is in it still: between the two it was in no other. Else it is not known.
+func (g *gone) complete(e *record.Event) error {
+	o := &e.Record.Origin
+	if o.Home == ([16]byte{}) {
+		return nil
+	}
+	g.key = record.AppendVersionKey(g.key[:0], e.Record.Key, e.Previous)
+	row, found, err := g.r.Get(g.key)
+	if err != nil || !found { // of config, versions beyond those that outlive compaction go with the oldest readable revision
+		return err
+	}
+	var last record.Record
+	if _, err := record.DecodeVersion(row, &last); err != nil {
+		return err
+	}
+	return g.addLife(o, &last.Origin)
+}
+
+func (g *gone) addLife(o, last *record.Origin) error {
+	life, err := g.life(o.Home)
+	if err != nil {
+		return err
+	}
+	if o.HomeRevision == 0 || life == last.Incarnation {
+		*o = *goneAt(o.Home, o.HomeRevision, life, last)
+	}
+	return nil
+}
+
+// tombstone adds to one of a history where the record's region was then, if it was of another one. Only imports take records
+// of others away, so where the transaction row is purged the version before it still says whose the record was.
+func (g *gone) tombstone(r, before *record.Record) error {
+	home := before.Origin.Home
+	if home == ([16]byte{}) {
+		return nil
+	}
+	row, found, err := g.r.Get(record.AppendTransactionKey(nil, r.Key.Shard, r.ModifyRevision))
+	if err != nil {
+		return err
+	}
+	r.Origin = record.Origin{Home: home}
+	if !found {
+		return nil
+	}
+	t, err := record.DecodeTransaction(row)
+	if err != nil {
+		return err
+	}
+	r.Origin.HomeRevision = t.HomePosition.Revision
+	return g.addLife(&r.Origin, &before.Origin)
+}
+
+// life gives the incarnation of a region that all its channels are in; 0: they are in several.
+func (g *gone) life(region [16]byte) (uint64, error) {
+	if life, known := g.lives[region]; known {
+		return life, nil
+	}
+	alias, _, found, err := FindRegion(g.r, region)
+	if err != nil || !found {
+		return 0, err
+	}
+	life, several := uint64(0), false
+	if err := eachFeedState(g.r, alias, func(_ uint32, s *record.FeedState) error {
+		several = several || life != 0 && life != s.Position.Incarnation
+		life = s.Position.Incarnation
+		return nil
+	}); err != nil {
+		return 0, err
+	}
+	if several {
+		life = 0
+	}
+	if g.lives == nil {
+		g.lives = map[[16]byte]uint64{}
+	}
+	g.lives[region] = life
+	return life, nil
+}
