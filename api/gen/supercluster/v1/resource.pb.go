@@ -323,7 +323,9 @@ func (x *Meta) GetRegion() string {
 	return ""
 }
 
-// Source says where something that an answer shows was written, and how old this region's copy of it is.
+// Source says where something that an answer shows was written, and how old this region's copy of it is. Over HTTP the
+// headers X-Supercluster-Source-Region, -Source-Revision, -Source-Incarnation and -Source-Age say it of the one region of
+// those shown whose copy is the oldest, and X-Supercluster-Sources how many regions are shown.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The region that owns it.
