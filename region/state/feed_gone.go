@@ -51,27 +51,42 @@ func (g *gone) addLife(o, last *record.Origin) error {
 	return nil
 }
 
-// tombstone adds to one of a history where the record's region was then, if it was of another one. Only imports take records
-// of others away, so where the transaction row is purged the version before it still says whose the record was.
-func (g *gone) tombstone(r, before *record.Record) error {
-	home := before.Origin.Home
-	if home == ([16]byte{}) {
-		return nil
+// tombstones adds to those of a history, newest first, where the record's region was then, if it was of another one. Where
+// the transaction row is purged, whose the record was is what the version before says, or else the one after.
+func (g *gone) tombstones(all []record.Record) error {
+	for i := range all {
+		if !all[i].Deleted {
+			continue
+		}
+		var last record.Origin
+		if i+1 < len(all) {
+			last = all[i+1].Origin
+		}
+		if last.Home == ([16]byte{}) && i+1 == len(all) && i > 0 {
+			last.Home = all[i-1].Origin.Home
+		}
+		if err := g.tombstone(&all[i], &last); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (g *gone) tombstone(r *record.Record, last *record.Origin) error {
 	row, found, err := g.r.Get(record.AppendTransactionKey(nil, r.Key.Shard, r.ModifyRevision))
 	if err != nil {
 		return err
 	}
-	r.Origin = record.Origin{Home: home}
 	if !found {
+		r.Origin = record.Origin{Home: last.Home}
 		return nil
 	}
 	t, err := record.DecodeTransaction(row)
-	if err != nil {
+	if err != nil || t.Home == ([16]byte{}) {
 		return err
 	}
-	r.Origin.HomeRevision = t.HomePosition.Revision
-	return g.addLife(&r.Origin, &before.Origin)
+	r.Origin = record.Origin{Home: t.Home, HomeRevision: t.HomePosition.Revision}
+	return g.addLife(&r.Origin, last)
 }
 
 // life gives the incarnation of a region that all its channels are in; 0: they are in several.

@@ -196,7 +196,30 @@ func TestGone_History(t *testing.T) {
 	}
 	w.ok(t, fmt.Sprintf("compact 1 %d", at+1))
 	w.ok(t, "purge 1 100")
-	if a := tombstone("a", 0); a != (record.Origin{Home: regionID(2)}) {
-		t.Errorf("a went at %+v", a)
+	if a, b := tombstone("a", 0), tombstone("own/b", 0); a != (record.Origin{Home: regionID(2)}) || b != (record.Origin{}) {
+		t.Errorf("a went at %+v, own/b at %+v", a, b)
+	}
+}
+
+// A tombstone that is the oldest version that is kept is of the region that wrote the one after it.
+func TestGone_HistoryBeginsWithATombstone(t *testing.T) {
+	w, s := connected(t, record.ClassConfig)
+	write := func(times int) (last uint64) {
+		for range times {
+			last = w.take(t, s.one(put("config:a", fmt.Sprint(s.at.Sequence))))[0].Position.Revision
+		}
+		return last
+	}
+	write(16)
+	w.take(t, s.one(del("config:a"))) // the 17th version
+	w.ok(t, fmt.Sprintf("compact 1 %d", write(30)))
+	w.ok(t, "purge 1 100")
+	write(1) // the 48th trims what is before the last 32
+	all, err := state.History(w.kv, key("config:a"), 0)
+	if err != nil || len(all) != record.ConfigVersions || !all[len(all)-1].Deleted {
+		t.Fatalf("%d versions (%v)", len(all), err)
+	}
+	if got := all[len(all)-1].Origin; got != (record.Origin{Home: regionID(2)}) {
+		t.Errorf("it went at %+v", got)
 	}
 }

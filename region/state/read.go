@@ -220,13 +220,8 @@ func History(r Reader, k record.Key, limit int) ([]record.Record, error) {
 		return nil, err
 	}
 	g := gone{r: r}
-	for i := range all {
-		if !all[i].Deleted || i+1 == len(all) {
-			continue
-		}
-		if err := g.tombstone(&all[i], &all[i+1]); err != nil {
-			return nil, err
-		}
+	if err := g.tombstones(all); err != nil {
+		return nil, err
 	}
 	if limit > 0 && len(all) > limit {
 		all = all[:limit]
