@@ -126,12 +126,14 @@ type Federation struct {
 	endpoint *link.Endpoint
 	book     *book
 	ages     *ages
-	routes   *routes
-	seen     *seen
-	lanes    *lanes
-	tails    *tails
-	reach    *reach
-	metrics  *metrics
+	// standings is what Standing answers from for a while.
+	standings lastStandings
+	routes    *routes
+	seen      *seen
+	lanes     *lanes
+	tails     *tails
+	reach     *reach
+	metrics   *metrics
 
 	mu      sync.Mutex
 	uplinks map[[16]byte]*uplink // while this node leads

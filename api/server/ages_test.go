@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/registry"
@@ -20,6 +21,10 @@ type oldCopy struct{ age atomic.Int64 }
 func (c *oldCopy) Ages() func([16]byte) (time.Duration, bool) {
 	age := time.Duration(c.age.Load())
 	return func(region [16]byte) (time.Duration, bool) { return age, region == [16]byte{2} }
+}
+
+func (c *oldCopy) Standing(federation.Watched) ([]federation.Standing, record.Positions, error) {
+	return nil, record.Positions{}, nil
 }
 
 // heardViews and heardRegion have dc2 answer right after a read took what it shows: it shows the copy of before.

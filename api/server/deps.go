@@ -53,6 +53,9 @@ type Sources interface {
 	// Ages is asked before a read. What it gives says how long ago, at most, this node knew that the copy of a region which the
 	// read shows was not behind; false: nobody knows.
 	Ages() func(region [16]byte) (time.Duration, bool)
+	// Standing tells how far what is here of the other regions goes that a watch shows records of, and at which positions of
+	// this node it was so.
+	Standing(w federation.Watched) ([]federation.Standing, record.Positions, error)
 }
 
 // Federation is this node's part of the exchange with other regions, as package federation gives it. The links to other

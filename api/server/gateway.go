@@ -37,6 +37,7 @@ func (s *Server) newGateway() (http.Handler, error) {
 		runtime.WithErrorHandler(gatewayError),
 		runtime.WithRoutingErrorHandler(routingError),
 		runtime.WithForwardResponseOption(setETag),
+		runtime.WithForwardResponseOption(setReadHeaders),
 		runtime.WithWriteContentLength(),
 		// Names of config entries may hold any character; %2F is a slash in a name like any other.
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),

@@ -9,6 +9,7 @@ import (
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/api/status"
+	"supercluster/federation"
 	"supercluster/region/record"
 	"supercluster/registry"
 	"supercluster/registry/access"
@@ -68,11 +69,33 @@ func (r *fakeRegion) imported(t testing.TB, ins ...*pb.Instance) {
 		}
 		events = append(events, record.Event{Type: record.EventPut, Record: rec})
 	}
+	r.commit(t, put, events...)
+}
+
+func (r *fakeRegion) commit(t testing.TB, op record.Op, events ...record.Event) {
+	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, err := r.apply(put, events...); err != nil {
+	if _, err := r.apply(op, events...); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// gone takes records away past this region's operations, as an import does: dc2 was at revision 700 of its incarnation 3.
+func (r *fakeRegion) gone(t testing.TB, keys ...record.Key) {
+	t.Helper()
+	put := record.Op{Type: record.OpTxn, Tenant: 1, Txn: &record.Txn{Shard: record.ShardData}}
+	put.Txn.Then = []record.TxnOp{{Type: record.TxnPut, Key: record.Key{
+		Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindSummary, Name: "any",
+	}}}
+	var events []record.Event
+	for _, k := range keys {
+		k.Shard, k.Tenant, k.Namespace = record.ShardData, 1, 1
+		events = append(events, record.Event{Type: record.EventDelete, Record: record.Record{
+			Key: k, Deleted: true, Origin: record.Origin{Home: [16]byte{2}, HomeRevision: 700, Incarnation: 3},
+		}})
+	}
+	r.commit(t, put, events...)
 }
 
 // ages is a Sources that knows one region.
@@ -83,6 +106,16 @@ func (a ages) Ages() func(region [16]byte) (time.Duration, bool) {
 		age, ok := a[region]
 		return age, ok
 	}
+}
+
+// Standing says that everything up to revision 640 is here.
+func (a ages) Standing(federation.Watched) (all []federation.Standing, at record.Positions, err error) {
+	for region, age := range a {
+		all = append(all, federation.Standing{Region: region, Incarnation: 3, Revision: 640, Heard: time.Now().Add(-age), Channels: []federation.ChannelStanding{
+			{Class: "endpoints", Name: "all", Incarnation: 3, Sequence: 12},
+		}})
+	}
+	return all, record.Positions{}, nil
 }
 
 // panicking is a Heartbeats with a bug.

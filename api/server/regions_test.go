@@ -128,6 +128,39 @@ func TestListInstances_Regions(t *testing.T) {
 	}
 }
 
+// A summary names the region of the definition too, also when that is all there is of the service.
+func TestListServices_SourceOfTheDefinition(t *testing.T) {
+	h, ctx := twoRegions(t), t.Context()
+	sources := func(service string) (all []string) {
+		t.Helper()
+		list, err := h.registry.ListServices(ctx, &pb.ListServicesRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range list.GetServices() {
+			for _, from := range s.GetSources() {
+				if s.GetName() == service {
+					all = append(all, fmt.Sprint(from.GetRegion(), " ", from.GetRevision()))
+				}
+			}
+		}
+		return all
+	}
+	before := sources("web")
+	for _, name := range []string{"web", "alone"} {
+		if _, err := h.registry.PutService(ctx, &pb.PutServiceRequest{Service: &pb.Service{Name: name}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := h.region.Freshness().Positions.Data
+	if got := sources("web"); len(got) != 2 || got[0] == before[0] || got[0] != fmt.Sprint("dc1 ", now-1) || got[1] != before[1] {
+		t.Errorf("web is from %v, before it was defined from %v", got, before)
+	}
+	if got := sources("alone"); !slices.Equal(got, []string{fmt.Sprint("dc1 ", now)}) {
+		t.Errorf("what is only defined is from %v", got)
+	}
+}
+
 // What another region owns is refused by name, also when this region has, or had, an instance of that id.
 func TestDeregister_OfAnotherRegion(t *testing.T) {
 	h, ctx := twoRegions(t), t.Context()

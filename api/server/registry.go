@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -287,17 +288,34 @@ func summaryOf(v *reading, sv *registry.ServiceView) *pb.ServiceSummary {
 	}
 }
 
-// sourcesOf says of each region of a service how new what is shown of it is. The instances of a region follow each other.
+// sourcesOf says of each region of a service how new what is shown of it is: of its instances, which follow each other, and
+// of the definition.
 func sourcesOf(v *reading, sv *registry.ServiceView) (all []*pb.Source) {
 	for rest := sv.Instances; len(rest) > 0; {
 		newest, n := rest[0], 0
 		for ; n < len(rest) && rest[n].Key.Scope == newest.Key.Scope; n++ {
-			if rest[n].SourceRevision > newest.SourceRevision {
+			if later(rest[n].SourceIncarnation, rest[n].SourceRevision, newest.SourceIncarnation, newest.SourceRevision) {
 				newest = rest[n]
 			}
 		}
 		all = append(all, v.source(newest.Key.Scope, newest.Instance.GetRegion(), newest.SourceRevision, newest.SourceIncarnation))
 		rest = rest[n:]
 	}
+	if sv.Definition == nil {
+		return all
+	}
+	from := v.placed(sv.DefinitionOrigin, sv.DefinitionMeta.ModifyRevision)
+	at := slices.IndexFunc(all, func(s *pb.Source) bool { return s.GetRegion() == from.GetRegion() })
+	switch {
+	case at < 0:
+		return append(all, from)
+	case later(from.GetIncarnation(), from.GetRevision(), all[at].GetIncarnation(), all[at].GetRevision()):
+		all[at] = from
+	}
 	return all
+}
+
+// later reports whether a position of a region is after another.
+func later(incarnation, revision, thanIncarnation, thanRevision uint64) bool {
+	return incarnation > thanIncarnation || incarnation == thanIncarnation && revision > thanRevision
 }

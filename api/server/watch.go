@@ -168,7 +168,7 @@ func (w watchService) deliver(ctx context.Context, out *sender, f *eventFilter, 
 		return nil // this node is behind what another one has shown: where the client could resume is further on
 	}
 	// Idle, or nothing selected for so long that the client should learn where it could resume.
-	return out.send(&pb.WatchResponse{Revision: at.Of(f.shard), Progress: true, Incarnation: w.s.incarnation()})
+	return out.send(w.mark(f, at))
 }
 
 // end says why a watch ended: the client left, this node stops, the client was too slow, or history is gone.

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/registry"
@@ -28,6 +29,10 @@ type eventFilter struct {
 	// reading has the ages of what the watch shows; taken says when.
 	reading *reading
 	taken   time.Time
+	// standing is how far the watch has come with what it shows of other regions, as far as that was asked for; next is what
+	// counts when the watch has been given what this node had at nextAt.
+	standing, next []federation.Standing
+	nextAt         record.Positions
 }
 
 // watchKinds pairs the kinds of the API with those of the store.
@@ -134,15 +139,15 @@ func (w watchService) event(ctx context.Context, f *eventFilter, ev *record.Even
 	if rec.Key.Kind != record.KindNode {
 		out.Tenant, out.Namespace = f.ns.Tenant, f.ns.Namespace
 	}
+	if rec.Origin.Home != ([16]byte{}) {
+		out.Source = f.reading.placed(&rec.Origin, rec.ModifyRevision)
+	}
 	if f.previous && rec.Key.Kind == record.KindConfig && ev.Previous != 0 {
-		out.PreviousConfig = w.previous(ctx, f, rec.Key, ev.Previous)
+		out.PreviousConfig = w.previous(ctx, f, rec)
 	}
 	if ev.Type == record.EventDelete {
 		out.Type = pb.Event_TYPE_DELETE
 		return out, nil
-	}
-	if rec.Origin.Home != ([16]byte{}) {
-		out.Source = f.reading.placed(&rec.Origin, rec.ModifyRevision)
 	}
 	return out, w.setValue(out, f, rec)
 }
@@ -196,11 +201,12 @@ func (w watchService) setValue(out *pb.Event, f *eventFilter, rec *record.Record
 	return nil
 }
 
-// previous reads the version before a change, nil when it is no longer kept.
-func (w watchService) previous(ctx context.Context, f *eventFilter, k record.Key, revision uint64) *pb.Config {
-	rec, found, _, err := w.s.cfg.Region.Get(ctx, k, revision, record.LevelLocal)
+// previous reads the version before a change, nil when it is no longer kept. It is asked for by the revision before the
+// change: its own may be of a time that is not answered any more, though it is what was there until now.
+func (w watchService) previous(ctx context.Context, f *eventFilter, changed *record.Record) *pb.Config {
+	rec, found, _, err := w.s.cfg.Region.Get(ctx, changed.Key, changed.ModifyRevision-1, record.LevelLocal)
 	if err != nil || !found {
 		return nil
 	}
-	return registry.ConfigAnswer(f.ns.Config(k.Name), w.s.ownerOf(&rec), rec)
+	return configAnswer(f.reading, f.ns.Config(changed.Key.Name), &rec)
 }

@@ -35,7 +35,10 @@ func (s *Server) watchHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, e, h.requestID)
 		return
 	}
-	out := &ndjson{w: w, control: http.NewResponseController(w), ctx: ctx, req: req, timeout: s.cfg.Limits.SendTimeout}
+	out := &ndjson{
+		w: w, control: http.NewResponseController(w), ctx: ctx, req: req, timeout: s.cfg.Limits.SendTimeout,
+		region: s.cfg.RegionName, node: s.cfg.Node,
+	}
 	err = s.serveStream(s.rows[pb.WatchService_Watch_FullMethodName], out, h, func(stream grpc.ServerStream) error {
 		var in pb.WatchRequest
 		if err := stream.RecvMsg(&in); err != nil {
@@ -62,6 +65,8 @@ type ndjson struct {
 	ctx     context.Context
 	req     proto.Message
 	timeout time.Duration
+	region  string // that answers, with its node
+	node    string
 
 	mu      sync.Mutex
 	started bool
@@ -105,6 +110,8 @@ func (n *ndjson) start() {
 	n.started = true
 	n.w.Header().Set("Content-Type", "application/x-ndjson")
 	n.w.Header().Set("Cache-Control", "no-store")
+	n.w.Header().Set(headerRegion, n.region)
+	n.w.Header().Set(headerNode, n.node)
 }
 
 func (n *ndjson) writeError(err error, id string) {

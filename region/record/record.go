@@ -142,7 +142,8 @@ const (
 	EventDelete EventType = 2
 )
 
-// Event is one change of one record. For a delete, Record has the key and revision only.
+// Event is one change of one record. For a delete, Record has the key and revision only, and if it was of another region
+// an Origin that says where that region was when the record went here: its Home, and HomeRevision and Incarnation if known.
 type Event struct {
 	Type   EventType
 	Record Record

@@ -19,6 +19,9 @@ func (m *machine) commit() error {
 		e := record.Event{Type: record.EventPut, Record: c.record, Previous: c.before.revision}
 		if c.record.Deleted {
 			e.Type, e.Record.Attributes = record.EventDelete, record.Attributes{}
+			if c.gone != nil {
+				e.Record.Origin = *c.gone
+			}
 		}
 		events[i] = e
 		m.changes = append(m.changes, record.Change{Type: e.Type, Key: e.Record.Key, Previous: e.Previous})

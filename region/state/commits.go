@@ -24,8 +24,9 @@ func Commits(r Reader, shard uint32, from uint64, limit int) ([]record.Commit, e
 	if err != nil {
 		return nil, err
 	}
+	g := gone{r: r}
 	for i := range commits {
-		if err := addValues(r, &commits[i]); err != nil {
+		if err := addValues(r, &commits[i], &g); err != nil {
 			return nil, err
 		}
 	}
@@ -57,18 +58,24 @@ func readTransactions(r Reader, shard uint32, from uint64, limit int) (commits [
 			c.Events[i] = record.Event{Type: change.Type, Previous: change.Previous, Record: record.Record{
 				Key: change.Key, ModifyRevision: revision, Deleted: change.Type == record.EventDelete,
 			}}
+			if change.Type == record.EventDelete && t.Home != ([16]byte{}) {
+				c.Events[i].Record.Origin = record.Origin{Home: t.Home, HomeRevision: t.HomePosition.Revision}
+			}
 		}
 		commits = append(commits, c)
 	}
 	return commits, it.Close()
 }
 
-// addValues reads what the puts of a commit wrote.
-func addValues(r Reader, c *record.Commit) error {
+// addValues reads what the puts of a commit wrote, and what more is known of deletions of other regions' records.
+func addValues(r Reader, c *record.Commit, g *gone) error {
 	var key []byte
 	for i := range c.Events {
 		e := &c.Events[i]
 		if e.Type == record.EventDelete {
+			if err := g.complete(e); err != nil {
+				return err
+			}
 			continue
 		}
 		key = record.AppendVersionKey(key[:0], e.Record.Key, c.Position.Revision)

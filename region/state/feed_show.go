@@ -193,6 +193,7 @@ func (m *machine) planShown(in *inbound, s *shownChange) error {
 		switch {
 		case entry == nil:
 			m.addDelete(s.key, before)
+			m.plan.changes[len(m.plan.changes)-1].gone = goneAt(m.plan.home, m.plan.homeAt.Revision, in.incarnation, &rec.Origin)
 			return nil
 		case before.head.Version == entry.Version && rec.Origin.HomeRevision == entry.Revision && bytes.Equal(rec.Value, entry.Value):
 			return nil

@@ -202,7 +202,7 @@ func History(r Reader, k record.Key, limit int) ([]record.Record, error) {
 		floor = 0
 	}
 	var all []record.Record
-	for it.Next() && (limit <= 0 || len(all) < limit) {
+	for it.Next() && (limit <= 0 || len(all) <= limit) { // one more: a tombstone is told by the version before it
 		rec, err := ownedRecord(k, revisionOf(it.Key()), it.Value())
 		if err != nil {
 			_ = it.Close() // the first error says more
@@ -216,7 +216,17 @@ func History(r Reader, k record.Key, limit int) ([]record.Record, error) {
 			break
 		}
 	}
-	return all, it.Close()
+	if err := it.Close(); err != nil {
+		return nil, err
+	}
+	g := gone{r: r}
+	if err := g.tombstones(all); err != nil {
+		return nil, err
+	}
+	if limit > 0 && len(all) > limit {
+		all = all[:limit]
+	}
+	return all, nil
 }
 
 // Load calls fn with every live record of the kinds, in key order. Records are copies.

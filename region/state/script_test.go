@@ -141,7 +141,7 @@ func key(s string) record.Key {
 		"tenant": record.KindTenant, "namespace": record.KindNamespace, "node": record.KindNode,
 		"service": record.KindService, "instance": record.KindInstance, "config": record.KindConfig,
 		"check": record.KindCheck, "route": record.KindRoute, "region": record.KindRegion, "placement": record.KindPlacement,
-		"summary": record.KindSummary, "odd": 999,
+		"check-status": record.KindCheckStatus, "summary": record.KindSummary, "odd": 999,
 	}
 	k.Kind = kinds[kind]
 	switch k.Kind {
@@ -150,7 +150,7 @@ func key(s string) record.Key {
 		if !placed {
 			k.Tenant, k.Namespace = 0, 0
 		}
-	case record.KindInstance, record.KindCheck, record.KindSummary:
+	case record.KindInstance, record.KindCheck, record.KindCheckStatus, record.KindSummary:
 		k.Scope = record.ScopeRegion
 	}
 	return k

@@ -13,6 +13,8 @@ import (
 type world struct {
 	kv    *state.Memory
 	index uint64
+	// commits are all that was applied.
+	commits []record.Commit
 
 	keep bool // remember what is applied, for the corpus
 	kept []record.Entry
@@ -52,6 +54,7 @@ func (w *world) apply(t testing.TB, e *record.Entry) state.Outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.commits = append(w.commits, out.Commits...)
 	if len(out.Results) != len(e.Ops) {
 		t.Fatalf("%d results of %d operations", len(out.Results), len(e.Ops))
 	}

@@ -28,6 +28,7 @@ type change struct {
 	record  record.Record
 	before  version
 	ordinal uint64
+	gone    *record.Origin // of a record of another region that goes: what its event says, and no row
 }
 
 // version is what is known of the newest row of a record.

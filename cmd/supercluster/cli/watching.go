@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -177,7 +178,7 @@ func (a *App) watchCommand(use, short, example string, kinds []pb.Kind, match fu
 	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: args(0, 1)}
 	from := cmd.Flags().Uint64("from-revision", 0, "first revision wanted; 0 starts after the newest")
 	life := cmd.Flags().Uint64("from-incarnation", 0, "the incarnation of the region that --from-revision is of, as the last event or answer said; 0 judges nothing")
-	progress := cmd.Flags().Bool("progress", false, "also show progress marks")
+	progress := cmd.Flags().Bool("progress", false, "also show progress marks: how far the watch has come, here and with each other region")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		arg := strings.Join(args, "")
 		wanted := func(e *pb.Event) bool {
@@ -212,10 +213,23 @@ func (a *App) printEvents(w *pb.WatchResponse, wanted func(*pb.Event) bool, prog
 		}
 	}
 	if len(events) == 0 {
-		_, err := fmt.Fprintf(a.Out, "%d  progress\n", w.GetRevision())
+		_, err := fmt.Fprintf(a.Out, "%d  progress%s\n", w.GetRevision(), marksText(w.GetSources()))
 		return writeError(err)
 	}
 	return nil
+}
+
+// marksText says how far a watch has come with other regions, and how old that is.
+func marksText(all []*pb.SourcePosition) string {
+	var b strings.Builder
+	for _, s := range all {
+		at := "?"
+		if s.GetRevision() > 0 {
+			at = strconv.FormatUint(s.GetRevision(), 10)
+		}
+		fmt.Fprintf(&b, "  %s@%s %s", s.GetRegion(), at, ageText(s.GetAge()))
+	}
+	return b.String()
 }
 
 func eventText(e *pb.Event) string {

@@ -1637,7 +1637,10 @@ type Event struct {
 	Value isEvent_Value `protobuf_oneof:"value"`
 	// The config value before the change, if asked for and still known.
 	PreviousConfig *Config `protobuf:"bytes,16,opt,name=previous_config,json=previousConfig,proto3" json:"previous_config,omitempty"`
-	// Of what another region owns: where it was written and how old this region's copy was. Not with deletions.
+	// Of what another region owns: where it was written and how old this region's copy was. Of a deletion: the region that
+	// owned it, and the revision up to which this region had its changes when it took the record away. For a record that was
+	// deleted there that is the revision of its deletion. What is no longer shown for another reason is still there. The revision
+	// of a record that went because its region keeps it from this one is that of its last version here.
 	Source        *Source `protobuf:"bytes,17,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1851,11 +1854,14 @@ type WatchResponse struct {
 	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// Every event up to this revision has been sent; resume from the next.
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// True for a progress mark: no events, only the position.
+	// True for a progress mark: no events, only where the watch is, here and in other regions.
 	Progress bool                   `protobuf:"varint,3,opt,name=progress,proto3" json:"progress,omitempty"`
 	Time     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
 	// The incarnation of the region that `revision` is of; goes into `from_incarnation`. 0 while it exchanges nothing.
-	Incarnation   uint64 `protobuf:"varint,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Incarnation uint64 `protobuf:"varint,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Of a progress mark: the other regions whose records the watch shows, by name, and how far it has come with each. Empty
+	// where there are none, and while the watch has not sent yet what this node knows.
+	Sources       []*SourcePosition `protobuf:"bytes,6,rep,name=sources,proto3" json:"sources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1923,6 +1929,13 @@ func (x *WatchResponse) GetIncarnation() uint64 {
 		return x.Incarnation
 	}
 	return 0
+}
+
+func (x *WatchResponse) GetSources() []*SourcePosition {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
 }
 
 type TxnOp_Put struct {
@@ -2230,13 +2243,14 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bTYPE_PUT\x10\x01\x12\x0f\n" +
 	"\vTYPE_DELETE\x10\x02B\a\n" +
-	"\x05value\"\xc9\x01\n" +
+	"\x05value\"\x84\x02\n" +
 	"\rWatchResponse\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.supercluster.v1.EventR\x06events\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1a\n" +
 	"\bprogress\x18\x03 \x01(\bR\bprogress\x12.\n" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12 \n" +
-	"\vincarnation\x18\x05 \x01(\x04R\vincarnation*\x98\x01\n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\x129\n" +
+	"\asources\x18\x06 \x03(\v2\x1f.supercluster.v1.SourcePositionR\asources*\x98\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_SERVICE\x10\x01\x12\x11\n" +
@@ -2318,7 +2332,8 @@ var file_supercluster_v1_config_proto_goTypes = []any{
 	(*Node)(nil),                      // 40: supercluster.v1.Node
 	(*Source)(nil),                    // 41: supercluster.v1.Source
 	(*timestamppb.Timestamp)(nil),     // 42: google.protobuf.Timestamp
-	(Format)(0),                       // 43: supercluster.v1.Format
+	(*SourcePosition)(nil),            // 43: supercluster.v1.SourcePosition
+	(Format)(0),                       // 44: supercluster.v1.Format
 }
 var file_supercluster_v1_config_proto_depIdxs = []int32{
 	28, // 0: supercluster.v1.PutConfigRequest.config:type_name -> supercluster.v1.Config
@@ -2368,28 +2383,29 @@ var file_supercluster_v1_config_proto_depIdxs = []int32{
 	41, // 44: supercluster.v1.Event.source:type_name -> supercluster.v1.Source
 	23, // 45: supercluster.v1.WatchResponse.events:type_name -> supercluster.v1.Event
 	42, // 46: supercluster.v1.WatchResponse.time:type_name -> google.protobuf.Timestamp
-	43, // 47: supercluster.v1.TxnOp.Put.format:type_name -> supercluster.v1.Format
-	4,  // 48: supercluster.v1.ConfigService.PutConfig:input_type -> supercluster.v1.PutConfigRequest
-	6,  // 49: supercluster.v1.ConfigService.GetConfig:input_type -> supercluster.v1.GetConfigRequest
-	8,  // 50: supercluster.v1.ConfigService.ListConfigs:input_type -> supercluster.v1.ListConfigsRequest
-	10, // 51: supercluster.v1.ConfigService.DeleteConfig:input_type -> supercluster.v1.DeleteConfigRequest
-	12, // 52: supercluster.v1.ConfigService.ListConfigHistory:input_type -> supercluster.v1.ListConfigHistoryRequest
-	15, // 53: supercluster.v1.ConfigService.RollbackConfig:input_type -> supercluster.v1.RollbackConfigRequest
-	19, // 54: supercluster.v1.ConfigService.Txn:input_type -> supercluster.v1.TxnRequest
-	22, // 55: supercluster.v1.WatchService.Watch:input_type -> supercluster.v1.WatchRequest
-	5,  // 56: supercluster.v1.ConfigService.PutConfig:output_type -> supercluster.v1.PutConfigResponse
-	7,  // 57: supercluster.v1.ConfigService.GetConfig:output_type -> supercluster.v1.GetConfigResponse
-	9,  // 58: supercluster.v1.ConfigService.ListConfigs:output_type -> supercluster.v1.ListConfigsResponse
-	11, // 59: supercluster.v1.ConfigService.DeleteConfig:output_type -> supercluster.v1.DeleteConfigResponse
-	14, // 60: supercluster.v1.ConfigService.ListConfigHistory:output_type -> supercluster.v1.ListConfigHistoryResponse
-	16, // 61: supercluster.v1.ConfigService.RollbackConfig:output_type -> supercluster.v1.RollbackConfigResponse
-	21, // 62: supercluster.v1.ConfigService.Txn:output_type -> supercluster.v1.TxnResponse
-	24, // 63: supercluster.v1.WatchService.Watch:output_type -> supercluster.v1.WatchResponse
-	56, // [56:64] is the sub-list for method output_type
-	48, // [48:56] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	43, // 47: supercluster.v1.WatchResponse.sources:type_name -> supercluster.v1.SourcePosition
+	44, // 48: supercluster.v1.TxnOp.Put.format:type_name -> supercluster.v1.Format
+	4,  // 49: supercluster.v1.ConfigService.PutConfig:input_type -> supercluster.v1.PutConfigRequest
+	6,  // 50: supercluster.v1.ConfigService.GetConfig:input_type -> supercluster.v1.GetConfigRequest
+	8,  // 51: supercluster.v1.ConfigService.ListConfigs:input_type -> supercluster.v1.ListConfigsRequest
+	10, // 52: supercluster.v1.ConfigService.DeleteConfig:input_type -> supercluster.v1.DeleteConfigRequest
+	12, // 53: supercluster.v1.ConfigService.ListConfigHistory:input_type -> supercluster.v1.ListConfigHistoryRequest
+	15, // 54: supercluster.v1.ConfigService.RollbackConfig:input_type -> supercluster.v1.RollbackConfigRequest
+	19, // 55: supercluster.v1.ConfigService.Txn:input_type -> supercluster.v1.TxnRequest
+	22, // 56: supercluster.v1.WatchService.Watch:input_type -> supercluster.v1.WatchRequest
+	5,  // 57: supercluster.v1.ConfigService.PutConfig:output_type -> supercluster.v1.PutConfigResponse
+	7,  // 58: supercluster.v1.ConfigService.GetConfig:output_type -> supercluster.v1.GetConfigResponse
+	9,  // 59: supercluster.v1.ConfigService.ListConfigs:output_type -> supercluster.v1.ListConfigsResponse
+	11, // 60: supercluster.v1.ConfigService.DeleteConfig:output_type -> supercluster.v1.DeleteConfigResponse
+	14, // 61: supercluster.v1.ConfigService.ListConfigHistory:output_type -> supercluster.v1.ListConfigHistoryResponse
+	16, // 62: supercluster.v1.ConfigService.RollbackConfig:output_type -> supercluster.v1.RollbackConfigResponse
+	21, // 63: supercluster.v1.ConfigService.Txn:output_type -> supercluster.v1.TxnResponse
+	24, // 64: supercluster.v1.WatchService.Watch:output_type -> supercluster.v1.WatchResponse
+	57, // [57:65] is the sub-list for method output_type
+	49, // [49:57] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_config_proto_init() }

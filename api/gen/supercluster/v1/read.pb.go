@@ -156,7 +156,8 @@ func (x *ReadOptions) GetSession() string {
 	return ""
 }
 
-// ReadHeader says how fresh an answer is.
+// ReadHeader says how fresh an answer is. Over HTTP the headers X-Supercluster-Region, -Node, -Revision, -Incarnation and
+// -Age of the answer say the same.
 type ReadHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The region that answered.

@@ -1509,7 +1509,8 @@ type ServiceSummary struct {
 	Namespace string                 `protobuf:"bytes,12,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// The regions that have an instance, this one first. The numbers above count the instances of all of them.
 	Regions []string `protobuf:"bytes,13,rep,name=regions,proto3" json:"regions,omitempty"`
-	// Of each of `regions`, in that order: the newest revision of it that one of its instances shows, and how old the copy is.
+	// Of each of `regions`, in that order, and last of the region of the definition if that is none of them: the newest
+	// revision of it that is shown, and how old the copy is.
 	Sources       []*Source `protobuf:"bytes,14,rep,name=sources,proto3" json:"sources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

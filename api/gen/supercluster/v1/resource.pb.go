@@ -323,7 +323,9 @@ func (x *Meta) GetRegion() string {
 	return ""
 }
 
-// Source says where something that an answer shows was written, and how old this region's copy of it is.
+// Source says where something that an answer shows was written, and how old this region's copy of it is. Over HTTP the
+// headers X-Supercluster-Source-Region, -Source-Revision, -Source-Incarnation and -Source-Age say it of the one region of
+// those shown whose copy is the oldest, and X-Supercluster-Sources how many regions are shown.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The region that owns it.
@@ -399,6 +401,159 @@ func (x *Source) GetIncarnation() uint64 {
 	return 0
 }
 
+// SourcePosition says how far a watch has come with what one other region owns, and how old that is.
+type SourcePosition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The region that owns it.
+	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// Whatever that region wrote up to this revision of it, in the kinds that the watch shows and as far as it is shown here,
+	// was sent or was there when the watch began. 0 while that is not known: before the first records of a region are all
+	// here, and while they are gone through because a selector, link or placement changed here.
+	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// How long ago this region last knew that its copy was not behind. Absent where that is not known.
+	Age *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
+	// The incarnation of that region which `revision` is of.
+	Incarnation uint64 `protobuf:"varint,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// The channels by which it comes, of the classes that the watch shows.
+	Channels      []*ChannelPosition `protobuf:"bytes,5,rep,name=channels,proto3" json:"channels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SourcePosition) Reset() {
+	*x = SourcePosition{}
+	mi := &file_supercluster_v1_resource_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SourcePosition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SourcePosition) ProtoMessage() {}
+
+func (x *SourcePosition) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_resource_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SourcePosition.ProtoReflect.Descriptor instead.
+func (*SourcePosition) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SourcePosition) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *SourcePosition) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *SourcePosition) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
+func (x *SourcePosition) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *SourcePosition) GetChannels() []*ChannelPosition {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+// ChannelPosition is how far a channel of another region has come here.
+type ChannelPosition struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Class         string                 `protobuf:"bytes,1,opt,name=class,proto3" json:"class,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Incarnation   uint64                 `protobuf:"varint,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChannelPosition) Reset() {
+	*x = ChannelPosition{}
+	mi := &file_supercluster_v1_resource_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChannelPosition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChannelPosition) ProtoMessage() {}
+
+func (x *ChannelPosition) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_resource_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChannelPosition.ProtoReflect.Descriptor instead.
+func (*ChannelPosition) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ChannelPosition) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *ChannelPosition) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ChannelPosition) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *ChannelPosition) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 // Tenant is the unit of isolation: its names, quotas and policies are its own.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -417,7 +572,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[2]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +584,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[2]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +597,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{2}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Tenant) GetName() string {
@@ -498,7 +653,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[3]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +665,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[3]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +678,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{3}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Namespace) GetTenant() string {
@@ -573,7 +728,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[4]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +740,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[4]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +753,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{4}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Port) GetName() string {
@@ -646,7 +801,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[5]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -658,7 +813,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[5]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -671,7 +826,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{5}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Service) GetTenant() string {
@@ -776,7 +931,7 @@ type Instance struct {
 
 func (x *Instance) Reset() {
 	*x = Instance{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[6]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +943,7 @@ func (x *Instance) String() string {
 func (*Instance) ProtoMessage() {}
 
 func (x *Instance) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[6]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +956,7 @@ func (x *Instance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instance.ProtoReflect.Descriptor instead.
 func (*Instance) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{6}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Instance) GetTenant() string {
@@ -965,7 +1120,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[7]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +1132,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[7]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1145,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{7}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Check) GetId() string {
@@ -1080,7 +1235,7 @@ type CheckStatus struct {
 
 func (x *CheckStatus) Reset() {
 	*x = CheckStatus{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[8]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1247,7 @@ func (x *CheckStatus) String() string {
 func (*CheckStatus) ProtoMessage() {}
 
 func (x *CheckStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[8]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1260,7 @@ func (x *CheckStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStatus.ProtoReflect.Descriptor instead.
 func (*CheckStatus) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{8}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CheckStatus) GetCheckId() string {
@@ -1166,7 +1321,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[9]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1333,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[9]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1346,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{9}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Route) GetTenant() string {
@@ -1282,7 +1437,7 @@ type Config struct {
 
 func (x *Config) Reset() {
 	*x = Config{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[10]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1449,7 @@ func (x *Config) String() string {
 func (*Config) ProtoMessage() {}
 
 func (x *Config) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[10]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1462,7 @@ func (x *Config) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Config.ProtoReflect.Descriptor instead.
 func (*Config) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{10}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Config) GetTenant() string {
@@ -1407,7 +1562,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[11]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1574,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[11]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1587,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{11}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Node) GetName() string {
@@ -1513,7 +1668,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[12]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1680,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[12]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,7 +1693,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{12}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Region) GetId() string {
@@ -1623,7 +1778,7 @@ type RegionCost struct {
 
 func (x *RegionCost) Reset() {
 	*x = RegionCost{}
-	mi := &file_supercluster_v1_resource_proto_msgTypes[13]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1635,7 +1790,7 @@ func (x *RegionCost) String() string {
 func (*RegionCost) ProtoMessage() {}
 
 func (x *RegionCost) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_resource_proto_msgTypes[13]
+	mi := &file_supercluster_v1_resource_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1648,7 +1803,7 @@ func (x *RegionCost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegionCost.ProtoReflect.Descriptor instead.
 func (*RegionCost) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{13}
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RegionCost) GetRegion() string {
@@ -1679,7 +1834,18 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12+\n" +
 	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12 \n" +
-	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\"\xca\x01\n" +
+	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\"\xd1\x01\n" +
+	"\x0eSourcePosition\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12+\n" +
+	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12 \n" +
+	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\x12<\n" +
+	"\bchannels\x18\x05 \x03(\v2 .supercluster.v1.ChannelPositionR\bchannels\"y\n" +
+	"\x0fChannelPosition\x12\x14\n" +
+	"\x05class\x18\x01 \x01(\tR\x05class\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
+	"\vincarnation\x18\x03 \x01(\x04R\vincarnation\x12\x1a\n" +
+	"\bsequence\x18\x04 \x01(\x04R\bsequence\"\xca\x01\n" +
 	"\x06Tenant\x12>\n" +
 	"\x04name\x18\x01 \x01(\tB*\xbaH'r%\x10\x01\x18?2\x1f^[a-z0-9]([-a-z0-9]*[a-z0-9])?$R\x04name\x12*\n" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\vdescription\x12\x19\n" +
@@ -1848,7 +2014,7 @@ func file_supercluster_v1_resource_proto_rawDescGZIP() []byte {
 }
 
 var file_supercluster_v1_resource_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_supercluster_v1_resource_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_supercluster_v1_resource_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_supercluster_v1_resource_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: supercluster.v1.Protocol
 	(Health)(0),                   // 1: supercluster.v1.Health
@@ -1856,62 +2022,66 @@ var file_supercluster_v1_resource_proto_goTypes = []any{
 	(Format)(0),                   // 3: supercluster.v1.Format
 	(*Meta)(nil),                  // 4: supercluster.v1.Meta
 	(*Source)(nil),                // 5: supercluster.v1.Source
-	(*Tenant)(nil),                // 6: supercluster.v1.Tenant
-	(*Namespace)(nil),             // 7: supercluster.v1.Namespace
-	(*Port)(nil),                  // 8: supercluster.v1.Port
-	(*Service)(nil),               // 9: supercluster.v1.Service
-	(*Instance)(nil),              // 10: supercluster.v1.Instance
-	(*Check)(nil),                 // 11: supercluster.v1.Check
-	(*CheckStatus)(nil),           // 12: supercluster.v1.CheckStatus
-	(*Route)(nil),                 // 13: supercluster.v1.Route
-	(*Config)(nil),                // 14: supercluster.v1.Config
-	(*Node)(nil),                  // 15: supercluster.v1.Node
-	(*Region)(nil),                // 16: supercluster.v1.Region
-	(*RegionCost)(nil),            // 17: supercluster.v1.RegionCost
-	nil,                           // 18: supercluster.v1.Service.MetadataEntry
-	nil,                           // 19: supercluster.v1.Instance.PortsEntry
-	nil,                           // 20: supercluster.v1.Instance.MetadataEntry
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*SourcePosition)(nil),        // 6: supercluster.v1.SourcePosition
+	(*ChannelPosition)(nil),       // 7: supercluster.v1.ChannelPosition
+	(*Tenant)(nil),                // 8: supercluster.v1.Tenant
+	(*Namespace)(nil),             // 9: supercluster.v1.Namespace
+	(*Port)(nil),                  // 10: supercluster.v1.Port
+	(*Service)(nil),               // 11: supercluster.v1.Service
+	(*Instance)(nil),              // 12: supercluster.v1.Instance
+	(*Check)(nil),                 // 13: supercluster.v1.Check
+	(*CheckStatus)(nil),           // 14: supercluster.v1.CheckStatus
+	(*Route)(nil),                 // 15: supercluster.v1.Route
+	(*Config)(nil),                // 16: supercluster.v1.Config
+	(*Node)(nil),                  // 17: supercluster.v1.Node
+	(*Region)(nil),                // 18: supercluster.v1.Region
+	(*RegionCost)(nil),            // 19: supercluster.v1.RegionCost
+	nil,                           // 20: supercluster.v1.Service.MetadataEntry
+	nil,                           // 21: supercluster.v1.Instance.PortsEntry
+	nil,                           // 22: supercluster.v1.Instance.MetadataEntry
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
 }
 var file_supercluster_v1_resource_proto_depIdxs = []int32{
-	21, // 0: supercluster.v1.Source.age:type_name -> google.protobuf.Duration
-	4,  // 1: supercluster.v1.Tenant.meta:type_name -> supercluster.v1.Meta
-	4,  // 2: supercluster.v1.Namespace.meta:type_name -> supercluster.v1.Meta
-	0,  // 3: supercluster.v1.Port.protocol:type_name -> supercluster.v1.Protocol
-	0,  // 4: supercluster.v1.Service.protocol:type_name -> supercluster.v1.Protocol
-	8,  // 5: supercluster.v1.Service.ports:type_name -> supercluster.v1.Port
-	18, // 6: supercluster.v1.Service.metadata:type_name -> supercluster.v1.Service.MetadataEntry
-	4,  // 7: supercluster.v1.Service.meta:type_name -> supercluster.v1.Meta
-	5,  // 8: supercluster.v1.Service.source:type_name -> supercluster.v1.Source
-	19, // 9: supercluster.v1.Instance.ports:type_name -> supercluster.v1.Instance.PortsEntry
-	20, // 10: supercluster.v1.Instance.metadata:type_name -> supercluster.v1.Instance.MetadataEntry
-	11, // 11: supercluster.v1.Instance.checks:type_name -> supercluster.v1.Check
-	4,  // 12: supercluster.v1.Instance.meta:type_name -> supercluster.v1.Meta
-	1,  // 13: supercluster.v1.Instance.health:type_name -> supercluster.v1.Health
-	12, // 14: supercluster.v1.Instance.check_status:type_name -> supercluster.v1.CheckStatus
-	22, // 15: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
-	5,  // 16: supercluster.v1.Instance.source:type_name -> supercluster.v1.Source
-	2,  // 17: supercluster.v1.Check.type:type_name -> supercluster.v1.CheckType
-	21, // 18: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
-	21, // 19: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
-	21, // 20: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
-	1,  // 21: supercluster.v1.CheckStatus.health:type_name -> supercluster.v1.Health
-	22, // 22: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
-	4,  // 23: supercluster.v1.Route.meta:type_name -> supercluster.v1.Meta
-	5,  // 24: supercluster.v1.Route.source:type_name -> supercluster.v1.Source
-	3,  // 25: supercluster.v1.Config.format:type_name -> supercluster.v1.Format
-	22, // 26: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
-	4,  // 27: supercluster.v1.Config.meta:type_name -> supercluster.v1.Meta
-	5,  // 28: supercluster.v1.Config.source:type_name -> supercluster.v1.Source
-	22, // 29: supercluster.v1.Region.updated:type_name -> google.protobuf.Timestamp
-	17, // 30: supercluster.v1.Region.costs:type_name -> supercluster.v1.RegionCost
-	21, // 31: supercluster.v1.RegionCost.cost:type_name -> google.protobuf.Duration
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	23, // 0: supercluster.v1.Source.age:type_name -> google.protobuf.Duration
+	23, // 1: supercluster.v1.SourcePosition.age:type_name -> google.protobuf.Duration
+	7,  // 2: supercluster.v1.SourcePosition.channels:type_name -> supercluster.v1.ChannelPosition
+	4,  // 3: supercluster.v1.Tenant.meta:type_name -> supercluster.v1.Meta
+	4,  // 4: supercluster.v1.Namespace.meta:type_name -> supercluster.v1.Meta
+	0,  // 5: supercluster.v1.Port.protocol:type_name -> supercluster.v1.Protocol
+	0,  // 6: supercluster.v1.Service.protocol:type_name -> supercluster.v1.Protocol
+	10, // 7: supercluster.v1.Service.ports:type_name -> supercluster.v1.Port
+	20, // 8: supercluster.v1.Service.metadata:type_name -> supercluster.v1.Service.MetadataEntry
+	4,  // 9: supercluster.v1.Service.meta:type_name -> supercluster.v1.Meta
+	5,  // 10: supercluster.v1.Service.source:type_name -> supercluster.v1.Source
+	21, // 11: supercluster.v1.Instance.ports:type_name -> supercluster.v1.Instance.PortsEntry
+	22, // 12: supercluster.v1.Instance.metadata:type_name -> supercluster.v1.Instance.MetadataEntry
+	13, // 13: supercluster.v1.Instance.checks:type_name -> supercluster.v1.Check
+	4,  // 14: supercluster.v1.Instance.meta:type_name -> supercluster.v1.Meta
+	1,  // 15: supercluster.v1.Instance.health:type_name -> supercluster.v1.Health
+	14, // 16: supercluster.v1.Instance.check_status:type_name -> supercluster.v1.CheckStatus
+	24, // 17: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
+	5,  // 18: supercluster.v1.Instance.source:type_name -> supercluster.v1.Source
+	2,  // 19: supercluster.v1.Check.type:type_name -> supercluster.v1.CheckType
+	23, // 20: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
+	23, // 21: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
+	23, // 22: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
+	1,  // 23: supercluster.v1.CheckStatus.health:type_name -> supercluster.v1.Health
+	24, // 24: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
+	4,  // 25: supercluster.v1.Route.meta:type_name -> supercluster.v1.Meta
+	5,  // 26: supercluster.v1.Route.source:type_name -> supercluster.v1.Source
+	3,  // 27: supercluster.v1.Config.format:type_name -> supercluster.v1.Format
+	24, // 28: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
+	4,  // 29: supercluster.v1.Config.meta:type_name -> supercluster.v1.Meta
+	5,  // 30: supercluster.v1.Config.source:type_name -> supercluster.v1.Source
+	24, // 31: supercluster.v1.Region.updated:type_name -> google.protobuf.Timestamp
+	19, // 32: supercluster.v1.Region.costs:type_name -> supercluster.v1.RegionCost
+	23, // 33: supercluster.v1.RegionCost.cost:type_name -> google.protobuf.Duration
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_resource_proto_init() }
@@ -1925,7 +2095,7 @@ func file_supercluster_v1_resource_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_resource_proto_rawDesc), len(file_supercluster_v1_resource_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
