@@ -72,12 +72,19 @@ func Load(ctx context.Context, clients int, run time.Duration, call Call) Sample
 	cancel()
 	wg.Wait()
 
-	out.Operations = len(all)
-	if len(all) > 0 {
-		sort.Slice(all, func(i, j int) bool { return all[i] < all[j] })
-		out.P50, out.P99, out.Max = Percentile(all, 50), Percentile(all, 99), all[len(all)-1]
+	s := Summary(all, out.Elapsed)
+	s.Errors, s.LastError = out.Errors, out.LastError
+	return s
+}
+
+// Summary sorts the times of operations that succeeded and says what they are.
+func Summary(took []time.Duration, elapsed time.Duration) Sample {
+	s := Sample{Operations: len(took), Elapsed: elapsed}
+	if len(took) > 0 {
+		sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
+		s.P50, s.P99, s.Max = Percentile(took, 50), Percentile(took, 99), took[len(took)-1]
 	}
-	return out
+	return s
 }
 
 func wait(ctx context.Context, d time.Duration) {
