@@ -2,22 +2,27 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/bench/measure"
+	"supercluster/bench/unary"
 	"supercluster/internal/procs"
 )
 
 const (
 	keys      = 10_000
 	valueSize = 128
+	conns     = 16 // at most, for all clients
 )
 
 var names = func() [keys]string {
@@ -30,43 +35,60 @@ var names = func() [keys]string {
 
 // side is a store under load: ours, the peer or the floor, through the same number of connections.
 type side struct {
-	name  string
-	conns []*grpc.ClientConn
-	put   func(ctx context.Context, conn *grpc.ClientConn, key string, value []byte) error
-	// get reads one key: linearizable, or what the node has.
-	get func(ctx context.Context, conn *grpc.ClientConn, key string, linearizable bool) error
+	name    string
+	address string
+	// The messages of a put of each key, and of its reads: linearizable, and what the node has.
+	put, linearizable, local calls
 }
 
-func ourSide(conns []*grpc.ClientConn) side {
-	return side{
-		name: "supercluster", conns: conns,
-		put: func(ctx context.Context, conn *grpc.ClientConn, key string, value []byte) error {
-			_, err := pb.NewConfigServiceClient(conn).PutConfig(ctx, &pb.PutConfigRequest{Config: &pb.Config{Name: key, Value: value, Format: pb.Format_FORMAT_TEXT}})
-			return err
-		},
-		get: func(ctx context.Context, conn *grpc.ClientConn, key string, linearizable bool) error {
-			level := pb.Consistency_CONSISTENCY_LOCAL
-			if linearizable {
-				level = pb.Consistency_CONSISTENCY_LINEARIZABLE
-			}
-			_, err := pb.NewConfigServiceClient(conn).GetConfig(ctx, &pb.GetConfigRequest{Name: key, Read: &pb.ReadOptions{Consistency: level}})
-			return err
-		},
-	}
+// calls are a method and one framed message for each key.
+type calls struct {
+	path     string
+	messages [keys][]byte
+	least    int // bytes of a good answer
 }
 
-func etcdSide(conns []*grpc.ClientConn) side {
-	return side{
-		name: "etcd", conns: conns,
-		put: func(ctx context.Context, conn *grpc.ClientConn, key string, value []byte) error {
-			_, err := etcdserverpb.NewKVClient(conn).Put(ctx, &etcdserverpb.PutRequest{Key: []byte(key), Value: value})
-			return err
-		},
-		get: func(ctx context.Context, conn *grpc.ClientConn, key string, linearizable bool) error {
-			_, err := etcdserverpb.NewKVClient(conn).Range(ctx, &etcdserverpb.RangeRequest{Key: []byte(key), Serializable: !linearizable})
-			return err
-		},
+// newCalls encodes what is sent before anything is measured: it would count against both sides.
+func newCalls(path string, least int, message func(key string) proto.Message) (c calls, err error) {
+	c.path, c.least = path, least
+	for i, key := range names {
+		encoded, err := proto.Marshal(message(key))
+		if err != nil {
+			return c, err
+		}
+		c.messages[i] = unary.Frame(encoded)
 	}
+	return c, nil
+}
+
+func ourSide(address string) (side, error) {
+	value := make([]byte, valueSize)
+	put, err := newCalls(pb.ConfigService_PutConfig_FullMethodName, 1, func(key string) proto.Message {
+		return &pb.PutConfigRequest{Config: &pb.Config{Name: key, Value: value, Format: pb.Format_FORMAT_TEXT}}
+	})
+	get := func(level pb.Consistency) func(string) proto.Message {
+		return func(key string) proto.Message {
+			return &pb.GetConfigRequest{Name: key, Read: &pb.ReadOptions{Consistency: level}}
+		}
+	}
+	linearizable, err2 := newCalls(pb.ConfigService_GetConfig_FullMethodName, valueSize, get(pb.Consistency_CONSISTENCY_LINEARIZABLE))
+	local, err3 := newCalls(pb.ConfigService_GetConfig_FullMethodName, valueSize, get(pb.Consistency_CONSISTENCY_LOCAL))
+	return side{"supercluster", address, put, linearizable, local}, errors.Join(err, err2, err3)
+}
+
+func etcdSide(address string) (side, error) {
+	value := make([]byte, valueSize)
+	put, err := newCalls(etcdserverpb.KV_Put_FullMethodName, 1, func(key string) proto.Message {
+		return &etcdserverpb.PutRequest{Key: []byte(key), Value: value}
+	})
+	get := func(serializable bool) func(string) proto.Message {
+		return func(key string) proto.Message {
+			return &etcdserverpb.RangeRequest{Key: []byte(key), Serializable: serializable}
+		}
+	}
+	linearizable, err2 := newCalls(etcdserverpb.KV_Range_FullMethodName, valueSize, get(false))
+	local, err3 := newCalls(etcdserverpb.KV_Range_FullMethodName, valueSize, get(true))
+	return side{"etcd", address, put, linearizable, local}, errors.Join(err, err2, err3)
 }
 
 // stage is the servers of one size, ours and the peer's, running side by side.
@@ -76,31 +98,29 @@ type stage struct {
 	echo       side
 }
 
-func newStage(ctx context.Context, opt options, nodes, conns int) (*stage, error) {
+func newStage(ctx context.Context, opt options, nodes int) (*stage, error) {
 	group, err := procs.NewGroup()
 	if err != nil {
 		return nil, err
 	}
 	s := &stage{group: group}
-	if err := s.start(ctx, opt, nodes, conns); err != nil {
+	if err := s.start(ctx, opt, nodes); err != nil {
 		group.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *stage) start(ctx context.Context, opt options, nodes, conns int) error {
+func (s *stage) start(ctx context.Context, opt options, nodes int) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	region, err := s.group.StartRegion(ctx, opt.binary, nodes)
 	if err != nil {
 		return err
 	}
-	ours, err := procs.Dial(region.Leader, conns)
-	if err != nil {
+	if s.ours, err = ourSide(region.Leader); err != nil {
 		return err
 	}
-	s.ours = ourSide(ours)
 
 	members, clients, err := startEtcd(s.group, filepath.Join(opt.peers, "etcd"), nodes)
 	if err != nil {
@@ -111,11 +131,9 @@ func (s *stage) start(ctx context.Context, opt options, nodes, conns int) error 
 	if err != nil {
 		return err
 	}
-	theirs, err := procs.Dial(leader, conns)
-	if err != nil {
+	if s.etcd, err = etcdSide(leader); err != nil {
 		return err
 	}
-	s.etcd = etcdSide(theirs)
 
 	port, err := procs.FreePorts(1)
 	if err != nil {
@@ -125,8 +143,7 @@ func (s *stage) start(ctx context.Context, opt options, nodes, conns int) error 
 	if _, err := s.group.Start("echo", filepath.Join(opt.peers, "echo"), "-listen", address); err != nil {
 		return err
 	}
-	floor, err := procs.Dial(address, conns)
-	s.echo = ourSide(floor)
+	s.echo, err = ourSide(address)
 	s.echo.name = "gRPC echo"
 	return err
 }
@@ -148,49 +165,39 @@ func etcdLeader(ctx context.Context, clients []string) string {
 }
 
 // fill writes every key once, so that reads find them and puts replace.
-func (s side) fill(ctx context.Context) error {
-	value := make([]byte, valueSize)
-	fillers := 64
-	sample := make(chan error, fillers)
-	for f := range fillers {
-		go func() {
-			for i := f; i < keys; i += fillers {
-				if err := s.put(ctx, s.conns[i%len(s.conns)], names[i], value); err != nil {
-					sample <- fmt.Errorf("%s: fill: %w", s.name, err)
-					return
-				}
-			}
-			sample <- nil
-		}()
+func (s *side) fill(ctx context.Context) error {
+	var next atomic.Int64
+	x := s.load(ctx, &s.put, 64, time.Minute, func() int { return int(next.Add(1)) - 1 })
+	if x.Errors > 0 {
+		return fmt.Errorf("%s: fill: %w", s.name, x.LastError)
 	}
-	for range fillers {
-		if err := <-sample; err != nil {
-			return err
-		}
+	if next.Load() < keys {
+		return fmt.Errorf("%s: fill: %d of %d keys in a minute", s.name, next.Load(), keys)
 	}
 	return nil
+}
+
+// load runs closed loops of calls; key chooses the key of the next one, and ends a client when there is none.
+func (s *side) load(ctx context.Context, c *calls, clients int, run time.Duration, key func() int) measure.Sample {
+	return unary.Load(ctx, unary.Method{Address: s.address, Path: c.path, Least: c.least, Next: func(int) []byte {
+		if i := key(); i < keys {
+			return c.messages[i]
+		}
+		return nil
+	}}, clients, conns, run)
 }
 
 // operation is one kind of load.
 type operation struct {
 	name string
-	call func(side) measure.Call
+	of   func(*side) *calls
 }
 
-func puts(s side) measure.Call {
-	value := make([]byte, valueSize)
-	return func(ctx context.Context, client, _ int) error {
-		return s.put(ctx, s.conns[client%len(s.conns)], names[rand.IntN(keys)], value)
-	}
-}
-
-func gets(linearizable bool) func(side) measure.Call {
-	return func(s side) measure.Call {
-		return func(ctx context.Context, client, _ int) error {
-			return s.get(ctx, s.conns[client%len(s.conns)], names[rand.IntN(keys)], linearizable)
-		}
-	}
-}
+var (
+	puts              = operation{"put", func(s *side) *calls { return &s.put }}
+	linearizableReads = operation{"linearizable read", func(s *side) *calls { return &s.linearizable }}
+	localReads        = operation{"local read", func(s *side) *calls { return &s.local }}
+)
 
 // compare runs one operation at one number of clients, ours and the peer's in the order A B B A, with the echo
 // floor between, and gives a row of rates and one of latencies.
@@ -202,12 +209,12 @@ func (s *stage) compare(ctx context.Context, opt options, op operation, nodes, c
 		to[2] = append(to[2], float64(x.P99)/1e3)
 	}
 	for round := range opt.rounds {
-		order := []side{s.ours, s.etcd}
+		order := []*side{&s.ours, &s.etcd}
 		if round%2 == 1 {
-			order = []side{s.etcd, s.ours}
+			slices.Reverse(order)
 		}
-		for _, one := range append(order, s.echo) {
-			x := measure.Load(ctx, clients, opt.round, op.call(one))
+		for _, one := range append(order, &s.echo) {
+			x := one.load(ctx, op.of(one), clients, opt.round, func() int { return rand.IntN(keys) })
 			if x.Errors > 0 {
 				return nil, fmt.Errorf("%s, %s, %d clients: %d errors, the last: %w", op.name, one.name, clients, x.Errors, x.LastError)
 			}
@@ -232,13 +239,13 @@ func (s *stage) compare(ctx context.Context, opt options, op operation, nodes, c
 func benchKV(ctx context.Context, opt options, ops []operation) ([]measure.Row, error) {
 	var rows []measure.Row
 	for _, nodes := range []int{1, 3} {
-		s, err := newStage(ctx, opt, nodes, 16)
+		s, err := newStage(ctx, opt, nodes)
 		if err != nil {
 			return nil, err
 		}
 		err = func() error {
 			defer s.group.Close()
-			for _, one := range []side{s.ours, s.etcd} {
+			for _, one := range []*side{&s.ours, &s.etcd} {
 				if err := one.fill(ctx); err != nil {
 					return err
 				}
@@ -267,9 +274,9 @@ func benchKV(ctx context.Context, opt options, ops []operation) ([]measure.Row, 
 }
 
 func benchWrite(ctx context.Context, opt options) ([]measure.Row, error) {
-	return benchKV(ctx, opt, []operation{{"put", puts}})
+	return benchKV(ctx, opt, []operation{puts})
 }
 
 func benchRead(ctx context.Context, opt options) ([]measure.Row, error) {
-	return benchKV(ctx, opt, []operation{{"linearizable read", gets(true)}, {"local read", gets(false)}})
+	return benchKV(ctx, opt, []operation{linearizableReads, localReads})
 }

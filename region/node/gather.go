@@ -1,11 +1,14 @@
 package node
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
-// A closed loop of many writers falls into halves: while one half is in the log the other queues, so each group has
-// half of what it could have, and each costs a write of the log and a batch of the state. So a group of many that
-// follows another one closely waits a moment for the callers that were answered just now; PostgreSQL's commit_siblings
-// and commit_delay are the same idea. Few writers, and one that comes alone, never wait. ADR 0010 has the figures.
+// A closed loop of many writers falls into parts: while one is in the log the others queue, so each group has a part of what
+// it could have, and each costs a write of the log and a batch of the state. So a group of many that follows another one
+// closely, with none on its way, waits a moment for the callers that were answered just now; PostgreSQL's commit_siblings
+// and commit_delay are the same idea. Few writers, and one that comes alone, never wait. ADR 0010 and ADR 0014 have the figures.
 const (
 	// minSiblings is the number of recent callers from which on a group waits for them. With fewer the processors idle
 	// meanwhile.
@@ -16,38 +19,40 @@ const (
 
 // gather is what is known of recent callers. It belongs to grouper.mu.
 type gather struct {
-	size  int       // operations of the last group
-	ended time.Time // when the last group was answered
-	want  int       // queued operations that are waited for; 0: nobody waits
+	size  int        // operations of the last group
+	ended time.Time  // when the last group was answered
+	turn  *sync.Cond // of the slot that waits for more; nil: none does
+	want  int        // queued operations that it waits for
 }
 
 // siblings says how many queued operations a group that begins now should wait for: seven in eight of those that were
-// queued or in the log when the last group ended, since some callers do not come back.
+// queued or in the log when the last group ended, since some callers do not come back, and never more than would go beside
+// another group.
 func (g *gather) siblings(queued int, now time.Time) int {
 	callers := g.size + queued
 	if callers < minSiblings || now.Sub(g.ended) > gatherTime {
 		return 0
 	}
-	return min(callers*7/8, maxGroupOps)
+	return min(callers*7/8, besideOps)
 }
 
 // awaitSiblings waits, with mu held, until enough is queued for the next group, or gatherTime is over.
-func (g *grouper) awaitSiblings() {
+func (g *grouper) awaitSiblings(turn *sync.Cond) {
 	want := g.gather.siblings(g.queue.len(), time.Now())
-	if g.queue.len() >= want {
+	if g.busy > 0 || g.queue.len() >= want {
 		return
 	}
-	g.gather.want = want
+	g.gather.turn, g.gather.want = turn, want
 	over := false
 	timer := time.AfterFunc(gatherTime, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		over = true
-		g.work.Broadcast()
+		turn.Signal()
 	})
 	for g.queue.len() < want && !over && !g.stopping && !g.held {
-		g.work.Wait()
+		turn.Wait()
 	}
 	timer.Stop()
-	g.gather.want = 0
+	g.gather.turn = nil
 }

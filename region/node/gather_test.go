@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"supercluster/internal/bubble"
@@ -22,10 +24,10 @@ func TestGather_Siblings(t *testing.T) {
 		{"one alone", 0, 1, time.Hour, 0},
 		{"few", 8, 8, 0, 0},
 		{"just too few", 24, 23, 0, 0},
-		{"many", 128, 128, 0, 224},
+		{"many", 40, 60, 0, 87},
 		{"all of them in the last group", 64, 1, gatherTime, 56},
 		{"one long after many", 256, 1, gatherTime + 1, 0},
-		{"more than a group holds", 512, 512, 0, maxGroupOps},
+		{"more than go beside another group", 128, 128, 0, besideOps},
 	}
 	for _, tt := range tests {
 		g := gather{size: tt.size, ended: now.Add(-tt.ago)}
@@ -62,6 +64,50 @@ func TestGrouper_ManyWritersShareGroups(t *testing.T) {
 		// In two halves that take turns it would be 40 groups.
 		if got := len(b.log.entries()); got > writes*3/2 {
 			t.Errorf("%d groups for %d rounds of %d writers", got, writes, n)
+		}
+	})
+}
+
+func TestGrouper_ManyGoBesideAGroupOnItsWay(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		b := newWorkbench(t, 2, nil)
+		b.log.hold = make(chan struct{})
+		var callers sync.WaitGroup
+		send := func(n int) {
+			for range n {
+				callers.Go(func() {
+					if _, err := b.g.propose(context.Background(), put("a")); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+		}
+		onTheirWay := func() int {
+			b.g.mu.Lock()
+			defer b.g.mu.Unlock()
+			return b.g.busy
+		}
+		for _, step := range []struct{ more, groups int }{
+			{1, 1},
+			{besideOps - 1, 1}, // too few to go beside it
+			{1, 2},
+			{2 * besideOps, 2}, // and two are enough
+		} {
+			if send(step.more); onTheirWay() != step.groups {
+				t.Errorf("after %d more: %d groups on their way, want %d", step.more, onTheirWay(), step.groups)
+			}
+		}
+		close(b.log.hold)
+		callers.Wait()
+		b.stop()
+		sizes := []int{}
+		for _, e := range b.log.entries() {
+			sizes = append(sizes, len(e.Ops))
+		}
+		slices.Sort(sizes) // the log took the first two at once
+		if want := []int{1, besideOps, 2 * besideOps}; !slices.Equal(sizes, want) {
+			t.Errorf("groups of %v, want %v", sizes, want)
 		}
 	})
 }

@@ -13,10 +13,11 @@ import (
 	"supercluster/region/record"
 )
 
-// Bounds of grouping. A group is what queued while the groups before it were on their way; no timer makes it wait. One
-// group at a time is best: at 256 writers two more only made groups smaller (docs/figures.md).
+// Bounds of grouping. A group is what queued while the group before it was on its way. A second one goes beside it only
+// when it is large by itself: with fewer writers it would only make groups smaller (ADR 0014).
 const (
-	defaultDepth  = 1
+	defaultDepth  = 2
+	besideOps     = 96
 	maxGroupOps   = 512
 	maxGroupBytes = 256 << 10
 	maxQueuedOps  = 16 << 10
@@ -73,13 +74,14 @@ type grouper struct {
 	replica uint64
 	boot    uint64
 	depth   int
+	beside  int // queued operations that a group beside another one needs
 	slog    *slog.Logger
 	metrics *metrics
 	// hasLeader says whether a leader is known.
 	hasLeader func() bool
 
 	mu       sync.Mutex
-	work     *sync.Cond // the queue grew, or everything ends
+	turns    []*sync.Cond // one for each slot: there may be a group for it, or everything ends
 	queue    fifo
 	sequence uint64
 	stopping bool
@@ -97,12 +99,12 @@ func newGrouper(replica, boot uint64, depth int, log *slog.Logger, m *metrics, h
 	if depth == 0 {
 		depth = defaultDepth
 	}
-	g := &grouper{replica: replica, boot: boot, depth: depth, slog: log, metrics: m, hasLeader: hasLeader}
-	g.work = sync.NewCond(&g.mu)
+	g := &grouper{replica: replica, boot: boot, depth: depth, beside: besideOps, slog: log, metrics: m, hasLeader: hasLeader}
 	g.drawn.L = &g.mu
 	g.reaper.reap = g.reap
 	for range depth {
 		g.wakes = append(g.wakes, make(chan struct{}, 1))
+		g.turns = append(g.turns, sync.NewCond(&g.mu))
 	}
 	return g
 }
@@ -158,9 +160,7 @@ func (g *grouper) enqueue(p *pending, now time.Time) error {
 	}
 	g.queue.push(p)
 	g.reaper.arm(now, minTime(p.deadline, now.Add(reapEvery)))
-	if g.busy < g.depth && g.queue.len() >= g.gather.want {
-		g.work.Signal()
-	}
+	g.nudge()
 	return nil
 }
 
@@ -174,7 +174,7 @@ func (g *grouper) run(ctx context.Context, log groupLog) {
 	defer stop()
 	var slots sync.WaitGroup
 	for i := range g.depth {
-		s := &slot{g: g, wake: g.wakes[i]}
+		s := &slot{g: g, turn: g.turns[i], wake: g.wakes[i]}
 		slots.Go(func() { s.run(ctx) })
 	}
 	slots.Wait()
@@ -186,7 +186,7 @@ func (g *grouper) refuse() {
 	g.mu.Lock()
 	g.stopping = true
 	waiting := g.queue.takeAll()
-	g.work.Broadcast()
+	g.nudgeAll()
 	g.mu.Unlock()
 	for _, p := range waiting {
 		p.answer(answer{err: errStopping})
@@ -214,7 +214,7 @@ func (g *grouper) release() {
 	defer g.mu.Unlock()
 	if g.held {
 		g.held = false
-		g.work.Broadcast()
+		g.nudgeAll()
 	}
 }
 
@@ -246,18 +246,52 @@ func (g *grouper) wake() {
 	}
 }
 
+// least is how many operations a group that begins now needs.
+func (g *grouper) least() int {
+	if g.busy == 0 {
+		return 1
+	}
+	return g.beside
+}
+
+// mayBegin reports whether a slot may make a group of the queue, or gather more for it.
+func (g *grouper) mayBegin() bool {
+	return g.queue.len() >= g.least() && !g.held && g.gather.turn == nil && !g.windowFull()
+}
+
+// nudge wakes the slot that can do something about the queue, if there is one. Few writers wake the first slot alone.
+func (g *grouper) nudge() {
+	switch n := g.queue.len(); {
+	case g.gather.turn != nil:
+		if n >= g.gather.want {
+			g.gather.turn.Signal()
+		}
+	case n < g.least():
+	case g.busy == 0:
+		g.turns[0].Signal()
+	default:
+		g.nudgeAll() // those with a group do not listen
+	}
+}
+
+func (g *grouper) nudgeAll() {
+	for _, turn := range g.turns {
+		turn.Signal()
+	}
+}
+
 // take waits for operations and makes a group of them; nil when everything ends.
-func (g *grouper) take(ops []*pending) ([]*pending, uint64) {
+func (g *grouper) take(turn *sync.Cond, ops []*pending) ([]*pending, uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for {
-		for (g.queue.len() == 0 || g.held) && !g.stopping {
-			g.work.Wait()
+		for !g.mayBegin() && !g.stopping {
+			turn.Wait()
 		}
 		if g.stopping {
 			return nil, 0
 		}
-		g.awaitSiblings()
+		g.awaitSiblings(turn)
 		if g.held || g.stopping {
 			continue // it came meanwhile
 		}
@@ -266,11 +300,11 @@ func (g *grouper) take(ops []*pending) ([]*pending, uint64) {
 			break
 		}
 	}
-	g.gather.size = len(ops)
 	g.busy++
 	g.sequence++
 	g.open = append(g.open, g.sequence)
 	g.reaper.follow(g.sequence, ops)
+	g.nudge() // what did not fit
 	return ops, g.sequence
 }
 
@@ -285,10 +319,9 @@ func (g *grouper) free(sequence uint64, back []*pending) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.busy--
-	g.gather.ended = time.Now()
+	g.gather.ended, g.gather.size = time.Now(), g.reaper.forget(sequence)
 	g.open = slices.DeleteFunc(g.open, func(open uint64) bool { return open == sequence })
-	g.reaper.forget(sequence)
-	g.work.Broadcast()
+	g.nudge()
 	g.drawn.Broadcast()
 	kept := back[:0:0]
 	for _, p := range back {
@@ -306,7 +339,7 @@ func (g *grouper) free(sequence uint64, back []*pending) {
 		return
 	}
 	g.queue.pushFront(kept)
-	g.work.Signal()
+	g.nudge()
 }
 
 func minTime(a, b time.Time) time.Time {

@@ -365,6 +365,9 @@ func TestGrouper_ExactlyOnceUnderFaults(t *testing.T) {
 				}
 				return f
 			})
+			b.g.mu.Lock()
+			b.g.beside = 2 // so that few callers have several groups on their way
+			b.g.mu.Unlock()
 			ctx, cancel := context.WithCancel(context.Background())
 			go func() {
 				for ctx.Err() == nil {
@@ -374,7 +377,7 @@ func TestGrouper_ExactlyOnceUnderFaults(t *testing.T) {
 			}()
 			var callers sync.WaitGroup
 			var outcomes sync.Map
-			for c := range 8 {
+			for c := range 12 {
 				callers.Go(func() {
 					for i := range 10 {
 						id := fmt.Sprintf("%d/%d", c, i)

@@ -41,8 +41,16 @@ func (r *reaper) follow(sequence uint64, ops []*pending) {
 	r.groups = append(r.groups, flight{sequence, slices.Clone(ops)})
 }
 
-func (r *reaper) forget(sequence uint64) {
-	r.groups = slices.DeleteFunc(r.groups, func(f flight) bool { return f.sequence == sequence })
+// forget ends a flight and gives its size.
+func (r *reaper) forget(sequence uint64) (size int) {
+	r.groups = slices.DeleteFunc(r.groups, func(f flight) bool {
+		if f.sequence != sequence {
+			return false
+		}
+		size = len(f.ops)
+		return true
+	})
+	return size
 }
 
 // reap looks at everything that waits. What is still queued was not begun; of what is in a group on its way nobody

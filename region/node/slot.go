@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"supercluster/internal/fault"
@@ -11,6 +12,7 @@ import (
 // slot carries one group at a time into the log.
 type slot struct {
 	g    *grouper
+	turn *sync.Cond
 	wake chan struct{} // the leader changed, or everything ends
 
 	ops      []*pending
@@ -31,7 +33,7 @@ type slot struct {
 
 func (s *slot) run(ctx context.Context) {
 	for {
-		ops, sequence := s.g.take(s.ops)
+		ops, sequence := s.g.take(s.turn, s.ops)
 		if ops == nil {
 			return
 		}
