@@ -84,7 +84,7 @@ func (r *routes) claim(name channelName, via [16]byte, offered record.FeedPositi
 // free reports whether another peer than who serves a channel may take it.
 func (at *route) free(name channelName, via [16]byte, offered record.FeedPosition, relayAfter time.Duration, now time.Time) bool {
 	switch {
-	case via == name.region && offered.After(at.have) && (!at.brought || now.Sub(at.moved) >= relayAfter):
+	case via == name.region && offered.After(at.have) && now.Sub(at.moved) >= at.patience(relayAfter):
 		return true
 	case via == name.region:
 		return at.via == [16]byte{} || at.quiet || !now.Before(at.held)
@@ -97,6 +97,15 @@ func (at *route) free(name channelName, via [16]byte, offered record.FeedPositio
 	default:
 		return offered.After(at.have) && now.Sub(at.moved) >= holdTimes*relayAfter
 	}
+}
+
+// patience is how long a home that has more waits for who serves its channel and brings nothing: half as long for who brought
+// nothing yet. It is not without any: that the home says what it has does not mean that it sends it, and it fell quiet a moment ago.
+func (at *route) patience(relayAfter time.Duration) time.Duration {
+	if !at.brought {
+		return relayAfter / 2
+	}
+	return relayAfter
 }
 
 // falls notes that who serves a channel is asked and does not answer, or answers again.

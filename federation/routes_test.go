@@ -94,7 +94,7 @@ func TestRoutes_Quiet(t *testing.T) {
 		relay := may(b, 7, true)
 		direct.falls(true) // it has no say any more
 		may(c, 9, false)
-		may(home, 7, false)
+		may(home, 9, false)
 		time.Sleep(after)
 		r.applied(name, at(8))
 		time.Sleep(after - 1)
@@ -126,7 +126,8 @@ func TestRoutes_Idle(t *testing.T) {
 			happens func(r *routes)
 			free    bool
 		}{
-			{"it brought nothing", func(*routes) {}, true},
+			{"it brought nothing yet", func(*routes) { time.Sleep(after/2 - 1) }, false},
+			{"it brought nothing", func(*routes) { time.Sleep(after / 2) }, true},
 			{"it brought something", func(r *routes) { r.applied(name, at(8)) }, false},
 			{"it brought a part of a snapshot", func(r *routes) { r.moves(name) }, false},
 			{"it brought something long ago", func(r *routes) { r.applied(name, at(8)); time.Sleep(after) }, true},

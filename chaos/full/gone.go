@@ -26,6 +26,9 @@ var excuses = map[string]string{
 	diskFull: "its disk is full",
 }
 
+// bystanders are the nemeses that do nothing to servers and do not wait for them: their good end excuses from nothing.
+var bystanders = map[string]bool{cutLink: true, cutOneWay: true, weather: true, slowWatch: true}
+
 // excuse notes why servers of a region may rightly not come back, until pardon. Nemeses of this tier take turns.
 func (w *world) excuse(target, why string) {
 	region, _, _ := strings.Cut(target, "/")

@@ -95,11 +95,14 @@ func TestStrike_AnExcuseLasts(t *testing.T) {
 	defer func(a, b func(*world, context.Context, *schedule.Nemesis) (string, error)) {
 		strikes[oldData], strikes[kill] = a, b
 	}(strikes[oldData], strikes[kill])
+	defer func(f func(*world, context.Context, *schedule.Nemesis) (string, error)) { strikes[slowWatch] = f }(strikes[slowWatch])
+	strikes[slowWatch] = func(*world, context.Context, *schedule.Nemesis) (string, error) { return "behind", nil }
 	well := os.ErrInvalid
 	strikes[oldData] = func(*world, context.Context, *schedule.Nemesis) (string, error) { return "exchanged", well }
 	strikes[kill] = func(_ *world, ctx context.Context, _ *schedule.Nemesis) (string, error) { return "killed", s.back(ctx) }
 	old, killed := &schedule.Nemesis{Kind: oldData, Targets: []string{"dc1"}}, &schedule.Nemesis{Kind: kill, Targets: []string{"dc1/n1"}}
 	w.Strike(t.Context(), old)
+	w.Strike(t.Context(), &schedule.Nemesis{Kind: slowWatch, Targets: []string{"dc1"}})
 	if e := w.Strike(t.Context(), killed); e.Stuck != "" || e.Seen || !strings.Contains(e.Evidence, "old data") {
 		t.Errorf("the region is on old data, and %+v", e)
 	}

@@ -32,7 +32,7 @@ func (w *world) Strike(ctx context.Context, n *schedule.Nemesis) drive.Effect {
 		w.excuse(n.Targets[0], why)
 	}
 	evidence, err := strikes[n.Kind](w, ctx, n)
-	if err == nil {
+	if err == nil && !bystanders[n.Kind] {
 		w.pardon(n.Targets[0])
 	}
 	return w.effect(ctx, evidence, err)

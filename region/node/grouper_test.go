@@ -465,5 +465,10 @@ func TestGrouper_NeverLeavesTheWindow(t *testing.T) {
 		if got := g.windowFull(); got != tt.want {
 			t.Errorf("windowFull with %v open after %d = %v, want %v", tt.open, tt.sequence, got, tt.want)
 		}
+		g.queue.push(&pending{})
+		if got := g.mayBegin(); got == tt.want {
+			t.Errorf("a group may begin with %v open after %d: %v", tt.open, tt.sequence, got)
+		}
+		g.queue.takeAll()
 	}
 }

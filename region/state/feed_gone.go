@@ -89,7 +89,8 @@ func (g *gone) tombstone(r *record.Record, last *record.Origin) error {
 	return g.addLife(&r.Origin, last)
 }
 
-// life gives the incarnation of a region that all its channels are in; 0: they are in several.
+// life gives the incarnation of a region that all its channels are in; 0: they are in several. A snapshot that is under way is
+// of the incarnation of its target: what its chunks took away so far is in the transactions already.
 func (g *gone) life(region [16]byte) (uint64, error) {
 	if life, known := g.lives[region]; known {
 		return life, nil
@@ -99,10 +100,19 @@ func (g *gone) life(region [16]byte) (uint64, error) {
 		return 0, err
 	}
 	life, several := uint64(0), false
-	if err := eachFeedState(g.r, alias, func(_ uint32, s *record.FeedState) error {
-		several = several || life != 0 && life != s.Position.Incarnation
-		life = s.Position.Incarnation
-		return nil
+	is := func(incarnation uint64) {
+		several = several || life != 0 && life != incarnation
+		life = incarnation
+	}
+	if err := eachFeedState(g.r, alias, func(channel uint32, s *record.FeedState) error {
+		is(s.Position.Incarnation)
+		resync, under, err := ReadResync(g.r, alias, channel)
+		if err != nil || !under {
+			return err
+		}
+		target, err := record.DecodeFeedHead(resync.Target)
+		is(target.Position.Incarnation)
+		return err
 	}); err != nil {
 		return 0, err
 	}

@@ -137,6 +137,35 @@ func TestGone_NewIncarnation(t *testing.T) {
 	wantGone(t, read, map[string]record.Origin{"c": of2(0, 102), "a": of2(0, 102), "b": of2(2, 104)})
 }
 
+// What the first chunks of a snapshot of a new incarnation took away is in the transactions before the channel moves there.
+func TestGone_SnapshotUnderWay(t *testing.T) {
+	w, s := connected(t, record.ClassServices)
+	w.take(t, s.one(put("service:a", "v"), put("service:z", "v")))
+	s.one(del("service:a")) // never came
+	s.reborn()
+	chunks := s.snapshot("service:m")
+	commit := w.take(t, chunks[0])[0]
+	want := of2(2, commit.Events[0].Record.Origin.HomeRevision)
+	if got := commit.Events[0].Record.Origin; got != want {
+		t.Fatalf("the event of the chunk says %+v, not %+v", got, want)
+	}
+	want.Incarnation = 0
+	read := func() record.Origin {
+		commits, err := state.Commits(w.kv, record.ShardData, commit.Position.Revision-1, 0)
+		if err != nil || len(commits) == 0 {
+			t.Fatal(commits, err)
+		}
+		return commits[0].Events[0].Record.Origin
+	}
+	if got := read(); got != want {
+		t.Errorf("while it is under way history says %+v, not %+v", got, want)
+	}
+	w.take(t, chunks[1])
+	if got := read(); got != want {
+		t.Errorf("after it history says %+v, not %+v", got, want)
+	}
+}
+
 // While the channels of a region are in two incarnations nobody can tell from history.
 func TestGone_ChannelsInTwoIncarnations(t *testing.T) {
 	w, s := connected(t, record.ClassServices)
