@@ -36,8 +36,20 @@ type ChannelStanding struct {
 // standings is what the rows and ages said at one moment. It is never changed.
 type standings struct {
 	made    time.Time
+	book    <-chan struct{} // closed when another home may be known since
 	at      record.Positions
 	regions []regionStanding
+}
+
+// holds reports whether the homes that are known now are those of the rows: rows from before a placement changed do not say
+// that records are still gone through.
+func (s *standings) holds() bool {
+	select {
+	case <-s.book:
+		return false
+	default:
+		return true
+	}
 }
 
 type regionStanding struct {
@@ -68,18 +80,36 @@ type lastStandings struct{ atomic.Pointer[standings] }
 // Standing tells how far what is here of the other regions goes that a watch shows records of, and at which positions of
 // this node it was so: it says nothing of a watch that was not given all of these yet.
 func (f *Federation) Standing(w Watched) ([]Standing, record.Positions, error) {
-	s := f.standings.Load()
-	if s == nil || time.Since(s.made) >= standingFor {
-		var err error
-		if s, err = f.readStandings(); err != nil {
+	for {
+		s, err := f.standingsNow()
+		if err != nil {
 			return nil, record.Positions{}, err
 		}
+		shown, homes := f.book.space(w.Tenant, w.Namespace) != nil, f.Homes(w.Tenant, w.Namespace, w.Prefix)
+		switch {
+		case !s.holds():
+		case !shown:
+			return nil, s.at, nil
+		default:
+			return s.of(w, homes), s.at, nil
+		}
+	}
+}
+
+// standingsNow gives what was read a moment ago, or reads it.
+func (f *Federation) standingsNow() (*standings, error) {
+	if s := f.standings.Load(); s != nil && time.Since(s.made) < standingFor && s.holds() {
+		return s, nil
+	}
+	s, err := f.readStandings()
+	if err == nil {
 		f.standings.Store(s)
 	}
-	if f.book.space(w.Tenant, w.Namespace) == nil {
-		return nil, s.at, nil // nothing of others is shown there
-	}
-	homes := f.Homes(w.Tenant, w.Namespace, w.Prefix)
+	return s, err
+}
+
+// of gives the regions whose records a watch shows.
+func (s *standings) of(w Watched, homes []Home) []Standing {
 	var all []Standing
 	for i := range s.regions {
 		r := &s.regions[i]
@@ -91,7 +121,7 @@ func (f *Federation) Standing(w Watched) ([]Standing, record.Positions, error) {
 			all = append(all, out)
 		}
 	}
-	return all, s.at, nil
+	return all
 }
 
 // of gives what a watch of a kind can show of the region. Records with one home come from there alone.
@@ -133,8 +163,9 @@ func brings(c record.Class, kind record.Kind, home bool) bool {
 
 // readStandings looks at the ages first: what is heard afterwards says nothing of the rows.
 func (f *Federation) readStandings() (*standings, error) {
-	ages, peers := f.ages.snapshot(), f.peersNow()
-	s := &standings{made: time.Now(), regions: make([]regionStanding, 0, len(peers))}
+	ages := f.ages.snapshot()
+	peers, changed := f.book.list()
+	s := &standings{made: time.Now(), book: changed, regions: make([]regionStanding, 0, len(peers))}
 	err := f.pinned(func(r state.Reader) (err error) {
 		if s.at, err = state.PositionsOf(r); err != nil {
 			return err
@@ -152,11 +183,6 @@ func (f *Federation) readStandings() (*standings, error) {
 		return nil
 	})
 	return s, err
-}
-
-func (f *Federation) peersNow() []*peer {
-	all, _ := f.book.list()
-	return all
 }
 
 func (f *Federation) readStanding(r state.Reader, p *peer) (regionStanding, error) {
