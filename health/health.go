@@ -85,6 +85,7 @@ type Runner struct {
 	tasks    tasks
 	nodes    atomic.Pointer[nodeSet] // nil until Run
 	active   atomic.Int64            // active checks, for the metrics
+	adopted  signal                  // the loop took a view in
 	changes  chan change
 	results  chan result
 

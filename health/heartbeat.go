@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -73,6 +75,7 @@ func (r *Runner) beat(ctx context.Context, targets []*pb.HeartbeatTarget, hops b
 		return nil, fault.New(fault.Unavailable, "this node is starting").WithHint("retry")
 	}
 	var away map[string]*parcel
+	var early []*pb.HeartbeatTarget
 	now := r.now()
 	for i, t := range targets {
 		key := instanceOf(t)
@@ -92,9 +95,16 @@ func (r *Runner) beat(ctx context.Context, targets []*pb.HeartbeatTarget, hops b
 		}
 		changed, known := r.sessions.beat(now, key, t)
 		r.writer.add(changed...)
-		if !known && !registered(r.cfg.Views.View(), key, t.GetCheck()) {
+		switch view := r.cfg.Views.View(); {
+		case known:
+		case !registered(view, key, t.GetCheck()):
 			unknown = append(unknown, uint32(i))
+		case owner == r.cfg.Node && adopts(view, key, t.GetCheck()):
+			early = append(early, t)
 		}
+	}
+	if err := r.beatEarly(ctx, early); err != nil {
+		return nil, err
 	}
 	if len(away) > 0 {
 		far, err := r.sendAll(ctx, away)
@@ -105,6 +115,71 @@ func (r *Runner) beat(ctx context.Context, targets []*pb.HeartbeatTarget, hops b
 		slices.Sort(unknown)
 	}
 	return unknown, nil
+}
+
+// earlyFor bounds the wait for the loop, which takes a view in within milliseconds unless the processors are busy.
+const earlyFor = 2 * time.Second
+
+// beatEarly takes heartbeats that came between the view that shows a new check and the loop that adopts it. They would be lost:
+// the check would start without them, and its next heartbeat may be far away.
+func (r *Runner) beatEarly(ctx context.Context, targets []*pb.HeartbeatTarget) error {
+	if len(targets) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, earlyFor)
+	defer cancel()
+	for {
+		adopted := r.adopted.wait()
+		left := targets[:0]
+		for _, t := range targets {
+			key := instanceOf(t)
+			changed, known := r.sessions.beat(r.now(), key, t)
+			r.writer.add(changed...)
+			if !known && adopts(r.cfg.Views.View(), key, t.GetCheck()) {
+				left = append(left, t)
+			}
+		}
+		if targets = left; len(targets) == 0 {
+			return nil
+		}
+		select {
+		case <-adopted:
+		case <-ctx.Done():
+			return fault.New(fault.Unavailable, "this node has not taken in %d new checks yet", len(targets)).WithHint("retry")
+		}
+	}
+}
+
+// adopts reports whether a view has a TTL check that its owner runs.
+func adopts(v *registry.View, k registry.InstanceKey, id string) bool {
+	in, ok := v.Instance(k)
+	return ok && !in.Instance.GetDraining() && slices.ContainsFunc(in.Checks, func(d *pb.Check) bool {
+		return d.GetType() == pb.CheckType_CHECK_TYPE_TTL && (id == "" || d.GetId() == id)
+	})
+}
+
+// signal wakes all who wait for the next time that something happens.
+type signal struct {
+	mu   sync.Mutex
+	next chan struct{}
+}
+
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == nil {
+		s.next = make(chan struct{})
+	}
+	return s.next
+}
+
+func (s *signal) happened() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next != nil {
+		close(s.next)
+		s.next = nil
+	}
 }
 
 // sendAll hands parcels to the couriers and waits for all. A target is unknown only if this node's view does not have

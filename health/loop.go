@@ -80,6 +80,7 @@ func (l *loop) run() error {
 		case c := <-l.changes:
 			l.notice(l.now())
 			l.apply(c)
+			l.adopted.happened()
 		case res := <-l.results:
 			l.notice(l.now())
 			l.finish(res)

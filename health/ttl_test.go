@@ -87,6 +87,35 @@ func TestTTL_Lifecycle(t *testing.T) {
 	})
 }
 
+// A heartbeat that comes when the view shows a new check and the loop has not adopted it is not lost.
+func TestTTL_HeardOfAtOnce(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		r, _, n := alone(t)
+		const all = 50
+		for i := range all {
+			id := fmt.Sprint(i)
+			r.register(ttlInstance("web", id, 3600))
+			if unknown := beat(t, n, &pb.HeartbeatTarget{Service: "web", Instance: id}); len(unknown) > 0 {
+				t.Fatalf("instance %s is not known", id)
+			}
+		}
+		synctest.Wait()
+		for i := range all {
+			if got := r.health("web", fmt.Sprint(i)); got != passing {
+				t.Errorf("instance %d is %v", i, got)
+			}
+		}
+		r.register(ttlInstance("web", "drains", 3600))
+		synctest.Wait()
+		r.drain("web", "drains")
+		began := time.Now()
+		beat(t, n, &pb.HeartbeatTarget{Service: "web", Instance: "drains"})
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the heartbeat of an instance that drains took %v", took)
+		}
+	})
+}
+
 // TestTTL_NeverHeardOf: the expiry of a check that never had a heartbeat is written once, for it says why.
 func TestTTL_NeverHeardOf(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
