@@ -95,8 +95,10 @@ func (r *Runner) beat(ctx context.Context, targets []*pb.HeartbeatTarget, hops b
 		}
 		changed, known := r.sessions.beat(now, key, t)
 		r.writer.add(changed...)
+		if known {
+			continue
+		}
 		switch view := r.cfg.Views.View(); {
-		case known:
 		case !registered(view, key, t.GetCheck()):
 			unknown = append(unknown, uint32(i))
 		case owner == r.cfg.Node && adopts(view, key, t.GetCheck()):
