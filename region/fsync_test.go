@@ -37,6 +37,11 @@ type countedFile struct {
 	syncs *atomic.Int64
 }
 
+// Truncate cuts the file: logs that can be cut are zeroed ahead, as on a disk.
+func (f countedFile) Truncate(size int64) error {
+	return f.File.(interface{ Truncate(int64) error }).Truncate(size)
+}
+
 func (f countedFile) Sync() error {
 	f.syncs.Add(1)
 	return f.File.Sync()

@@ -184,6 +184,19 @@ func TestLeft(t *testing.T) {
 			_, err = io.WriteString(f, "new")
 			b.must(err, f.Close())
 		}, map[string]string{"a": "old"}},
+		{"a file that was cut", func(b *bench, s side) {
+			b.put(s, "a", "one, two")
+			b.put(s, "b", "one, two")
+			b.syncDir(s, "")
+			for _, name := range []string{"a", "b"} {
+				f, err := s.reuse(filepath.Join(s.dir, name), filepath.Join(s.dir, name))
+				b.must(err, f.(interface{ Truncate(int64) error }).Truncate(3))
+				if name == "a" {
+					b.must(f.Sync())
+				}
+				b.must(f.Close())
+			}
+		}, map[string]string{"a": "one", "b": "one, two"}},
 		{"folders", func(b *bench, s side) {
 			b.must(s.MkdirAll(filepath.Join(s.dir, "x", "y"), 0o700), s.MkdirAll(filepath.Join(s.dir, "z"), 0o700))
 			b.put(s, "x/y/a", "one")

@@ -182,7 +182,7 @@ func (d *Disk) create(path string, emptied bool, open func() (*os.File, error)) 
 		return &handle{File: f, disk: d}, err
 	}
 	if old, ok := p.entry().(*file); ok && emptied {
-		old.note(write{turn: d.turn(), empty: true})
+		old.note(write{turn: d.turn(), cut: true})
 		return &handle{File: f, disk: d, file: old}, nil
 	}
 	made := &file{}

@@ -46,11 +46,26 @@ func (h *handle) WriteAt(b []byte, at int64) (int, error) {
 	return n, err
 }
 
+// Truncate cuts the file.
+func (h *handle) Truncate(size int64) error {
+	h.disk.pass()
+	err := h.File.Truncate(size)
+	if h.file != nil && err == nil {
+		h.note(write{cut: true, at: size})
+	}
+	return err
+}
+
 func (h *handle) wrote(b []byte, at int64) {
+	h.note(write{at: at, bytes: append([]byte(nil), b...)})
+}
+
+func (h *handle) note(w write) {
 	h.disk.mu.Lock()
 	defer h.disk.mu.Unlock()
 	if !h.disk.dark {
-		h.file.note(write{turn: h.disk.turn(), at: at, bytes: append([]byte(nil), b...)})
+		w.turn = h.disk.turn()
+		h.file.note(w)
 	}
 }
 

@@ -15,10 +15,10 @@ type file struct {
 	synced  uint64  // writes that were synced: the number of the first of pending
 }
 
-// write is one change of a file: bytes at an offset, or the end of all that was in it.
+// write is one change of a file: bytes at an offset, or the end of all that was behind it.
 type write struct {
 	turn  uint64 // its place in the order of all changes of the disk
-	empty bool
+	cut   bool
 	at    int64
 	bytes []byte
 }
@@ -39,8 +39,8 @@ func (f *file) settle(mark uint64) {
 
 // on makes the change of a content.
 func (w write) on(b []byte) []byte {
-	if w.empty {
-		return nil
+	if w.cut {
+		return b[:min(int(w.at), len(b))]
 	}
 	end := int(w.at) + len(w.bytes)
 	if end > len(b) {

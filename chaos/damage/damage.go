@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"supercluster/internal/chunks"
 )
 
 // Kind is what a file is for.
@@ -111,11 +115,11 @@ func Flip(dir string, random *rand.Rand) (Change, error) {
 	slices.Sort(kinds)
 	kind := kinds[random.IntN(len(kinds))]
 	path := all[kind][random.IntN(len(all[kind]))]
-	info, err := os.Stat(path)
+	end, err := endOf(kind, path)
 	if err != nil {
 		return Change{}, err
 	}
-	c := Change{Kind: kind, Path: path, At: random.Int64N(info.Size())}
+	c := Change{Kind: kind, Path: path, At: random.Int64N(max(end, 1))}
 	return c, c.apply(byte(1 + random.IntN(255)))
 }
 
@@ -140,8 +144,8 @@ func (c *Change) apply(change byte) error {
 	return err
 }
 
-// Tear appends to the newest log of a kind what a write leaves that the power cut short: the beginning of a record that
-// announces more than there is.
+// Tear puts behind what is in the newest log of a kind what a write leaves that the power cut short: the beginning of a record
+// that announces more than there is.
 func Tear(dir string, kind Kind, random *rand.Rand) (Change, error) {
 	all, err := files(dir)
 	if err != nil {
@@ -151,31 +155,57 @@ func Tear(dir string, kind Kind, random *rand.Rand) (Change, error) {
 		return Change{}, fmt.Errorf("%s has no %s", dir, kind)
 	}
 	path := slices.Max(all[kind])
-	data, err := os.ReadFile(path)
+	end, err := endOf(kind, path)
 	if err != nil {
 		return Change{}, err
 	}
-	payload := bytes.Repeat([]byte{byte(1 + random.IntN(255))}, 20+random.IntN(400))
-	torn := append([]byte{1, 2, 3, byte(random.IntN(256)), 0xff, 0x06, 1}, payload...) // 1,791 bytes are announced
-	if err := os.WriteFile(path, append(data, torn...), 0o600); err != nil {
+	torn := tornRecord(end, random)
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
 		return Change{}, err
 	}
-	info, err := os.Stat(path)
-	if err == nil && info.Size() != int64(len(data)+len(torn)) {
-		err = fmt.Errorf("%s did not grow", path)
-	}
-	return Change{Kind: kind, Path: path, At: int64(len(data)), To: torn[0]}, err
+	_, err = file.WriteAt(torn, end)
+	return Change{Kind: kind, Path: path, At: end, To: torn[0]}, errors.Join(err, file.Close())
 }
 
-// Size is how many bytes the files of a kind have.
+// tornRecord is the beginning of a record at an offset: a header that announces 1,791 bytes, and some of them. No library
+// announces more than its block has room for; where that is less, this is as much of a header as a disk may have got.
+func tornRecord(at int64, random *rand.Rand) []byte {
+	torn := append([]byte{1, 2, 3, byte(random.IntN(256)), 0xff, 0x06, 1}, bytes.Repeat([]byte{byte(1 + random.IntN(255))}, 20+random.IntN(400))...)
+	if chunks.BlockSize-at%chunks.BlockSize < 2048 {
+		return make([]byte, 1)
+	}
+	return torn
+}
+
+// endOf is where what is in a file ends: that of a Raft log has zeros behind it when its server was killed.
+func endOf(kind Kind, path string) (int64, error) {
+	data, err := os.ReadFile(path)
+	if err != nil || kind != RaftLog {
+		return int64(len(data)), err
+	}
+	scan := chunks.Scan{Sum: func(b []byte) uint32 { return uint32(xxhash.Sum64(b)) }}
+	for block := range slices.Chunk(data, chunks.BlockSize) {
+		switch scan.Block(block) {
+		case chunks.End:
+			return scan.Begin(), nil
+		case chunks.Whole:
+		default:
+			return int64(len(data)), nil
+		}
+	}
+	return int64(len(data)), nil
+}
+
+// Size is how many bytes are in the files of a kind.
 func Size(dir string, kind Kind) (total int64, err error) {
 	all, err := files(dir)
 	for _, path := range all[kind] {
-		info, statErr := os.Stat(path)
-		if statErr != nil {
-			return 0, statErr
+		end, endErr := endOf(kind, path)
+		if endErr != nil {
+			return 0, endErr
 		}
-		total += info.Size()
+		total += end
 	}
 	return total, err
 }

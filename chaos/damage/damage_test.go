@@ -1,10 +1,14 @@
 package damage
 
 import (
+	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 func folder(t *testing.T) string {
@@ -81,5 +85,36 @@ func TestTear(t *testing.T) {
 	}
 	if _, err := Tear(t.TempDir(), RaftLog, rand.New(rand.NewPCG(1, 1))); err == nil {
 		t.Error("there is no log to tear")
+	}
+}
+
+// What is behind the records of a Raft log is nothing: a byte there is not changed, and a torn write begins there.
+func TestEndOf_ZerosBehindARaftLog(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "raft", "tandb", "000001.log")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	record := append([]byte{0, 0, 0, 0, 5, 0, 1}, "hello"...)
+	binary.LittleEndian.PutUint32(record, uint32(xxhash.Sum64(record[6:])))
+	file := append(bytes.Clone(record), make([]byte, 1<<20)...)
+	random := rand.New(rand.NewPCG(1, 1))
+	for range 20 {
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if size, err := Size(dir, RaftLog); err != nil || size != int64(len(record)) {
+			t.Fatalf("%d bytes, not %d, %v", size, len(record), err)
+		}
+		torn, err := Tear(dir, RaftLog, random)
+		if err != nil || torn.At != int64(len(record)) {
+			t.Fatalf("%+v, %v", torn, err)
+		}
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := Flip(dir, random); err != nil || c.At >= int64(len(record)) {
+			t.Fatalf("%+v, %v", c, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -49,8 +50,7 @@ func checkLog(dir string) error {
 	}
 	for _, path := range logs {
 		_, err := os.Stat(strings.TrimSuffix(path, ".log") + ".index")
-		err = checkLogFile(path, errors.Is(err, fs.ErrNotExist))
-		if err == nil {
+		if err = checkRecords(path, errors.Is(err, fs.ErrNotExist)); err == nil {
 			err = giveBack(path)
 		}
 		if err != nil {
@@ -111,6 +111,27 @@ func emptied(dir string) string {
 	return names
 }
 
+// checkRecords refuses a log that changed. What the power cut short is cut off, if the log was open then, and the zeros that were
+// written ahead are: with an index Tan does not take them for the end.
+func checkRecords(path string, open bool) error {
+	state, scan, err := scanFile(path)
+	switch {
+	case err != nil || state == chunks.Whole:
+		return err
+	case state == chunks.Damaged || state == chunks.Torn && !open:
+		return damaged(path, scan.At())
+	case !open: // it has its index, but was not cut yet
+		at, err := firstByte(path, scan.Begin())
+		if err != nil {
+			return err
+		}
+		if at >= 0 {
+			return damaged(path, at)
+		}
+	}
+	return cutFile(path, scan.Begin())
+}
+
 // checkLogFile refuses a file that changed. The end of a file that was open when the power went may be torn.
 func checkLogFile(path string, mayBeTorn bool) error {
 	state, scan, err := scanFile(path)
@@ -120,9 +141,36 @@ func checkLogFile(path string, mayBeTorn bool) error {
 	case state == chunks.Torn && mayBeTorn:
 		return cutFile(path, scan.Begin())
 	case state == chunks.Torn || state == chunks.Damaged:
-		return fault.New(fault.Corrupt, "%s of the Raft log is damaged at byte %d", path, scan.At()).WithHint(replaceHint)
+		return damaged(path, scan.At())
 	}
 	return nil
+}
+
+func damaged(path string, at int64) error {
+	return fault.New(fault.Corrupt, "%s of the Raft log is damaged at byte %d", path, at).WithHint(replaceHint)
+}
+
+// firstByte finds the first byte of a file that is not zero, from some place on; -1 if there is none.
+func firstByte(path string, from int64) (int64, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return -1, err
+	}
+	defer file.Close()
+	block := make([]byte, chunks.BlockSize)
+	for at := from; ; {
+		n, err := file.ReadAt(block, at)
+		if i := bytes.IndexFunc(block[:n], func(r rune) bool { return r != 0 }); i >= 0 {
+			return at + int64(i), nil
+		}
+		at += int64(n)
+		switch {
+		case errors.Is(err, io.EOF):
+			return -1, nil
+		case err != nil:
+			return -1, err
+		}
+	}
 }
 
 func scanFile(path string) (chunks.State, *chunks.Scan, error) {

@@ -127,8 +127,12 @@ func TestCheckLog_RefusesAChangedByte(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			step := 1 + len(data)/400
-			for i := 0; i < len(data); i += 1 + random.IntN(step) {
+			end := len(data)
+			if strings.HasSuffix(path, ".log") {
+				end = int(recordsOf(t, path)) // behind it nothing is read
+			}
+			step := 1 + end/400
+			for i := 0; i < end; i += 1 + random.IntN(step) {
 				broken := bytes.Clone(data)
 				broken[i] ^= 1 << random.IntN(8)
 				if err := os.WriteFile(path, broken, 0o600); err != nil {

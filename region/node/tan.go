@@ -22,7 +22,7 @@ func (tanFactory) Name() string { return tan.Factory.Name() }
 
 // Create opens the log.
 func (f tanFactory) Create(cfg config.NodeHostConfig, busy config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
-	cfg.Expert.FS = logFS(cfg.Expert.FS)
+	cfg.Expert.FS = newAheadFS(logFS(cfg.Expert.FS))
 	log, err := tan.Factory.Create(cfg, busy, dirs, wals)
 	if err != nil {
 		return nil, err
