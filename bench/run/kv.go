@@ -208,13 +208,14 @@ func (s *stage) compare(ctx context.Context, opt options, op operation, nodes, c
 		to[1] = append(to[1], float64(x.P50)/1e3)
 		to[2] = append(to[2], float64(x.P99)/1e3)
 	}
-	for round := range opt.rounds {
+	// Twice as many rounds of half the length: the speed of the machine drifts within seconds, and pairs should be close together.
+	for round := range 2 * opt.rounds {
 		order := []*side{&s.ours, &s.etcd}
 		if round%2 == 1 {
 			slices.Reverse(order)
 		}
 		for _, one := range append(order, &s.echo) {
-			x := one.load(ctx, op.of(one), clients, opt.round, func() int { return rand.IntN(keys) })
+			x := one.load(ctx, op.of(one), clients, opt.round/2, func() int { return rand.IntN(keys) })
 			if x.Errors > 0 {
 				return nil, fmt.Errorf("%s, %s, %d clients: %d errors, the last: %w", op.name, one.name, clients, x.Errors, x.LastError)
 			}
