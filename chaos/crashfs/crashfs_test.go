@@ -1,6 +1,7 @@
 package crashfs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -427,4 +428,21 @@ func reads(dir string, least int) error {
 		return fmt.Errorf("%d of %d are left", n, least)
 	}
 	return nil
+}
+
+// A torn write over what was there ends with a sector; one behind the end of a file ends anywhere.
+func TestAfter_SectorsAreWhole(t *testing.T) {
+	over := file{durable: bytes.Repeat([]byte("0"), 4096), pending: []write{{turn: 1, at: 100, bytes: bytes.Repeat([]byte("1"), 2000)}}}
+	behind := file{durable: []byte("0"), pending: []write{{turn: 1, at: 1, bytes: bytes.Repeat([]byte("1"), 2000)}}}
+	anywhere := false
+	for seed := range uint64(200) {
+		c := &choice{keep: Each, random: rand.New(rand.NewPCG(seed, 1))}
+		if n := bytes.Count(over.after(c, &Losses{}), []byte("1")); n > 0 && (100+n)%512 != 0 {
+			t.Fatalf("%d bytes of a write at 100 are left", n)
+		}
+		anywhere = anywhere || len(behind.after(c, &Losses{}))%512 != 0
+	}
+	if !anywhere {
+		t.Error("writes behind the end of a file are torn at sectors only")
+	}
 }

@@ -50,6 +50,12 @@ func (w write) on(b []byte) []byte {
 	return b
 }
 
+// sectors gives how much of a torn write over what was there is left: a disk writes sectors, each whole or not at all.
+func (w write) sectors(left int) int {
+	const sector = 512
+	return max(left-int(w.at+int64(left))%sector, 0)
+}
+
 func (f *file) unsynced() (n int64) {
 	for i := range f.pending {
 		n += int64(len(f.pending[i].bytes))
@@ -146,6 +152,9 @@ func (f *file) after(c *choice, l *Losses) []byte {
 			left = len(w.bytes)
 		case i == whole:
 			left = torn
+		}
+		if left < len(w.bytes) && int64(len(b)) > w.at+int64(left) {
+			left = w.sectors(left)
 		}
 		l.Dropped += int64(len(w.bytes) - left)
 		l.Kept += int64(left)
