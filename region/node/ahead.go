@@ -12,7 +12,7 @@ import (
 
 const (
 	// zeroStep is how much is zeroed at once; the next step begins when half of one is left. What a step wrote goes to the disk
-	// with the sync that comes next, which it holds up for a millisecond on a common disk.
+	// with the sync that comes next, which then takes some milliseconds: so a step is not larger.
 	zeroStep = 1 << 20
 	// reserved is the room that a log has from its beginning: as large as Tan lets it grow, and a block for its last record.
 	reserved = 64<<20 + 32<<10
