@@ -3,8 +3,8 @@
 //
 // It is stricter than most disks. What is written to a file is durable when the file was synced after it; a name that was
 // made, replaced or removed is so when its folder was synced after it, and until then the old one comes back. Of what was not
-// synced, Left can keep a beginning: of the writes to each file, the last one torn (at a
-// sector of 512 bytes where it is over what was there), and of the changes of each folder.
+// synced, Left can keep a beginning: of the changes of each folder, and of the writes to each file, the last one torn; at a
+// sector of 512 bytes where it is over what was there.
 //
 // Cut is an instant. Who runs on goes on in the old folder and notices nothing, but nothing of that is left: the next start
 // is in a folder that Left makes. A caller sees to it that nobody hears the node any more before it cuts: then whatever the

@@ -165,17 +165,24 @@ func Tear(dir string, kind Kind, random *rand.Rand) (Change, error) {
 		return Change{}, err
 	}
 	_, err = file.WriteAt(torn, end)
-	return Change{Kind: kind, Path: path, At: end, To: torn[0]}, errors.Join(err, file.Close())
+	if err := errors.Join(err, file.Close()); err != nil {
+		return Change{}, err
+	}
+	data, err := os.ReadFile(path)
+	if err == nil && !bytes.HasPrefix(data[min(end, int64(len(data))):], torn) {
+		err = fmt.Errorf("%s has no torn record", path)
+	}
+	return Change{Kind: kind, Path: path, At: end, To: torn[0]}, err
 }
 
 // tornRecord is the beginning of a record at an offset: a header that announces 1,791 bytes, and some of them. No library
 // announces more than its block has room for; where that is less, this is as much of a header as a disk may have got.
 func tornRecord(at int64, random *rand.Rand) []byte {
-	torn := append([]byte{1, 2, 3, byte(random.IntN(256)), 0xff, 0x06, 1}, bytes.Repeat([]byte{byte(1 + random.IntN(255))}, 20+random.IntN(400))...)
 	if chunks.BlockSize-at%chunks.BlockSize < 2048 {
 		return make([]byte, 1)
 	}
-	return torn
+	payload := bytes.Repeat([]byte{byte(1 + random.IntN(255))}, 20+random.IntN(400))
+	return append([]byte{1, 2, 3, byte(random.IntN(256)), 0xff, 0x06, 1}, payload...)
 }
 
 // endOf is where what is in a file ends: that of a Raft log has zeros behind it when its server was killed.

@@ -23,7 +23,7 @@ var zeros [zeroStep]byte
 // aheadFS is the file system of the Raft log. The log that is written to has zeros behind what is in it, which are there
 // before a write needs the place. To sync a write to such a file is to write its blocks. A file that grows has a new size as
 // well, and that is in the journal of the file system: a second write, made by a thread of the kernel that all files of a
-// disk share, and with few writers half of what a sync costs (ADR 0015).
+// disk share, and up to half of what a sync costs (ADR 0015).
 //
 // Who opens a log here sees no zeros: it ends where the last record ended. It is cut there when it is closed; after a crash
 // checkLog does that. Files that can not be cut are left as they are.

@@ -74,11 +74,8 @@ func checkHost(dir string) error {
 // checkWhole refuses a file that changed, and one with nothing in it where there must be something: what it must say was synced
 // before the file had its name.
 func checkWhole(path string, mayBeTorn, says bool) error {
-	if err := checkLogFile(path, mayBeTorn); err != nil || !says {
-		return err
-	}
-	_, scan, err := scanFile(path)
-	if err == nil && scan.Begin() == 0 {
+	_, end, err := checkLogFile(path, mayBeTorn)
+	if err == nil && says && end == 0 {
 		err = emptyFault(path)
 	}
 	return err
@@ -111,17 +108,15 @@ func emptied(dir string) string {
 	return names
 }
 
-// checkRecords refuses a log that changed. What the power cut short is cut off, if the log was open then, and the zeros that were
-// written ahead are: with an index Tan does not take them for the end.
+// checkRecords refuses a log that changed, and cuts off the zeros that were written ahead: in a log that has its index Tan does not
+// take them for the end.
 func checkRecords(path string, open bool) error {
-	state, scan, err := scanFile(path)
-	switch {
-	case err != nil || state == chunks.Whole:
+	state, end, err := checkLogFile(path, open)
+	if err != nil || state != chunks.End {
 		return err
-	case state == chunks.Damaged || state == chunks.Torn && !open:
-		return damaged(path, scan.At())
-	case !open: // it has its index, but was not cut yet
-		at, err := firstByte(path, scan.Begin())
+	}
+	if !open { // closed, but not cut yet
+		at, err := firstByte(path, end)
 		if err != nil {
 			return err
 		}
@@ -129,21 +124,22 @@ func checkRecords(path string, open bool) error {
 			return damaged(path, at)
 		}
 	}
-	return cutFile(path, scan.Begin())
+	return cutFile(path, end)
 }
 
-// checkLogFile refuses a file that changed. The end of a file that was open when the power went may be torn.
-func checkLogFile(path string, mayBeTorn bool) error {
+// checkLogFile refuses a file that changed, and says how the rest ends and where its records do. The end of a file that was open
+// when the power went may be torn: it is cut off.
+func checkLogFile(path string, mayBeTorn bool) (state chunks.State, end int64, err error) {
 	state, scan, err := scanFile(path)
 	switch {
 	case err != nil:
-		return err
+		return state, 0, err
 	case state == chunks.Torn && mayBeTorn:
-		return cutFile(path, scan.Begin())
+		return state, scan.Begin(), cutFile(path, scan.Begin())
 	case state == chunks.Torn || state == chunks.Damaged:
-		return damaged(path, scan.At())
+		return state, 0, damaged(path, scan.At())
 	}
-	return nil
+	return state, scan.Begin(), nil
 }
 
 func damaged(path string, at int64) error {
