@@ -64,6 +64,13 @@ func (s *sender) write(frame []byte) error {
 	return nil
 }
 
+// broken reports whether nothing more can be said on the connection.
+func (s *sender) broken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed != nil
+}
+
 // close ends the connection; late frames of the fault hook find it failed.
 func (s *sender) close() {
 	s.mu.Lock()

@@ -79,10 +79,11 @@ func (w *Wire) watch(s *sender) {
 // the failure, would not send anything to that member for a second; so it is told only when the member can not be
 // reached now.
 type raftConnection struct {
-	w      *Wire
-	target string
-	sender *sender
-	buffer []byte
+	w       *Wire
+	target  string
+	sender  *sender
+	buffer  []byte
+	answers answers
 }
 
 // redialTimeout bounds how long the messages to a member wait for a new connection to it.
@@ -93,6 +94,7 @@ func (c *raftConnection) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.answers = answers{}
 	c.sender = &sender{w: c.w, to: c.target, kind: KindRaft, timeout: writeTimeout, conn: conn}
 	c.w.watch(c.sender)
 	return nil
@@ -101,8 +103,16 @@ func (c *raftConnection) connect(ctx context.Context) error {
 // Close is called by Dragonboat when it gives the connection up.
 func (c *raftConnection) Close() { c.sender.close() }
 
-// SendMessageBatch sends messages in as many frames as their limit asks for. Only one goroutine sends.
+// SendMessageBatch sends what is news, in as many frames as their limit asks for. Only one goroutine sends.
 func (c *raftConnection) SendMessageBatch(batch pb.MessageBatch) error {
+	if c.sender.broken() {
+		c.answers = answers{} // the last one may not have arrived
+	}
+	news := c.answers.news(batch.Requests, time.Now())
+	if len(news) == 0 && len(batch.Requests) > 0 {
+		return nil
+	}
+	batch.Requests = news
 	if batch.SizeUpperLimit() <= maxBatch {
 		return c.sendBatch(batch)
 	}
