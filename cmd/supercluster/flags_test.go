@@ -77,3 +77,23 @@ func TestFlags_WhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestServes_ProcessesThatStay(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		want bool
+	}{
+		{"server", true},
+		{"server --config n1.yaml --bootstrap", true},
+		{"dev", true},
+		{"dev --regions 3", true},
+		{"dev cut dc1 dc2", false},
+		{"server validate --config n1.yaml", false},
+		{"lookup web", false},
+		{"", false},
+	} {
+		if got := serves(strings.Fields(test.args)); got != test.want {
+			t.Errorf("%q: %t, want %t", test.args, got, test.want)
+		}
+	}
+}

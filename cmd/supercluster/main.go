@@ -25,12 +25,25 @@ import (
 var version = "dev"
 
 func main() {
+	if serves(os.Args[1:]) {
+		relaxTimers()
+		letGarbageGather()
+	}
 	began := processStart(time.Now())
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go awaitSignals(signals, cancel)
 	os.Exit(run(ctx, began, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// serves reports whether arguments are those of a process that stays. A flag before the command hides it; then it is
+// slower, nothing else.
+func serves(args []string) bool {
+	if len(args) == 0 || args[0] != "server" && args[0] != "dev" {
+		return false
+	}
+	return len(args) == 1 || strings.HasPrefix(args[1], "-")
 }
 
 // patience is how long after the first signal a second one still counts as the same: timeout(1) and shells signal

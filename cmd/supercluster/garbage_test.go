@@ -1,0 +1,68 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"testing"
+	"time"
+)
+
+func TestPercentFor_LeavesGarbageBesideWhatIsLive(t *testing.T) {
+	for _, test := range []struct {
+		live uint64
+		want int
+	}{
+		{0, 6400}, {1 << 20, 6400}, {16 << 20, 400}, {25 << 20, 256}, {64 << 20, 100}, {65 << 20, 100}, {8 << 30, 100},
+	} {
+		if got := percentFor(test.live); got != test.want {
+			t.Errorf("%d live bytes: %d %%, want %d", test.live, got, test.want)
+		}
+	}
+	for _, test := range []struct {
+		now, next int
+		want      bool
+	}{{100, 100, false}, {100, 110, false}, {100, 111, true}, {110, 100, false}, {111, 100, true}} {
+		if got := worthIt(test.now, test.next); got != test.want {
+			t.Errorf("from %d to %d: %t, want %t", test.now, test.next, got, test.want)
+		}
+	}
+}
+
+// TestLetGarbageGather_FollowsWhatIsLive: the percentage falls when much is held, and rises again when it is let go.
+func TestLetGarbageGather_FollowsWhatIsLive(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	letGarbageGather()
+	awaitPercent(t, "little is live", func(percent uint64) bool { return percent > 150 })
+	held := make([]byte, 4*minGarbage)
+	awaitPercent(t, "much is live", func(percent uint64) bool { return percent == 100 })
+	runtime.KeepAlive(held)
+	held = nil
+	awaitPercent(t, "it was let go", func(percent uint64) bool { return percent > 150 })
+}
+
+// awaitPercent collects until the percentage is as wanted: the cleanup runs some time after a collection.
+func awaitPercent(t *testing.T, when string, ok func(percent uint64) bool) {
+	t.Helper()
+	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	deadline := time.Now().Add(10 * time.Second)
+	for metrics.Read(sample); !ok(sample[0].Value.Uint64()); metrics.Read(sample) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: the percentage is %d", when, sample[0].Value.Uint64())
+		}
+		runtime.GC()
+	}
+}
+
+func TestLetGarbageGather_LeavesTheOperatorsWish(t *testing.T) {
+	t.Setenv("GOGC", "70")
+	before := debug.SetGCPercent(70)
+	defer debug.SetGCPercent(before)
+	letGarbageGather()
+	runtime.GC()
+	if percent := debug.SetGCPercent(70); percent != 70 {
+		t.Errorf("the percentage is %d", percent)
+	}
+}
