@@ -19,14 +19,15 @@ type gathering struct {
 	live    []metrics.Sample
 }
 
-// letGarbageGather does so from now on, unless GOGC says what the operator wants.
-func letGarbageGather() {
+// letGarbageGather does so from now on, unless GOGC says what the operator wants. It reports which.
+func letGarbageGather() bool {
 	if os.Getenv("GOGC") != "" {
-		return
+		return false
 	}
 	g := &gathering{percent: 100, live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
 	g.adjust()
 	g.await()
+	return true
 }
 
 // await has the percentage adjusted after the next collection: that is when the cleanup of what nobody holds runs.

@@ -16,6 +16,9 @@ const (
 	// regions of three under load these were half of all switches between threads (ADR 0016). No timer of ours is
 	// shorter than a millisecond.
 	serverSlack = 500 * time.Microsecond
+	// begunAnew is the environment variable that tells this program that it began anew: where a slack gets lost on the
+	// way it would do so forever.
+	begunAnew = "_SUPERCLUSTER_BEGUN_ANEW"
 )
 
 // relaxTimers begins this program anew with timers that may be late by serverSlack, and returns only where that can not be
@@ -25,6 +28,10 @@ const (
 func relaxTimers() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	if _, begun := os.LookupEnv(begunAnew); begun {
+		_ = os.Unsetenv(begunAnew) // not for processes that this one starts
+		return
+	}
 	if timerSlack() != usualSlack {
 		return
 	}
@@ -32,7 +39,7 @@ func relaxTimers() {
 	if err != nil || !setTimerSlack(serverSlack) {
 		return
 	}
-	_ = syscall.Exec(path, os.Args, os.Environ()) // it does not return, or the program goes on as it is
+	_ = syscall.Exec(path, os.Args, append(os.Environ(), begunAnew+"=1")) // it does not return, or the program goes on as it is
 	setTimerSlack(usualSlack)
 }
 
@@ -45,8 +52,7 @@ func timerSlack() time.Duration {
 	return time.Duration(slack)
 }
 
-// setTimerSlack reports whether timers of this thread may be late by d now: otherwise a program that begins anew would
-// do so forever.
+// setTimerSlack reports whether timers of this thread may be late by d now.
 func setTimerSlack(d time.Duration) bool {
 	return unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(d), 0, 0, 0) == nil && timerSlack() == d
 }
