@@ -295,10 +295,33 @@ func cmdEventually(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("never matched %q; the last output:\n%s", args[0], p.out.String())
+			ts.Fatalf("never matched %q; the last output:\n%s\n%s", args[0], p.out.String(), serversSaid(ts))
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// serversSaid gives the end of what each server of the script printed, and how those that ended did.
+func serversSaid(ts *testscript.TestScript) string {
+	const most = 8 << 10
+	s := ts.Value(stateKey{}).(*state)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all strings.Builder
+	for _, p := range s.procs {
+		if !p.server {
+			continue
+		}
+		ended := "runs"
+		select {
+		case <-p.done:
+			ended = fmt.Sprintf("ended: %v", p.err)
+		default:
+		}
+		out := p.out.String()
+		fmt.Fprintf(&all, "-- %s (%s)\n%s\n", strings.Join(p.cmd.Args[1:], " "), ended, out[max(0, len(out)-most):])
+	}
+	return all.String()
 }
 
 func cmdWatch(ts *testscript.TestScript, _ bool, args []string) {
