@@ -12,16 +12,13 @@ import (
 	"encoding/pem"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"supercluster/internal/procs"
 	"supercluster/region/backup"
 	"supercluster/secrets/ca"
 )
@@ -182,14 +179,11 @@ func client(t *testing.T, output *lockedBuffer, server, in string, args ...strin
 // runDevOnce runs dev on a folder, calls fn with its address and ends it.
 func runDevOnce(t *testing.T, dir string, output *lockedBuffer, fn func(server string)) {
 	t.Helper()
-	ports, err := procs.FreePorts(7)
+	listeners, byName, err := freeListeners()
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"dev", "--data-dir", dir, "--log-level", "debug"}
-	for i, name := range []string{"grpc", "http", "dns", "raft", "probe", "admin", "federation"} {
-		args = append(args, "--"+name, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[i])))
-	}
+	args := append([]string{"dev", "--data-dir", dir, "--log-level", "debug"}, listeners...)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ready := &untilReady{ready: make(chan struct{})}
@@ -204,7 +198,7 @@ func runDevOnce(t *testing.T, dir string, output *lockedBuffer, fn func(server s
 	case <-time.After(30 * time.Second):
 		t.Fatalf("dev is not ready: %s", output.String())
 	}
-	fn(net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])))
+	fn(byName["grpc"])
 	cancel()
 	if c := <-code; c != 0 {
 		t.Errorf("exit code %d: %s", c, output.String())

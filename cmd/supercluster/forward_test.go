@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"supercluster/api/status"
 	"supercluster/federation"
 	"supercluster/internal/fault"
+	"supercluster/internal/procs"
 	"supercluster/region/record"
 )
 
@@ -32,10 +34,13 @@ func startRegions(t *testing.T, n int, flags map[string][]string) (*devRegions, 
 	var logs lockedBuffer
 	var d *devRegions
 	for attempt := 1; ; attempt++ {
-		offset := 10_000 + rand.IntN(400)*100
+		offset := 3_600 + rand.IntN(200)*100 // from 12,000, below the ports of connections
 		var err error
 		if d, err = newDevRegions(flags, n, offset, 0, t.TempDir(), &logs); err != nil {
 			t.Fatal(err)
+		}
+		if claimPorts(t, d) != nil && attempt < 20 {
+			continue
 		}
 		admin, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -57,7 +62,7 @@ func startRegions(t *testing.T, n int, flags map[string][]string) (*devRegions, 
 			})
 		case err := <-done: // a port was in use, most likely
 			cancel()
-			if attempt == 5 {
+			if attempt >= 20 {
 				t.Fatalf("%v\n%s", err, logs.String())
 			}
 			continue
@@ -74,6 +79,26 @@ func startRegions(t *testing.T, n int, flags map[string][]string) (*devRegions, 
 		all = append(all, regionClient{pb.NewConfigServiceClient(conn), pb.NewRegistryServiceClient(conn)})
 	}
 	return d, all
+}
+
+// claimPorts keeps what the regions listen on from other tests, also while a region is down.
+func claimPorts(t *testing.T, d *devRegions) error {
+	var ports []int
+	for _, r := range d.all {
+		l := r.config.Listen
+		for _, addr := range []string{l.HTTP, l.GRPC, l.DNS, l.Raft, l.Probe, l.Federation} {
+			_, text, err := net.SplitHostPort(addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			port, err := strconv.Atoi(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ports = append(ports, port)
+		}
+	}
+	return procs.ClaimPorts(ports...)
 }
 
 func within(t *testing.T, d time.Duration) context.Context {
@@ -200,6 +225,13 @@ func TestRegions_HomeIsAway(t *testing.T) {
 	h := dc2.putUntil(ctx, t, "a", "1", "id-1")
 	if _, err := dc2.get(ctx, "a", &pb.ReadOptions{Session: h.GetSessionToken()}); err != nil {
 		t.Fatal(err)
+	}
+	// A copy has no age before each channel of its region was heard of once.
+	for got, err := dc2.get(ctx, "a", nil); got.GetConfig().GetSource().GetAge() == nil; got, err = dc2.get(ctx, "a", nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
 	}
 	if err := d.setCut("dc1", "dc2", true); err != nil {
 		t.Fatal(err)

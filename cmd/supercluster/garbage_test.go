@@ -37,24 +37,30 @@ func TestLetGarbageGather_FollowsWhatIsLive(t *testing.T) {
 	if !letGarbageGather() {
 		t.Fatal("it does not begin")
 	}
-	awaitPercent(t, "little is live", func(percent uint64) bool { return percent > 150 })
+	// What other tests left behind is live too.
+	follows := func(percent int, live uint64) bool { return !worthIt(percent, percentFor(live)) }
+	awaitPercent(t, "little is live", follows)
 	held := make([]byte, 4*minGarbage)
-	awaitPercent(t, "much is live", func(percent uint64) bool { return percent == 100 })
+	awaitPercent(t, "much is live", func(percent int, live uint64) bool { return percent == 100 && live > 4*minGarbage })
 	runtime.KeepAlive(held)
 	held = nil
-	awaitPercent(t, "it was let go", func(percent uint64) bool { return percent > 150 })
+	awaitPercent(t, "it was let go", func(percent int, live uint64) bool { return follows(percent, live) && live < 4*minGarbage })
 }
 
 // awaitPercent collects until the percentage is as wanted: the cleanup runs some time after a collection.
-func awaitPercent(t *testing.T, when string, ok func(percent uint64) bool) {
+func awaitPercent(t *testing.T, when string, ok func(percent int, live uint64) bool) {
 	t.Helper()
-	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
-	deadline := time.Now().Add(10 * time.Second)
-	for metrics.Read(sample); !ok(sample[0].Value.Uint64()); metrics.Read(sample) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: the percentage is %d", when, sample[0].Value.Uint64())
-		}
+	samples := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/heap/live:bytes"}}
+	for deadline := time.Now().Add(10 * time.Second); ; {
 		runtime.GC()
+		metrics.Read(samples)
+		percent, live := int(samples[0].Value.Uint64()), samples[1].Value.Uint64()
+		if ok(percent, live) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: the percentage is %d with %d live bytes", when, percent, live)
+		}
 	}
 }
 

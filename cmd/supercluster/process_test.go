@@ -20,14 +20,11 @@ import (
 func TestDev_LeavesNothingBehind(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	t.Setenv("TMPDIR", t.TempDir())
-	ports, err := procs.FreePorts(7)
+	listeners, _, err := freeListeners()
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"dev"}
-	for i, name := range []string{"http", "grpc", "dns", "raft", "probe", "admin", "federation"} {
-		args = append(args, "--"+name, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[i])))
-	}
+	args := append([]string{"dev"}, listeners...)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := &untilReady{ready: make(chan struct{})}
@@ -48,6 +45,21 @@ func TestDev_LeavesNothingBehind(t *testing.T) {
 	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
 		t.Errorf("the temporary folder holds %v (%v)", left, err)
 	}
+}
+
+// freeListeners gives dev an address of its own for each listener: as flags, and by name.
+func freeListeners() (flags []string, byName map[string]string, err error) {
+	names := []string{"http", "grpc", "dns", "raft", "probe", "admin", "federation"}
+	ports, err := procs.FreePorts(len(names))
+	if err != nil {
+		return nil, nil, err
+	}
+	byName = map[string]string{}
+	for i, name := range names {
+		byName[name] = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[i]))
+		flags = append(flags, "--"+name, byName[name])
+	}
+	return flags, byName, nil
 }
 
 // untilReady closes a channel when dev says that it is ready.

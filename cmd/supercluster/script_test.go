@@ -189,16 +189,13 @@ func await(ts *testscript.TestScript, p *proc, text string) {
 }
 
 func cmdDev(ts *testscript.TestScript, _ bool, args []string) {
-	ports, err := procs.FreePorts(7)
+	listeners, byName, err := freeListeners()
 	ts.Check(err)
-	flags := []string{"dev"}
-	for i, name := range []string{"http", "grpc", "dns", "raft", "probe", "admin", "federation"} {
-		addr := "127.0.0.1:" + strconv.Itoa(ports[i])
-		flags = append(flags, "--"+name, addr)
+	for name, addr := range byName {
 		ts.Setenv(strings.ToUpper(name), addr)
 	}
-	ts.Setenv("SUPERCLUSTER_SERVER", ts.Getenv("GRPC"))
-	p := launch(ts, nil, append(flags, args...)...)
+	ts.Setenv("SUPERCLUSTER_SERVER", byName["grpc"])
+	p := launch(ts, nil, slices.Concat([]string{"dev"}, listeners, args)...)
 	p.server = true
 	await(ts, p, "\nready in ")
 	ts.Check(os.WriteFile(ts.MkAbs("dev.out"), []byte(p.out.String()), 0o600))

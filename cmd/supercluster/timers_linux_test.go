@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"supercluster/internal/procs"
 )
 
 // TestRelaxTimers_OfAServerUnlessChosen starts dev as a process of its own, with the usual slack and with one that was chosen.
@@ -47,14 +44,11 @@ func TestRelaxTimers_OfAServerUnlessChosen(t *testing.T) {
 // startDevWith starts dev from a thread with a slack, and waits until it is ready.
 func startDevWith(t *testing.T, slack time.Duration) (pid int) {
 	t.Helper()
-	ports, err := procs.FreePorts(7)
+	listeners, _, err := freeListeners()
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"dev", "--data-dir", t.TempDir()}
-	for i, name := range []string{"http", "grpc", "dns", "raft", "probe", "admin", "federation"} {
-		args = append(args, "--"+name, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[i])))
-	}
+	args := append([]string{"dev", "--data-dir", t.TempDir()}, listeners...)
 	cmd := exec.CommandContext(t.Context(), "supercluster", args...)
 	out := &untilReady{ready: make(chan struct{})}
 	cmd.Stdout = out

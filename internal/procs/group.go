@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -155,37 +151,6 @@ func (g *Group) Close() {
 		g.procs[i].Stop()
 	}
 	_ = os.RemoveAll(g.Dir)
-}
-
-// FreePorts finds n ports of loopback that are free for TCP and UDP. They are below those that the system gives to
-// connections, which would take one before its server opens it.
-func FreePorts(n int) ([]int, error) {
-	var ports []int
-	for tries := 0; len(ports) < n; tries++ {
-		port := firstPort + rand.IntN(lastPort-firstPort)
-		if err := free(port); err != nil && tries > 100*n {
-			return nil, err
-		} else if err == nil && !slices.Contains(ports, port) {
-			ports = append(ports, port)
-		}
-	}
-	return ports, nil
-}
-
-const firstPort, lastPort = 12_000, 32_000
-
-func free(port int) error {
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	u, err := net.ListenPacket("udp", addr)
-	if err != nil {
-		return err
-	}
-	return u.Close()
 }
 
 // WaitUntil polls a condition until it holds, ctx ends or a process of the list exits.
