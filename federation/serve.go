@@ -69,7 +69,7 @@ func (f *Federation) accept(ctx context.Context, c *link.Conn) error {
 					serve = f.answerCalls
 				}
 				err := serve(ctx, c.Peer(), s)
-				if errors.Is(err, io.EOF) {
+				if errors.Is(err, io.EOF) || link.GivenUp(err) {
 					return nil // the peer needs this stream no more; the others go on
 				}
 				return ended(ctx, err)

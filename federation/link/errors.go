@@ -91,6 +91,12 @@ func transportFault(err *quic.TransportError) *fault.Error {
 	}
 }
 
+// GivenUp reports whether an error says that the peer wants no more of one stream. The connection goes on.
+func GivenUp(err error) bool {
+	var stream *quic.StreamError
+	return errors.As(err, &stream) && stream.Remote
+}
+
 // ListenFault explains why a UDP port could not be opened.
 func ListenFault(address string, err error) error {
 	switch {

@@ -78,6 +78,7 @@ func (s *Stream) write() {
 			case <-s.queue.work:
 			case <-s.raw.Context().Done(): // reset by this end or the peer, or the connection ended
 				s.queue.fail(s.conn.why(context.Cause(s.raw.Context())))
+				s.raw.CancelWrite(codeReset) // a stream that only the peer gave up stays open, and counts against the limit of who opened it
 				return
 			}
 			continue

@@ -346,3 +346,29 @@ func TestStream_CloseAndReset(t *testing.T) {
 		}
 	})
 }
+
+// TestStream_ReceiverGivesUp: streams on which the other end sent something, and would go on, make room for others too when who
+// opened them wants no more.
+func TestStream_ReceiverGivesUp(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		_, a, b, end := pair(t, 20*time.Millisecond)
+		defer end()
+		for i := range 100 {
+			near, far := open(t, a, b, ClassConfig)
+			for _, s := range []*Stream{near, far} {
+				if err := s.Send(context.Background(), Message{Body: noise(10)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := near.Recv(within(t, time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+			near.Close()
+			time.Sleep(time.Second)
+			if err := far.Send(context.Background(), Message{}); !GivenUp(err) || a.Err() != nil || b.Err() != nil {
+				t.Fatalf("stream %d: Send to who receives no more: %v; the connection: %v, %v", i, err, a.Err(), b.Err())
+			}
+			far.Close()
+		}
+	})
+}
