@@ -142,6 +142,7 @@ type Federation struct {
 	verifying chan struct{}
 	healing   *pb.Healing
 	proof     *record.FeedHead // the newest head that proved to this process that the region lost something
+	announced int64            // of the duties alone: when the region fenced itself, of the healing that was logged last
 
 	// started is the data revision that this process began with: what is newer was written since.
 	started atomic.Uint64

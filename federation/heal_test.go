@@ -2,14 +2,18 @@ package federation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	pb "supercluster/api/gen/supercluster/v1"
+	"supercluster/federation/feed"
+	"supercluster/federation/link"
 	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
@@ -55,6 +59,11 @@ func (s *site) forward(o *site) (end func()) {
 // restored is three regions of which the first lost what came after a backup. It runs again, cut from the others.
 func (w *world) restored() (a, b, c *site, before map[string]string) {
 	a, b, c = w.three()
+	return a, b, c, w.loses(a)
+}
+
+// loses has a region lose what came after a backup. It runs again, cut from the others, and before is what it had.
+func (w *world) loses(a *site) (before map[string]string) {
 	for i := range 50 {
 		a.put(instance(fmt.Sprint("web/", i)), "old")
 		a.put(config(fmt.Sprint("app", i)), "old")
@@ -79,7 +88,49 @@ func (w *world) restored() (a, b, c *site, before map[string]string) {
 	w.isolate(a, true)
 	a.start("n1")
 	a.store.lead("n1")
-	return a, b, c, before
+	return before
+}
+
+// two is a world of two regions.
+func (w *world) two() (a, b *site) {
+	a, b = w.region("alpha"), w.region("beta")
+	w.mesh(a, b)
+	a.federate(a)
+	b.federate(a)
+	return a, b
+}
+
+// onHeal has fn judge what a region brings back before it is written.
+func (s *site) onHeal(fn func() error) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	s.store.refuse = func(op *record.Op) error {
+		if op.Type != record.OpHeal {
+			return nil
+		}
+		return fn()
+	}
+}
+
+// uplink is the link that the leader of the region has to its only peer, while it is up.
+func (s *site) uplink() *uplink {
+	s.w.t.Helper()
+	up := s.fed().upNow()
+	if len(up) != 1 {
+		s.w.t.Fatalf("%d links of %s are up", len(up), s.name)
+	}
+	return up[0]
+}
+
+// hasAgain sees that a region has what it had, and lost nothing.
+func (s *site) hasAgain(before map[string]string) {
+	s.w.t.Helper()
+	if got := s.shown(s); !maps.Equal(got, before) {
+		s.w.t.Errorf("after healing there are %d records, before there were %d", len(got), len(before))
+	}
+	if h := s.status().GetHealing(); h.GetRestored() != 118 || h.GetKept() != 0 || len(h.GetUnreachable()) > 0 || len(h.GetLost()) > 0 {
+		s.w.t.Errorf("report %v", h)
+	}
 }
 
 func TestRestored(t *testing.T) {
@@ -269,6 +320,83 @@ func TestRestored_NobodyReached(t *testing.T) {
 		w.converge(30 * time.Second)
 		if !b.has(a, instance("web/1"), "alone") {
 			t.Error("the new incarnation did not arrive")
+		}
+	})
+}
+
+// TestRestored_LinkEnds: the link to the only peer ends when a part was brought back. The rest is brought back over the next one.
+func TestRestored_LinkEnds(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, b := w.two()
+		before := w.loses(a)
+		var once sync.Once
+		a.onHeal(func() error {
+			once.Do(func() { a.uplink().conn.Close(fault.New(fault.Unavailable, "test")) })
+			return nil
+		})
+		w.isolate(a, false)
+		w.until(20*time.Second, "it healed", func() bool { return a.status().GetHealing() != nil })
+		a.hasAgain(before)
+		w.converge(20*time.Second, a, b)
+	})
+}
+
+// TestRestored_NoRoom: a region whose disk is full for longer than healing waits for peers does not begin a new incarnation without what
+// it lost, which its peers would lose with it.
+func TestRestored_NoRoom(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, b := w.two()
+		before := w.loses(a)
+		room := time.Now().Add(time.Minute)
+		a.onHeal(func() error {
+			if time.Now().Before(room) {
+				return fault.New(fault.Exhausted, "the region is short of disk space")
+			}
+			return nil
+		})
+		w.isolate(a, false)
+		time.Sleep(50 * time.Second)
+		if st := a.status(); st.GetFence() != pb.Fence_FENCE_HEALING || st.GetIncarnation() != 1 {
+			t.Errorf("without room: %v", st)
+		}
+		w.until(20*time.Second, "it healed", func() bool { return a.status().GetHealing() != nil })
+		a.hasAgain(before)
+		w.converge(20*time.Second, a, b)
+	})
+}
+
+// TestExport_ReceiverGivesUp: who wants no more of a channel, as a region that heals when it has all of it, loses only the stream.
+func TestExport_ReceiverGivesUp(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 40*time.Millisecond)
+		defer w.close()
+		a, b := w.two()
+		a.put(config("app"), "one")
+		w.converge(15*time.Second, a, b)
+		conn := a.uplink().conn
+		for range 100 {
+			s, err := conn.Open(t.Context(), link.ClassConfig)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pull := &feed.Message{Type: feed.TypePull, Region: a.id, Channel: uint32(record.ClassConfig), Pull: &feed.Pull{Credit: 1 << 30, Whole: true}}
+			if err := errors.Join(hello(t.Context(), s, false, newLaneName()), s.Send(t.Context(), link.Message{Type: uint8(pull.Type), Body: feed.Append(nil, pull)})); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // that it was taken up, and a chunk
+				if _, err := s.Recv(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.Reset()
+			time.Sleep(100 * time.Millisecond)
+			if conn.Err() != nil {
+				t.Fatal(conn.Err())
+			}
 		}
 	})
 }
