@@ -38,14 +38,14 @@ func ClaimPorts(ports ...int) error {
 }
 
 // claims are the ports that this process handed out.
-var claims = claimed{ports: map[int]net.Listener{}}
+var claims claimed
 
 // claimed keeps every port for as long as the process runs: tests run beside each other, in several processes too, and a
 // server opens its port well after it was drawn, and again after it was killed. What says so to other processes is a socket
 // with the port in its abstract name, which ends with the process however that ends.
 type claimed struct {
 	mu    sync.Mutex
-	ports map[int]net.Listener
+	names []net.Listener // never closed
 }
 
 func (c *claimed) claim(port int) error {
@@ -60,7 +60,7 @@ func (c *claimed) claim(port int) error {
 		_ = name.Close()
 		return err
 	}
-	c.ports[port] = name
+	c.names = append(c.names, name)
 	return nil
 }
 
