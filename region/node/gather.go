@@ -38,8 +38,9 @@ func (g *gather) siblings(queued int, now time.Time) int {
 
 // awaitSiblings waits, with mu held, until enough is queued for the next group, or gatherTime is over.
 func (g *grouper) awaitSiblings(turn *sync.Cond) {
-	want := g.gather.siblings(g.queue.len(), time.Now())
-	if g.busy > 0 || g.queue.len() >= want {
+	t := &g.tracks[shared]
+	want := g.gather.siblings(t.queue.len(), time.Now())
+	if t.busy > 0 || t.queue.len() >= want {
 		return
 	}
 	g.gather.turn, g.gather.want = turn, want
@@ -50,7 +51,7 @@ func (g *grouper) awaitSiblings(turn *sync.Cond) {
 		over = true
 		turn.Signal()
 	})
-	for g.queue.len() < want && !over && !g.stopping && !g.held {
+	for t.queue.len() < want && !over && !g.stopping && !g.held {
 		turn.Wait()
 	}
 	timer.Stop()

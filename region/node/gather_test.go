@@ -86,7 +86,7 @@ func TestGrouper_ManyGoBesideAGroupOnItsWay(t *testing.T) {
 		onTheirWay := func() int {
 			b.g.mu.Lock()
 			defer b.g.mu.Unlock()
-			return b.g.busy
+			return b.g.tracks[shared].busy
 		}
 		for _, step := range []struct{ more, groups int }{
 			{1, 1},

@@ -73,39 +73,33 @@ type grouper struct {
 	log     groupLog
 	replica uint64
 	boot    uint64
-	depth   int
-	beside  int // queued operations that a group beside another one needs
+	enough  int // queued operations that a group beside another one needs
 	slog    *slog.Logger
 	metrics *metrics
 	// hasLeader says whether a leader is known.
 	hasLeader func() bool
 
 	mu       sync.Mutex
-	turns    []*sync.Cond // one for each slot: there may be a group for it, or everything ends
-	queue    fifo
+	tracks   [tracks]track
+	slots    []*slot // never changed
 	sequence uint64
 	stopping bool
 	held     bool // no new group until there is another leader, or the hold is over
 	gather   gather
 	reaper   reaper
-	busy     int      // slots with a group
 	open     []uint64 // sequences of the groups on their way
 
-	wakes []chan struct{} // one for each slot: the leader changed
-	drawn sync.Cond       // a slot became free
+	drawn sync.Cond // a slot became free
 }
 
 func newGrouper(replica, boot uint64, depth int, log *slog.Logger, m *metrics, hasLeader func() bool) *grouper {
 	if depth == 0 {
 		depth = defaultDepth
 	}
-	g := &grouper{replica: replica, boot: boot, depth: depth, beside: besideOps, slog: log, metrics: m, hasLeader: hasLeader}
+	g := &grouper{replica: replica, boot: boot, enough: besideOps, slog: log, metrics: m, hasLeader: hasLeader}
 	g.drawn.L = &g.mu
 	g.reaper.reap = g.reap
-	for range depth {
-		g.wakes = append(g.wakes, make(chan struct{}, 1))
-		g.turns = append(g.turns, sync.NewCond(&g.mu))
-	}
+	g.makeTracks(depth)
 	return g
 }
 
@@ -154,14 +148,20 @@ func (g *grouper) enqueue(p *pending, now time.Time) error {
 	switch {
 	case g.stopping:
 		return errStopping
-	case g.queue.len() >= maxQueuedOps || g.queue.bytes+p.size > maxQueued:
+	case g.queued() >= maxQueuedOps || g.queuedBytes()+p.size > maxQueued:
 		g.metrics.busy()
-		return fault.New(fault.Busy, "%d writes wait already; nothing was done", g.queue.len()).WithRetryAfter(100 * time.Millisecond)
+		return fault.New(fault.Busy, "%d writes wait already; nothing was done", g.queued()).WithRetryAfter(100 * time.Millisecond)
 	}
-	g.queue.push(p)
+	g.trackOf(p).queue.push(p)
 	g.reaper.arm(now, minTime(p.deadline, now.Add(reapEvery)))
 	g.nudge()
 	return nil
+}
+
+func (g *grouper) queued() int { return g.tracks[shared].queue.len() + g.tracks[beside].queue.len() }
+
+func (g *grouper) queuedBytes() int {
+	return g.tracks[shared].queue.bytes + g.tracks[beside].queue.bytes
 }
 
 // run puts groups into the log until ctx ends; what then waits is refused, what is on its way becomes unknown.
@@ -173,8 +173,7 @@ func (g *grouper) run(ctx context.Context, log groupLog) {
 	})
 	defer stop()
 	var slots sync.WaitGroup
-	for i := range g.depth {
-		s := &slot{g: g, turn: g.turns[i], wake: g.wakes[i]}
+	for _, s := range g.slots {
 		slots.Go(func() { s.run(ctx) })
 	}
 	slots.Wait()
@@ -185,7 +184,7 @@ func (g *grouper) run(ctx context.Context, log groupLog) {
 func (g *grouper) refuse() {
 	g.mu.Lock()
 	g.stopping = true
-	waiting := g.queue.takeAll()
+	waiting := append(g.tracks[shared].queue.takeAll(), g.tracks[beside].queue.takeAll()...)
 	g.nudgeAll()
 	g.mu.Unlock()
 	for _, p := range waiting {
@@ -228,7 +227,7 @@ func (g *grouper) settle(ctx context.Context) {
 	defer stop()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for g.busy > 0 && ctx.Err() == nil {
+	for len(g.open) > 0 && ctx.Err() == nil {
 		g.drawn.Wait()
 	}
 }
@@ -238,69 +237,37 @@ func (g *grouper) wake() {
 	if g.hasLeader() {
 		g.release()
 	}
-	for _, c := range g.wakes {
+	for _, s := range g.slots {
 		select {
-		case c <- struct{}{}:
+		case s.wake <- struct{}{}:
 		default:
 		}
 	}
 }
 
-// least is how many operations a group that begins now needs.
-func (g *grouper) least() int {
-	if g.busy == 0 {
-		return 1
-	}
-	return g.beside
-}
-
-// mayBegin reports whether a slot may make a group of the queue, or gather more for it.
-func (g *grouper) mayBegin() bool {
-	return g.queue.len() >= g.least() && !g.held && g.gather.turn == nil && !g.windowFull()
-}
-
-// nudge wakes the slot that can do something about the queue, if there is one. Few writers wake the first slot alone.
-func (g *grouper) nudge() {
-	switch n := g.queue.len(); {
-	case g.gather.turn != nil:
-		if n >= g.gather.want {
-			g.gather.turn.Signal()
-		}
-	case n < g.least():
-	case g.busy == 0:
-		g.turns[0].Signal()
-	default:
-		g.nudgeAll() // those with a group do not listen
-	}
-}
-
-func (g *grouper) nudgeAll() {
-	for _, turn := range g.turns {
-		turn.Signal()
-	}
-}
-
 // take waits for operations and makes a group of them; nil when everything ends.
-func (g *grouper) take(turn *sync.Cond, ops []*pending) ([]*pending, uint64) {
+func (g *grouper) take(t *track, turn *sync.Cond, ops []*pending) ([]*pending, uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for {
-		for !g.mayBegin() && !g.stopping {
+		for !g.mayBegin(t) && !g.stopping {
 			turn.Wait()
 		}
 		if g.stopping {
 			return nil, 0
 		}
-		g.awaitSiblings(turn)
+		if t == &g.tracks[shared] {
+			g.awaitSiblings(turn)
+		}
 		if g.held || g.stopping {
 			continue // it came meanwhile
 		}
-		ops = g.queue.take(ops[:0])
+		ops = t.queue.take(ops[:0])
 		if len(ops) > 0 {
 			break
 		}
 	}
-	g.busy++
+	t.busy++
 	g.sequence++
 	g.open = append(g.open, g.sequence)
 	g.reaper.follow(g.sequence, ops)
@@ -315,11 +282,13 @@ func (g *grouper) windowFull() bool {
 }
 
 // free ends a group. Operations given back are queued again, first.
-func (g *grouper) free(sequence uint64, back []*pending) {
+func (g *grouper) free(t *track, sequence uint64, back []*pending) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.busy--
-	g.gather.ended, g.gather.size = time.Now(), g.reaper.forget(sequence)
+	t.busy--
+	if size := g.reaper.forget(sequence); t == &g.tracks[shared] {
+		g.gather.ended, g.gather.size = time.Now(), size
+	}
 	g.open = slices.DeleteFunc(g.open, func(open uint64) bool { return open == sequence })
 	g.nudge()
 	g.drawn.Broadcast()
@@ -338,7 +307,7 @@ func (g *grouper) free(sequence uint64, back []*pending) {
 		}
 		return
 	}
-	g.queue.pushFront(kept)
+	t.queue.pushFront(kept)
 	g.nudge()
 }
 

@@ -366,7 +366,7 @@ func TestGrouper_ExactlyOnceUnderFaults(t *testing.T) {
 				return f
 			})
 			b.g.mu.Lock()
-			b.g.beside = 2 // so that few callers have several groups on their way
+			b.g.enough = 2 // so that few callers have several groups on their way
 			b.g.mu.Unlock()
 			ctx, cancel := context.WithCancel(context.Background())
 			go func() {
@@ -465,10 +465,13 @@ func TestGrouper_NeverLeavesTheWindow(t *testing.T) {
 		if got := g.windowFull(); got != tt.want {
 			t.Errorf("windowFull with %v open after %d = %v, want %v", tt.open, tt.sequence, got, tt.want)
 		}
-		g.queue.push(&pending{})
-		if got := g.mayBegin(); got == tt.want {
-			t.Errorf("a group may begin with %v open after %d: %v", tt.open, tt.sequence, got)
+		for i := range g.tracks {
+			track := &g.tracks[i]
+			track.queue.push(&pending{})
+			if got := g.mayBegin(track); got == tt.want {
+				t.Errorf("a group may begin on track %d with %v open after %d: %v", i, tt.open, tt.sequence, got)
+			}
+			track.queue.takeAll()
 		}
-		g.queue.takeAll()
 	}
 }

@@ -77,8 +77,10 @@ func (g *grouper) reap() {
 			p.done <- answer{err: why(cause)}
 		}
 	}
-	for _, p := range g.queue.waiting() {
-		look(p, opQueued, g.undone)
+	for i := range g.tracks {
+		for _, p := range g.tracks[i].queue.waiting() {
+			look(p, opQueued, g.undone)
+		}
 	}
 	for _, f := range g.reaper.groups {
 		for _, p := range f.ops {

@@ -11,9 +11,10 @@ import (
 
 // slot carries one group at a time into the log.
 type slot struct {
-	g    *grouper
-	turn *sync.Cond
-	wake chan struct{} // the leader changed, or everything ends
+	g     *grouper
+	track *track
+	turn  *sync.Cond
+	wake  chan struct{} // the leader changed, or everything ends
 
 	ops      []*pending
 	entry    record.Entry
@@ -33,17 +34,17 @@ type slot struct {
 
 func (s *slot) run(ctx context.Context) {
 	for {
-		ops, sequence := s.g.take(s.turn, s.ops)
+		ops, sequence := s.g.take(s.track, s.turn, s.ops)
 		if ops == nil {
 			return
 		}
 		s.ops, s.sequence = ops, sequence
 		if !s.encode() {
-			s.g.free(sequence, nil)
+			s.g.free(s.track, sequence, nil)
 			continue
 		}
 		back, why := s.carry(ctx)
-		s.g.free(sequence, back)
+		s.g.free(s.track, sequence, back)
 		if back != nil {
 			s.pause(ctx, why)
 		}
