@@ -164,16 +164,26 @@ func (h *healing) round(ctx context.Context, left []record.Channel, last bool) (
 }
 
 // channel brings back what the peer with the newest head of a channel of this region has of it, or the one after it, which may be
-// older if all are asked.
+// older if all are asked. A peer that is where this region was before has nothing that it lost: what came after would be taken for
+// deleted.
 func (h *healing) channel(ctx context.Context, c *record.Channel, from []source, all bool) error {
 	f := h.f
 	var err error = fault.New(fault.Unavailable, "no peer that has it was reached in time")
-	for _, s := range from {
+	for i, s := range from {
 		if !all && from[0].at.After(s.at) {
 			break
 		}
+		been, readErr := f.been(c.ID, s.at)
+		switch {
+		case readErr != nil:
+			return readErr
+		case been && i == 0:
+			return nil
+		case been:
+			continue
+		}
 		loss := &loss{f: f, channel: c, unknown: unknownRecords{}}
-		if err = loss.restoreFrom(ctx, s.u); err == nil {
+		if err = loss.restoreFrom(ctx, s, all); err == nil {
 			err = loss.bringBack(ctx, h.report)
 		}
 		if err == nil {
@@ -187,6 +197,27 @@ func (h *healing) channel(ctx context.Context, c *record.Channel, from []source,
 		f.log.Warn("a peer could not give back a channel of this region", "peer", f.book.name(s.u.peer.id), "channel", c.ID, "error", err)
 	}
 	return err
+}
+
+// been reports whether a channel of this region has been at a position. What its log no longer tells was before what it does tell,
+// and what an incarnation before this one had and did not pass on was given up when this one began.
+func (f *Federation) been(channel uint32, at record.FeedPosition) (been bool, err error) {
+	err = f.pinned(func(r state.Reader) error {
+		s, found, err := state.FeedStateOf(r, state.AliasSelf, channel)
+		switch {
+		case err != nil || !found:
+			return err
+		case at.Incarnation != s.Position.Incarnation:
+			been = at.Incarnation < s.Position.Incarnation
+			return nil
+		case at.Sequence <= s.FloorSequence:
+			been = true
+			return nil
+		}
+		_, been, err = state.FeedDigestAt(r, state.AliasSelf, channel, &s, at)
+		return err
+	})
+	return been, err
 }
 
 // upNow lists the uplinks whose connection is up.

@@ -35,12 +35,13 @@ func (l *loss) addTo(report *pb.Healing) {
 	report.KeptNames = append(report.KeptNames, l.keptNames[:min(len(l.keptNames), maxKeptNames-len(report.KeptNames))]...)
 }
 
-// restoreFrom takes a snapshot of a channel of this region from a peer, and notes each record that is lost.
-func (l *loss) restoreFrom(ctx context.Context, u *uplink) error {
+// restoreFrom takes a snapshot of a channel of this region from a peer, and notes each record that is lost. It may be older than what
+// the peer shows only if that is wanted.
+func (l *loss) restoreFrom(ctx context.Context, from source, older bool) error {
 	f, c := l.f, l.channel
-	u.mu.Lock()
-	conn := u.conn
-	u.mu.Unlock()
+	from.u.mu.Lock()
+	conn := from.u.conn
+	from.u.mu.Unlock()
 	if conn == nil {
 		return fault.New(fault.Unavailable, "the link has ended")
 	}
@@ -59,7 +60,7 @@ func (l *loss) restoreFrom(ctx context.Context, u *uplink) error {
 		return err
 	}
 	digest := record.Digest{}
-	for from := []byte(nil); ; {
+	for key := []byte(nil); ; {
 		next, cancel := context.WithTimeout(ctx, f.cfg.Tuning.HealWithin)
 		raw, err := s.Recv(next)
 		cancel()
@@ -75,7 +76,7 @@ func (l *loss) restoreFrom(ctx context.Context, u *uplink) error {
 			return err
 		case m.Type == feed.TypeOpened:
 			continue
-		case m.Chunk == nil || !bytes.Equal(m.Chunk.From, from):
+		case m.Chunk == nil || !bytes.Equal(m.Chunk.From, key):
 			return fault.New(fault.Unavailable, "the peer does not give a snapshot")
 		}
 		for i := range m.Chunk.Items {
@@ -84,15 +85,28 @@ func (l *loss) restoreFrom(ctx context.Context, u *uplink) error {
 		if err := f.pinned(func(r state.Reader) error { return l.add(r, m.Chunk) }); err != nil {
 			return err
 		}
-		if from = m.Chunk.To; len(from) > 0 {
-			continue
+		if key = m.Chunk.To; len(key) == 0 {
+			return l.genuine(m.Chunk.Target, digest, from, older)
 		}
-		head, err := record.DecodeFeedHead(m.Chunk.Target)
-		if err != nil || !f.book.verify(head.Region, head.Signed(), head.Signature) || head.Digest != digest {
-			return fault.New(fault.Denied, "what the peer gave is not what this region signed")
-		}
+	}
+}
+
+// genuine judges a whole snapshot with a digest by the head that it came with.
+func (l *loss) genuine(target []byte, digest record.Digest, from source, older bool) error {
+	head, err := record.DecodeFeedHead(target)
+	if err != nil || head.Region != l.f.cfg.Identity.RegionID || head.Channel != l.channel.ID ||
+		!l.f.book.verify(head.Region, head.Signed(), head.Signature) || head.Digest != digest {
+		return fault.New(fault.Denied, "what the peer gave is not what this region signed")
+	}
+	if !from.at.After(head.Position) {
 		return nil
 	}
+	been, err := l.f.been(l.channel.ID, head.Position)
+	if err == nil && (been || !older) {
+		err = fault.New(fault.Unavailable, "the peer shows position %d.%d and gave %d.%d",
+			from.at.Incarnation, from.at.Sequence, head.Position.Incarnation, head.Position.Sequence)
+	}
+	return err
 }
 
 // add compares one chunk with what is here.

@@ -21,11 +21,9 @@ func (f *Federation) lead(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	_ = f.pinned(func(r state.Reader) error {
-		s, err := state.Summarize(r)
-		f.started.Store(s.Positions.Data)
-		return err
-	})
+	if !f.begun(ctx) {
+		return nil
+	}
 	for {
 		leads, changed := f.cfg.Store.Leads()
 		if leads {
@@ -47,6 +45,22 @@ func (f *Federation) lead(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		}
+	}
+}
+
+// begun notes the revision that this process began with, without which healing takes all that is here for newer than what was lost;
+// false: ctx ended before.
+func (f *Federation) begun(ctx context.Context) bool {
+	for {
+		at, err := f.positions()
+		if err == nil {
+			f.started.Store(at.Data)
+			return true
+		}
+		f.log.Debug("the revision that this process began with cannot be read yet", "error", err)
+		if !pause(ctx, firstPullWait) {
+			return false
 		}
 	}
 }

@@ -54,7 +54,9 @@ func (f *Federation) runUplink(ctx context.Context, p *peer) error {
 	eager.Go(func() { f.beEager(ctx, l) })
 	defer func() {
 		f.mu.Lock()
-		delete(f.uplinks, p.id)
+		if f.uplinks[p.id] == u { // the peer may have been removed and be known again
+			delete(f.uplinks, p.id)
+		}
 		f.mu.Unlock()
 		f.routes.drop(p.id)
 	}()
