@@ -44,7 +44,7 @@ func TestRestored_PeerBehind(t *testing.T) {
 		a.servers[0].stop()
 		a.start("n1") // what is here is from before this process
 		a.store.lead("n1")
-		time.Sleep(time.Second)
+		w.until(5*time.Second, "it knows what it began with", func() bool { return a.fed().started.Load() > 0 })
 		a.fenced()
 		w.isolate(a, false)
 		w.until(60*time.Second, "it healed", func() bool { return a.status().GetHealing() != nil })

@@ -298,8 +298,7 @@ func TestRestored_NobodyReached(t *testing.T) {
 		defer w.close()
 		a, b, c, _ := w.restored()
 		time.Sleep(time.Second)
-		ahead := a.head(uint32(record.ClassEndpoints), record.FeedPosition{Incarnation: 1, Sequence: 5000}, record.Digest{})
-		a.do(record.Op{Type: record.OpFence, SetFence: &record.SetFence{Fence: record.FenceHealing, Proof: ahead, Reason: "test"}})
+		a.fenced()
 		fencedAt := time.Now()
 		time.Sleep(5 * time.Second)
 		if st := a.status(); st.GetFence() != pb.Fence_FENCE_HEALING || st.GetFenceReason() != "test" {
