@@ -154,6 +154,8 @@ func (c *conn) receive() (*call, error) {
 			return nil, nil
 		}
 		return nil, c.frames.WriteSettingsAck()
+	case *http2.RSTStreamFrame:
+		return nil, c.reset(f)
 	default:
 		return nil, fmt.Errorf("the server sent %v", next)
 	}
@@ -179,6 +181,15 @@ func (c *conn) data(f *http2.DataFrame) error {
 	given := c.pending
 	c.pending = 0
 	return c.frames.WriteWindowUpdate(0, uint32(given))
+}
+
+// reset takes the reset of a call that was answered whole: a server that answers before it has seen the end of the request asks
+// for no more of it so (RFC 9113, section 8.1), and the answer stays good.
+func (c *conn) reset(f *http2.RSTStreamFrame) error {
+	if c.calls[f.StreamID] == nil && f.StreamID < c.stream && f.ErrCode == http2.ErrCodeNo {
+		return nil
+	}
+	return fmt.Errorf("the server reset call %d: %v", f.StreamID, f.ErrCode)
 }
 
 // head reads the fields of a call: what begins an answer, or the trailers that end it.

@@ -3,12 +3,15 @@ package unary_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
@@ -116,6 +119,75 @@ func TestLoad_BadAnswersAreErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := unary.Method{Address: serve(t, tt.answer), Path: "/a.B/Do", Next: times(10, nil), Least: 4}
 			if s := unary.Load(t.Context(), m, 2, 1, time.Minute); s.Errors != 10 || s.Operations != 0 || s.LastError == nil {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+// resetting answers one connection, frame by frame, with nothing between the answer's end and a reset of its call. The reset is
+// sent before the answer if early, and says why.
+func resetting(t *testing.T, early bool, why http2.ErrCode) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		socket, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer socket.Close()
+		_, _ = io.ReadFull(socket, make([]byte, len(http2.ClientPreface)))
+		frames := http2.NewFramer(socket, socket)
+		_ = frames.WriteSettings()
+		for {
+			next, err := frames.ReadFrame()
+			if err != nil {
+				return
+			}
+			if next.Header().Type != http2.FrameData {
+				continue
+			}
+			stream := next.Header().StreamID
+			if early {
+				_ = frames.WriteRSTStream(stream, why)
+				continue
+			}
+			_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: encoded(":status", "200"), EndHeaders: true})
+			_ = frames.WriteData(stream, false, unary.Frame([]byte("answer")))
+			_ = frames.WriteHeaders(http2.HeadersFrameParam{
+				StreamID: stream, BlockFragment: encoded("grpc-status", "0"), EndHeaders: true, EndStream: true,
+			})
+			_ = frames.WriteRSTStream(stream, why)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func encoded(name, value string) []byte {
+	var block bytes.Buffer
+	_ = hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: name, Value: value}) // memory takes all
+	return block.Bytes()
+}
+
+func TestLoad_ResetOfACall(t *testing.T) {
+	tests := []struct {
+		name   string
+		early  bool
+		why    http2.ErrCode
+		errors int
+	}{
+		{"answered, no error", false, http2.ErrCodeNo, 0},
+		{"answered, an error", false, http2.ErrCodeInternal, 1},
+		{"not answered", true, http2.ErrCodeNo, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := unary.Method{Address: resetting(t, tt.early, tt.why), Path: "/a.B/Do", Next: times(10, nil), Least: 4}
+			if s := unary.Load(t.Context(), m, 1, 1, time.Minute); s.Errors != tt.errors {
 				t.Errorf("%+v", s)
 			}
 		})
