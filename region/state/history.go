@@ -7,7 +7,8 @@ import "supercluster/region/record"
 // that makes the second come true removes it: a put of the record, else the purge.
 //
 // To look for such rows costs a seek from the oldest row on, several times what the rest of a put costs. So a put looks
-// at every trimEvery-th version only, and the purge at one of trimEvery changes and at the last one of a record.
+// at every trimEvery-th version only, and the purge at one of trimEvery changes and at the last one of a record; before the
+// first compaction every revision may be read, so nothing could go and no put looks.
 const (
 	// trimEvery is a power of two. While it is written, a record has up to so many rows more than it must. After a burst that
 	// only the purge can trim it may have a few more until its next look, when the draw missed trimAtOnce changes in a row.
@@ -37,7 +38,7 @@ func (m *machine) keepHistory(c *change) error {
 			return err
 		}
 	}
-	if c.ordinal > record.ConfigVersions && c.ordinal%trimEvery == 0 {
+	if c.ordinal > record.ConfigVersions && c.ordinal%trimEvery == 0 && m.head.Compacted.Data > 0 {
 		return m.trim(k, c.ordinal)
 	}
 	return nil
