@@ -11,41 +11,38 @@ import (
 )
 
 // tails keeps the tail of each channel that somebody pulls here. It looks at the store once for each publication,
-// whatever the number of receivers, and wakes them only when a channel moved.
+// whatever the number of receivers, and wakes those of a channel that moved, nobody else: with three regions a server has
+// a dozen outlets, and waking all of them for each change was most of what an exporter's goroutines did.
 type tails struct {
 	f *Federation
 
 	mu     sync.Mutex
-	pulled map[channelName]int // by how many exporters
+	pulled map[channelName]map[*outlet]struct{} // by whom
 	tails  map[channelName]*feed.Tail
-	moved  chan struct{}
 }
 
 func newTails(f *Federation) *tails {
-	return &tails{f: f, pulled: map[channelName]int{}, tails: map[channelName]*feed.Tail{}, moved: make(chan struct{})}
+	return &tails{f: f, pulled: map[channelName]map[*outlet]struct{}{}, tails: map[channelName]*feed.Tail{}}
 }
 
-// pull counts one more exporter of a channel, unpull one less.
-func (t *tails) pull(name channelName) {
+// pull notes that an outlet serves a channel, unpull that it does not any more.
+func (t *tails) pull(name channelName, o *outlet) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.pulled[name]++
+	if t.pulled[name] == nil {
+		t.pulled[name] = map[*outlet]struct{}{}
+	}
+	t.pulled[name][o] = struct{}{}
 }
 
-func (t *tails) unpull(name channelName) {
+func (t *tails) unpull(name channelName, o *outlet) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.pulled[name]--; t.pulled[name] <= 0 {
+	delete(t.pulled[name], o)
+	if len(t.pulled[name]) == 0 {
 		delete(t.pulled, name)
 		delete(t.tails, name)
 	}
-}
-
-// changed is closed when any channel that is pulled moves next.
-func (t *tails) changed() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.moved
 }
 
 func (t *tails) of(name channelName) *feed.Tail {
@@ -86,8 +83,7 @@ func (t *tails) look() error {
 		return nil
 	}
 	now := t.f.cfg.Now().UnixNano()
-	any := false
-	err := t.f.pinned(func(r state.Reader) error {
+	return t.f.pinned(func(r state.Reader) error {
 		r = &remembering{Reader: r, rows: map[string]row{}}
 		for _, name := range names {
 			before := t.of(name)
@@ -96,19 +92,11 @@ func (t *tails) look() error {
 				return err
 			}
 			if next != before {
-				any = true
-				t.set(name, next)
+				t.move(name, next)
 			}
 		}
 		return nil
 	})
-	if any {
-		t.mu.Lock()
-		close(t.moved)
-		t.moved = make(chan struct{})
-		t.mu.Unlock()
-	}
-	return err
 }
 
 // remembering reads each row once: the channels of a region share most of what is looked at. The rows do not change.
@@ -135,10 +123,15 @@ func (m *remembering) Get(key []byte) ([]byte, bool, error) {
 	return value, found, err
 }
 
-func (t *tails) set(name channelName, next *feed.Tail) {
+// move sets the tail of a channel and wakes who serves it.
+func (t *tails) move(name channelName, next *feed.Tail) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.pulled[name] > 0 {
-		t.tails[name] = next
+	if len(t.pulled[name]) == 0 {
+		return
+	}
+	t.tails[name] = next
+	for o := range t.pulled[name] {
+		o.nudge()
 	}
 }
