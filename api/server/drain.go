@@ -78,6 +78,7 @@ func (d *drains) run(ctx context.Context) error {
 	return d.s.cfg.Views.Follow(ctx, func(v *registry.View, c registry.Changes) error {
 		mu.Lock()
 		defer mu.Unlock()
+		concerned := c.All
 		if c.All {
 			clear(draining)
 			for sv := range v.AllServices() {
@@ -86,24 +87,28 @@ func (d *drains) run(ctx context.Context) error {
 		}
 		for key := range c.Services {
 			sv, _ := v.Service(key)
-			note(draining, key, sv)
+			concerned = note(draining, key, sv) || concerned
 		}
-		d.wake()
+		if concerned {
+			d.wake()
+		}
 		return nil
 	})
 }
 
-// note keeps a service while it has an instance of this region with a time to go.
-func note(draining map[registry.ServiceKey]struct{}, key registry.ServiceKey, sv *registry.ServiceView) {
+// note keeps a service while it has an instance of this region with a time to go. It reports whether it has, or had.
+func note(draining map[registry.ServiceKey]struct{}, key registry.ServiceKey, sv *registry.ServiceView) bool {
 	if sv != nil {
 		for _, in := range sv.Local() {
 			if !in.DrainUntil.IsZero() {
 				draining[key] = struct{}{}
-				return
+				return true
 			}
 		}
 	}
+	_, had := draining[key]
 	delete(draining, key)
+	return had
 }
 
 // remove removes what is due and sleeps until the next is, or until the set changed.
