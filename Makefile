@@ -37,6 +37,7 @@ lint: ## vet, staticcheck, gofumpt and the rules of the house
 	$(TOOL) staticcheck ./...
 	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go' | grep -v '^api/gen/')); if [ -n "$$out" ]; then echo "not formatted (gofumpt):"; echo "$$out"; exit 1; fi
 	go test -count=1 ./internal/lint
+	cd bench && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./...
 
 generate: ## generate api/gen from api/proto
 	tools/generate.sh
@@ -47,8 +48,9 @@ generate-check: ## fail when the committed generated code is stale
 bench: build ## measure against the peers: make bench BENCH=write|read|xds|envoy|start|federation
 	tools/bench.sh $(BENCH)
 
-chaos: ## three regions in one process under 20 plans of faults, each judged by its history (4 minutes)
+chaos: build tools ## three regions in one process under 20 plans of faults, then three servers that lose their leader 20 times (5 minutes)
 	go run ./chaos/inproc --seeds 20
+	go run ./chaos/run --binary bin/supercluster
 
 chaos-full: build ## real processes: 12 plans of faults, and the seeded bugs (25 minutes): SEEDS=n FROM=m make chaos-full
 	go run ./chaos/full --binary bin/supercluster --seeds $(SEEDS) --from $(FROM)
@@ -57,7 +59,6 @@ chaos-full: build ## real processes: 12 plans of faults, and the seeded bugs (25
 chaos-scenes: build tools ## real processes, one scene after the other: power losses, changed bytes, lost regions, kills, a long cut
 	go run ./chaos/power --binary bin/supercluster --alone 10 --three 5 --flips 10 --seed $(FROM)
 	go run ./chaos/regions --binary bin/supercluster
-	go run ./chaos/run --binary bin/supercluster
 	go run ./chaos/federation --binary bin/supercluster
 
 chaos-power: build ## 100 power losses and 100 changed bytes under writes; chaos-scenes has a short form of it

@@ -10,7 +10,7 @@ import (
 	"supercluster/chaos/wan"
 )
 
-// A short run of the first part of what `make chaos` does: one exporter, one importer and one leader are killed.
+// A short run of the first part of what `make chaos-scenes` does: one exporter, one importer and one leader are killed.
 func TestKilling(t *testing.T) {
 	binary := os.Getenv("SUPERCLUSTER_BINARY")
 	if binary == "" {

@@ -72,7 +72,7 @@ func run(t *testing.T, kind, server string, wants ...string) {
 	}
 	for _, tool := range []string{"dig", "curl", "python3"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			skip(t, "%s is not installed", tool)
+			skip(t, "%s is not installed: run tools/install.sh --all", tool)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(abs, ".tools", "bin", "envoy")); err != nil {
