@@ -121,14 +121,15 @@ func benchEnvoy(ctx context.Context, opt options) ([]measure.Row, error) {
 		}
 		*one.to = figures
 	}
-	const name = "bare LinearCache"
-	row := func(what, unit string, a, b float64) measure.Row {
-		return measure.NewRow(what, unit, a, b, name, 0, "")
+	least, err := measureFloors(ctx, opt)
+	if err != nil {
+		return nil, err
 	}
+	const name = "bare LinearCache"
 	return []measure.Row{
-		row("accepted to acknowledged p50", "ms", ours.acceptedP50, peer.acceptedP50),
-		row("accepted to acknowledged max", "ms", ours.acceptedMax, peer.acceptedMax),
-		row("sent to acknowledged p50", "ms", ours.sentP50, peer.sentP50),
+		measure.NewRow("accepted to acknowledged p50", "ms", ours.acceptedP50, peer.acceptedP50, name, least.echo, echoFloor),
+		measure.NewRow("accepted to acknowledged max", "ms", ours.acceptedMax, peer.acceptedMax, name, least.echo, echoFloor),
+		measure.NewRow("sent to acknowledged p50", "ms", ours.sentP50, peer.sentP50, name, least.path, pathFloor),
 		{Name: fmt.Sprintf("failed of %d requests in %d leaves and returns", ours.requests, leaves), Unit: "requests", Ours: float64(ours.failed), PeerName: "not applicable"},
 	}, nil
 }

@@ -135,16 +135,7 @@ func (s *stage) start(ctx context.Context, opt options, nodes int) error {
 		return err
 	}
 
-	port, err := procs.FreePorts(1)
-	if err != nil {
-		return err
-	}
-	address := fmt.Sprintf("127.0.0.1:%d", port[0])
-	if _, err := s.group.Start("echo", filepath.Join(opt.peers, "echo"), "-listen", address); err != nil {
-		return err
-	}
-	s.echo, err = ourSide(address)
-	s.echo.name = "gRPC echo"
+	s.echo, err = startEcho(s.group, opt)
 	return err
 }
 
@@ -232,7 +223,7 @@ func (s *stage) compare(ctx context.Context, opt options, op operation, nodes, c
 	rows := make([]measure.Row, 0, 3)
 	for i, unit := range []string{"op/s", "us p50", "us p99"} {
 		name := fmt.Sprintf("%s n=%d c=%d", op.name, nodes, clients)
-		rows = append(rows, measure.NewRow(name, unit, measure.Median(ours[i]), measure.Median(theirs[i]), "etcd", measure.Median(floor[i]), "gRPC echo"))
+		rows = append(rows, measure.NewRow(name, unit, measure.Median(ours[i]), measure.Median(theirs[i]), "etcd", measure.Median(floor[i]), echoFloor))
 	}
 	return rows, nil
 }

@@ -49,6 +49,10 @@ type xdsServer struct {
 // benchXDS measures, from the moment a write is sent until each client has decoded what it changed. Ours writes
 // durably first; the peer has no store behind it.
 func benchXDS(ctx context.Context, opt options) ([]measure.Row, error) {
+	least, err := measureFloors(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
 	var rows []measure.Row
 	for _, s := range shapes(opt) {
 		var results [2]spread
@@ -68,12 +72,12 @@ func benchXDS(ctx context.Context, opt options) ([]measure.Row, error) {
 			}
 			group.Close()
 		}
-		rows = append(rows, s.rows(results[0], results[1])...)
+		rows = append(rows, s.rows(results[0], results[1], least)...)
 	}
 	return rows, nil
 }
 
-func (s shape) rows(ours, peer spread) []measure.Row {
+func (s shape) rows(ours, peer spread, least floors) []measure.Row {
 	protocol := "delta"
 	if !s.delta {
 		protocol = "SotW"
@@ -81,14 +85,23 @@ func (s shape) rows(ours, peer spread) []measure.Row {
 	name := func(what string) string {
 		return fmt.Sprintf("%s %d streams x %d clusters, %s", protocol, s.streams, s.clusters, what)
 	}
+	const peerName = "go-control-plane LinearCache"
 	row := func(what, unit string, a, b float64) measure.Row {
-		return measure.NewRow(name(what), unit, a, b, "go-control-plane LinearCache", 0, "")
+		return measure.NewRow(name(what), unit, a, b, peerName, 0, "")
+	}
+	sent := func(what string, a, b float64) measure.Row {
+		return measure.NewRow(name("sent to applied "+what), "ms", a, b, peerName, least.path, pathFloor)
+	}
+	accepted := func(what string, a, b float64) measure.Row {
+		return measure.NewRow(name("accepted to applied "+what), "ms", a, b, peerName, least.echo, echoFloor)
 	}
 	return []measure.Row{
-		row("sent to applied p50", "ms", ours.p50, peer.p50),
-		row("sent to applied p99", "ms", ours.p99, peer.p99),
-		row("sent to applied by the last", "ms", ours.last, peer.last),
-		row("accepted to applied by the last", "ms", ours.lastAccepted, peer.lastAccepted),
+		sent("p50", ours.sent.p50, peer.sent.p50),
+		sent("p99", ours.sent.p99, peer.sent.p99),
+		sent("by the last", ours.sent.last, peer.sent.last),
+		accepted("p50", ours.accepted.p50, peer.accepted.p50),
+		accepted("p99", ours.accepted.p99, peer.accepted.p99),
+		accepted("by the last", ours.accepted.last, peer.accepted.last),
 		row("server CPU per change", "ms", ours.cpu, peer.cpu),
 		row("server memory per stream", "KiB", ours.memory, peer.memory),
 		row("initial load of all", "ms", ours.load, peer.load),
@@ -97,7 +110,25 @@ func (s shape) rows(ours, peer spread) []measure.Row {
 
 // spread is what one server gave, in milliseconds and KiB.
 type spread struct {
-	p50, p99, last, lastAccepted, cpu, memory, load float64
+	sent, accepted    times
+	cpu, memory, load float64
+}
+
+// times are from one moment of each change until clients have it: of all clients, and the median of the last one's.
+type times struct{ p50, p99, last float64 }
+
+// timesOf takes the times of all changes, sorted for each. A client that had a change before its writer heard that it is accepted
+// counts as one that had it at once.
+func timesOf(changes [][]float64) times {
+	var all, lasts []float64
+	for _, one := range changes {
+		for _, took := range one {
+			all = append(all, max(0, took))
+		}
+		lasts = append(lasts, max(0, one[len(one)-1]))
+	}
+	sort.Float64s(all)
+	return times{p50: all[len(all)/2], p99: all[min(len(all)-1, len(all)*99/100)], last: measure.Median(lasts)}
 }
 
 // push connects the streams, waits until all are loaded, then changes one endpoint at a time.
@@ -135,21 +166,22 @@ func push(ctx context.Context, server *xdsServer, s shape) (spread, error) {
 		}
 	}
 	out := spread{load: ms(time.Since(begin))}
-	var all, lasts, lastsAccepted []float64
+	var sent, accepted [][]float64
 	cpu := server.process.CPU()
 	for n := range s.changes {
-		took, accepted, err := oneChange(ctx, server, names[n%len(names)], uint32(10000+n), s.streams, arrivals, failed)
+		took, until, err := oneChange(ctx, server, names[n%len(names)], uint32(10000+n), s.streams, arrivals, failed)
 		if err != nil {
 			return spread{}, fmt.Errorf("%s: change %d: %w", server.name, n, err)
 		}
 		sort.Float64s(took)
-		all = append(all, took...)
-		lasts = append(lasts, took[len(took)-1])
-		lastsAccepted = append(lastsAccepted, took[len(took)-1]-accepted)
+		sent = append(sent, took)
+		after := make([]float64, len(took))
+		for i := range took {
+			after[i] = took[i] - until
+		}
+		accepted = append(accepted, after)
 	}
-	sort.Float64s(all)
-	out.p50, out.p99 = all[len(all)/2], all[min(len(all)-1, len(all)*99/100)]
-	out.last, out.lastAccepted = measure.Median(lasts), max(0, measure.Median(lastsAccepted))
+	out.sent, out.accepted = timesOf(sent), timesOf(accepted)
 	out.cpu = ms(server.process.CPU()-cpu) / float64(s.changes)
 	out.memory = float64(server.process.RSS()-before) / 1024 / float64(s.streams)
 	return out, nil
