@@ -16,6 +16,18 @@ type guard struct {
 	names map[string]bool // configured, lower case
 }
 
+// RefuseForeign lets a handler see only what was sent to an address of this machine or to localhost, and by no page of another origin.
+func RefuseForeign(next http.Handler) http.Handler {
+	g := newGuard(nil)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := g.check(r); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func newGuard(hosts []string) *guard {
 	g := &guard{names: map[string]bool{"localhost": true}}
 	for _, h := range hosts {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"supercluster/cmd/supercluster/cli"
+	"supercluster/federation/dns"
 	"supercluster/internal/config"
 	"supercluster/internal/fault"
 )
@@ -160,6 +161,9 @@ func devConfigOf(flags map[string][]string, region string, offset int, admin str
 	err = c.Check()
 	c.DataDir = folder
 	if err != nil {
+		return c, err
+	}
+	if err := dns.CheckDomains(c.DNS.Domain, c.DNS.Aliases); err != nil {
 		return c, err
 	}
 	for _, l := range c.Listeners() {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"supercluster/api/server"
 	"supercluster/internal/config"
 	"supercluster/internal/fault"
 )
@@ -146,7 +147,8 @@ func (p *process) serveAdmin(ctx context.Context) error {
 	return serveAdmin(ctx, p.listeners.admin, nil)
 }
 
-// serveAdmin serves pprof, and what more is added. Its address is loopback, which the configuration checks.
+// serveAdmin serves pprof, and what more is added. Its address is loopback, which the configuration checks; a page in a browser of
+// this machine reaches it as well, and must not read the heap.
 func serveAdmin(ctx context.Context, l net.Listener, more func(*http.ServeMux)) error {
 	mux := http.NewServeMux()
 	if more != nil {
@@ -157,7 +159,7 @@ func serveAdmin(ctx context.Context, l net.Listener, more func(*http.ServeMux)) 
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	s := &http.Server{Handler: server.RefuseForeign(mux), ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
 	return endOf(ctx, s.Serve(l))

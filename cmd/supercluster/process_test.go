@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -94,6 +95,51 @@ func TestProbe_AnswersAndIsBounded(t *testing.T) {
 		conn.Close()
 		if err != nil || string(answer) != probeAnswer {
 			t.Fatalf("the probe answered %q (%v)", answer, err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAdmin_RefusesPages asks as a page in a browser of this machine would, by a name that somebody points here.
+func TestAdmin_RefusesPages(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- serveAdmin(ctx, l, nil) }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, tt := range []struct {
+		name, host, origin string
+		want               int
+	}{
+		{"by its address", "", "", http.StatusOK},
+		{"as localhost", "localhost:8505", "", http.StatusOK},
+		{"by a foreign name", "evil.example", "", http.StatusForbidden},
+		{"from a foreign page", "", "http://evil.example", http.StatusForbidden},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/debug/pprof/cmdline", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tt.host != "" {
+			r.Host = tt.host
+		}
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != tt.want {
+			t.Errorf("%s: status %d, want %d", tt.name, answer.StatusCode, tt.want)
 		}
 	}
 	cancel()

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"supercluster/cmd/supercluster/cli"
+	"supercluster/federation/dns"
 	"supercluster/internal/config"
 	"supercluster/internal/fault"
 )
@@ -105,7 +106,10 @@ func loadConfig(cmd *cobra.Command, file string) (config.Server, error) {
 		return c, err
 	}
 	warn(cmd, warnings)
-	return c, c.Check()
+	if err := c.Check(); err != nil {
+		return c, err
+	}
+	return c, dns.CheckDomains(c.DNS.Domain, c.DNS.Aliases)
 }
 
 func warn(cmd *cobra.Command, warnings []string) {

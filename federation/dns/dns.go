@@ -111,7 +111,7 @@ func (s *Server) Listen() error {
 	if s.respond != nil {
 		return nil
 	}
-	zones, err := s.zones()
+	zones, err := newZones(s.cfg.Domain, s.cfg.Aliases)
 	if err != nil {
 		return err
 	}
@@ -129,17 +129,23 @@ func (s *Server) Listen() error {
 	return nil
 }
 
-// zones reads the domains; the longest comes first, so that a domain within another is served as itself.
-func (s *Server) zones() ([]zone, error) {
-	if len(s.cfg.Aliases) > maxAliases {
-		return nil, fault.Field("dns.aliases", "%d aliases, the limit is %d", len(s.cfg.Aliases), maxAliases)
+// CheckDomains reports what is wrong with the names of domains, before a server is made of them.
+func CheckDomains(domain string, aliases []string) error {
+	_, err := newZones(domain, aliases)
+	return err
+}
+
+// newZones reads the domains; the longest comes first, so that a domain within another is served as itself.
+func newZones(first string, aliases []string) ([]zone, error) {
+	if len(aliases) > maxAliases {
+		return nil, fault.Field("dns.aliases", "%d aliases, the limit is %d", len(aliases), maxAliases)
 	}
-	domain, err := newZone("dns.domain", s.cfg.Domain)
+	domain, err := newZone("dns.domain", first)
 	if err != nil {
 		return nil, err
 	}
 	zones := []zone{domain}
-	for _, name := range s.cfg.Aliases {
+	for _, name := range aliases {
 		z, err := newZone("dns.aliases", name)
 		if err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"supercluster/internal/fault"
+	"supercluster/registry"
 )
 
 // nodeName is a DNS label, so that names of regions and nodes can stand in DNS and certificates.
@@ -47,6 +48,11 @@ func (c *checker) identity() {
 			c.problem(f.key, "is missing")
 		} else if !nodeName.MatchString(f.value) {
 			c.problem(f.key, "%q is not a DNS label (a-z, 0-9, -, at most 63 bytes)", f.value)
+		}
+	}
+	if nodeName.MatchString(s.Region) {
+		if err := registry.RegionName("region", s.Region); err != nil {
+			c.problem("region", "%q is a reserved word of DNS names: its services would have the names of others", s.Region)
 		}
 	}
 	if s.DataDir == "" {

@@ -198,6 +198,7 @@ func TestCheck(t *testing.T) {
 		{"no node", func(s *Server) { s.Node = "" }, "node: is missing"},
 		{"bad node", func(s *Server) { s.Node = "N 1" }, "is not a DNS label"},
 		{"bad region", func(s *Server) { s.Region = "-" }, "region: \"-\" is not a DNS label"},
+		{"a region called as DNS calls all", func(s *Server) { s.Region = "global" }, "region: \"global\" is a reserved word of DNS names"},
 		{"no folder", func(s *Server) { s.DataDir = "" }, "data-dir: is missing"},
 		{"no members", func(s *Server) { s.Members = nil }, "members: is missing: name every node"},
 		{"a stranger", func(s *Server) { s.Node = "n9" }, `members: does not name this node, "n9"`},

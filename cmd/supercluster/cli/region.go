@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"supercluster/internal/fault"
+	"supercluster/registry"
 	"supercluster/secrets/ca"
 )
 
@@ -42,6 +43,9 @@ No file is ever overwritten. With --region-id a region that exists gets a new fe
 			return fault.Field("--out", "is missing: name a folder for the files")
 		}
 		options := ca.Options{Name: first(*name, "dc1"), TrustDomain: *domain, Now: time.Now()}
+		if err := registry.RegionName("--name", options.Name); err != nil {
+			return err
+		}
 		if *id != "" {
 			var err error
 			if options.RegionID, err = ca.ParseRegion(*id); err != nil {
