@@ -198,17 +198,18 @@ func printReady(w io.Writer, c config.Server, temporary bool, took time.Duration
   DNS    %s   (*.service.%s)
   Raft   %s
   Probe  %s
+  Links  %s   (QUIC, of other regions)
   Admin  http://%s/debug/pprof/
   data   %s (%s)
 
   export SUPERCLUSTER_SERVER=%s
 
 Next:
-  %[13]s service register web --address 127.0.0.1 --port 9001 --check http:/healthz
-  %[13]s route put shop --host shop.example --prefix / --service web
-  %[13]s lookup web
+  %[14]s service register web --address 127.0.0.1 --port 9001 --check http:/healthz
+  %[14]s route put shop --host shop.example --prefix / --service web
+  %[14]s lookup web
 
-ready in %[14]d ms
-`, c.Region, c.Node, c.Listen.HTTP, c.Listen.GRPC, c.Listen.DNS, c.DNS.Domain, c.Listen.Raft, c.Listen.Probe, c.Listen.Admin,
+ready in %[15]d ms
+`, c.Region, c.Node, c.Listen.HTTP, c.Listen.GRPC, c.Listen.DNS, c.DNS.Domain, c.Listen.Raft, c.Listen.Probe, c.Listen.Federation, c.Listen.Admin,
 		c.DataDir, kept, c.Listen.GRPC, cli, took.Milliseconds())
 }
