@@ -24,17 +24,37 @@ func TestCorrupt_EntryStopsTheReplicaWithAnInstruction(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	for kind, want := range map[string]fault.Kind{"garbage": fault.Corrupt, "newer": fault.Unsupported} {
+	for kind, want := range map[string]struct {
+		kind fault.Kind
+		hint string // what the operator is to do
+	}{
+		"garbage": {fault.Corrupt, "then restore the region from a backup to have all nodes again"},
+		"newer":   {fault.Unsupported, "upgrade this node to the version that the others run, then start it again"},
+	} {
 		child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
 		child.Env = append(os.Environ(), childEntry+"="+kind)
 		out, err := child.CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "ended: "+want.String()) {
-			t.Errorf("%s: %v\n%s", kind, err, out)
+		ended := lineWith(string(out), "ended: ")
+		if err != nil || !strings.HasPrefix(ended, "ended: "+want.kind.String()+": log entry ") || !strings.Contains(ended, want.hint) {
+			t.Errorf("%s: %v, %q, want %v with the hint %q\n%s", kind, err, ended, want.kind, want.hint, out)
+		}
+		if after := lineWith(string(out), "a put after it: "); after != "a put after it: "+fault.Unavailable.String() {
+			t.Errorf("%s: %q: the replica did not stop\n%s", kind, after, out)
 		}
 		if strings.Contains(string(out), "panic") {
 			t.Errorf("%s: the replica panicked:\n%s", kind, out)
 		}
 	}
+}
+
+// lineWith gives the first line that begins with a text; "" when there is none.
+func lineWith(out, begin string) string {
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, begin) {
+			return strings.TrimSuffix(line, "\n")
+		}
+	}
+	return ""
 }
 
 func stopByEntry(t *testing.T, kind string) {
@@ -63,7 +83,9 @@ func stopByEntry(t *testing.T, kind string) {
 	_, errAfter := m.Propose(ctx, putOp("k", "after"))
 	cancel()
 	if errAfter == nil {
-		fmt.Println("but it went on")
+		fmt.Println("a put after it: done")
+	} else {
+		fmt.Printf("a put after it: %v\n", fault.KindOf(errAfter))
 	}
 	os.RemoveAll(dir)
 	os.Exit(0)

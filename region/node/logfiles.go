@@ -14,11 +14,11 @@ import (
 
 	"supercluster/internal/chunks"
 	"supercluster/internal/fault"
+	"supercluster/region/record"
 )
 
 // replaceHint is what to do with a replica that lost what it had promised.
-const replaceHint = "keep this node stopped: the others go on without it, and it must not vote on what it lost; check its disk, " +
-	"then restore the region from a backup to have all nodes again"
+const replaceHint = record.ReplaceHint
 
 // checkLog looks at every file of the Raft log before Tan does. Tan takes the first record that it can not read as the
 // end of its log, or of the list of its files, and removes what is not on the list: a changed byte would make this

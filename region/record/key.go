@@ -195,9 +195,12 @@ func DecodeTransactionKey(b []byte) (shard uint32, revision uint64, err error) {
 	return binary.BigEndian.Uint32(b[1:]), binary.BigEndian.Uint64(b[5:]), nil
 }
 
+// ReplaceHint is what to do with a replica that lost, or can no longer read, what it had promised.
+const ReplaceHint = "keep this node stopped: the others go on without it, and it must not vote on what it lost; check its disk, " +
+	"then restore the region from a backup to have all nodes again"
+
 func errCorrupt(format string, args ...any) error {
-	return fault.New(fault.Corrupt, format, args...).WithHint(
-		"stop this replica, check its disk and memory, then let it rejoin from the others under a new replica id")
+	return fault.New(fault.Corrupt, format, args...).WithHint(ReplaceHint)
 }
 
 func errUnsupported(format string, args ...any) error {

@@ -86,7 +86,7 @@ func addValues(r Reader, c *record.Commit, g *gone) error {
 		if !found {
 			return fault.New(fault.Corrupt, "revision %d of shard %d lacks the version of %q that it wrote",
 				c.Position.Revision, c.Position.Shard, e.Record.Key.Name).
-				WithHint("stop this replica, check its disk, then let it rejoin from the others under a new replica id")
+				WithHint(record.ReplaceHint)
 		}
 		if _, err := record.DecodeVersion(row, &e.Record); err != nil {
 			return err

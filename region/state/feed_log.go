@@ -158,7 +158,7 @@ func ownEntry(r Reader, key []byte, row *record.Exported) ([]byte, error) {
 	entry := appendEntryOf(nil, &rec, row.OwnerEpoch)
 	if !found || record.Element(key, entry) != row.Element {
 		return nil, fault.New(fault.Corrupt, "the exported record %q is not what its channel carries", k.Name).
-			WithHint("stop this replica, check its disk, then let it rejoin from the others under a new replica id")
+			WithHint(record.ReplaceHint)
 	}
 	return entry, nil
 }

@@ -9,11 +9,11 @@ import (
 
 	"supercluster/internal/chunks"
 	"supercluster/internal/fault"
+	"supercluster/region/record"
 )
 
 // replaceHint is what to do with a replica whose disk changed what was written to it.
-const replaceHint = "keep this node stopped: the others go on without it, and it must not vote on what it lost; check its disk, " +
-	"then restore the region from a backup to have all nodes again"
+const replaceHint = record.ReplaceHint
 
 // checkManifest looks at the list of a database's files before Pebble does. Pebble takes the first record that it can
 // not read as the end of the list, and then opens an older state with the newest log behind it: what lies between is
