@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"supercluster/internal/procs"
@@ -45,6 +46,9 @@ func TestMain(m *testing.M) {
 //	fetch URL [NAME]          print an HTTP answer, status line and body; over TLS with ca.pem and the certificate NAME
 //	resolve NAME              print the addresses that DNS has for a name
 //	ports N                   set P1..PN to free ports
+//	proxy ID                  connect over xDS as an Envoy does and ask for all clusters
+//	ack CLUSTER               accept what it is sent until the cluster is there; sets VERSION to that of the last response
+//	nack CLUSTER TEXT         reject the next response, which has the cluster, for a reason; sets VERSION to that of the response
 //	certs                     write ca.pem and NAME.pem, NAME.key for node, ops, reader, proxy and nobody
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
@@ -93,6 +97,7 @@ func commands() map[string]func(ts *testscript.TestScript, neg bool, args []stri
 	return map[string]func(ts *testscript.TestScript, neg bool, args []string){
 		"dev": cmdDev, "start": cmdStart, "serve": cmdServe, "halt": cmdHalt, "crash": cmdCrash, "ended": cmdEnded, "backend": cmdBackend, "eventually": cmdEventually,
 		"watch": cmdWatch, "waitfor": cmdWaitFor, "fetch": cmdFetch, "resolve": cmdResolve, "ports": cmdPorts, "certs": cmdCerts,
+		"proxy": cmdProxy, "ack": cmdACK, "nack": cmdNACK,
 	}
 }
 
@@ -102,6 +107,7 @@ type stateKey struct{}
 type state struct {
 	mu    sync.Mutex
 	procs []*proc
+	proxy discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient // of the command proxy, the last one
 }
 
 // proc is a running supercluster.
