@@ -72,12 +72,12 @@ func (w *Wire) LastHeard(node string) (time.Duration, bool) {
 	return time.Since(*at), true
 }
 
-// Alive lists the members heard within 2 s, this node included, by name.
+// Alive lists the members heard within DeadAfter, this node included, by name.
 func (w *Wire) Alive() []string {
 	names := w.names()
 	alive := names[:0]
 	for _, name := range names {
-		if ago, ok := w.LastHeard(name); ok && ago < deadAfter {
+		if ago, ok := w.LastHeard(name); ok && ago < DeadAfter {
 			alive = append(alive, name)
 		}
 	}
@@ -189,7 +189,7 @@ func (l *link) ping(ctx context.Context, s *sender, stop <-chan struct{}) {
 }
 
 func (l *link) receive(conn net.Conn) error {
-	frames, wait := deadlines(conn, maxMessage, 2*deadAfter)
+	frames, wait := deadlines(conn, maxMessage, 2*DeadAfter)
 	for {
 		wait()
 		t, payload, err := frames.next()
@@ -279,7 +279,7 @@ func (l *link) awaitUp(ctx context.Context) {
 	l.mu.Lock()
 	up, connected := l.up, l.sender != nil
 	l.mu.Unlock()
-	if ago, heard := l.w.LastHeard(l.peer); connected || !heard || ago > deadAfter {
+	if ago, heard := l.w.LastHeard(l.peer); connected || !heard || ago > DeadAfter {
 		return
 	}
 	timer := time.NewTimer(upWait)
@@ -306,7 +306,7 @@ func (w *Wire) serveNode(ctx context.Context, conn net.Conn, from string) error 
 	s := &sender{w: w, to: from, kind: KindNode, timeout: writeTimeout, conn: conn}
 	defer s.close()
 	slots := make(chan struct{}, maxServing)
-	frames, wait := deadlines(conn, maxMessage, 2*deadAfter)
+	frames, wait := deadlines(conn, maxMessage, 2*DeadAfter)
 	for {
 		wait()
 		t, payload, err := frames.next()

@@ -140,7 +140,7 @@ func TestLiveness_PartitionAndHeal(t *testing.T) {
 	faults.set(func(s *scripted) { s.cut["n1>n3"], s.cut["n3>n1"] = true, true })
 	cut := time.Now()
 	eventually(t, "n1 misses n3", 4*time.Second, func() bool { return slices.Equal(n1.Alive(), []string{"n1", "n2"}) })
-	if took := time.Since(cut); took < deadAfter-pingEvery-200*time.Millisecond || took > deadAfter+pingEvery {
+	if took := time.Since(cut); took < DeadAfter-pingEvery-200*time.Millisecond || took > DeadAfter+pingEvery {
 		t.Errorf("noticed after %v", took)
 	}
 	faults.set(func(s *scripted) { clear(s.cut) })

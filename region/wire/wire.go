@@ -27,8 +27,10 @@ const (
 	readTimeout      = 5 * time.Second  // from a header to the end of its payload
 	idleTimeout      = 2 * time.Minute  // between frames; Dragonboat closes idle connections after one
 	pingEvery        = 500 * time.Millisecond
-	deadAfter        = 2 * time.Second
 )
+
+// DeadAfter is how long a member is taken for alive after it was heard last. What takes over from a dead node adds to it.
+const DeadAfter = 2 * time.Second
 
 // maxConnections bounds accepted connections; a member needs three, and a few more while it reconnects.
 const maxConnections = 256
