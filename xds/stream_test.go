@@ -7,12 +7,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	pb "supercluster/api/gen/supercluster/v1"
@@ -221,6 +223,18 @@ func TestStream_ProxiesShowsRejections(t *testing.T) {
 	p := s.Proxies()[0]
 	if p.GetId() != "test" || p.GetRole() != "edge" || p.GetNode() != "n1" || p.GetTenant() != "default" || p.GetAddress() == "" {
 		t.Errorf("shown as %v", p)
+	}
+}
+
+// A complaint that is cut within a character is still text: one that is not would make the list of all proxies unsendable.
+func TestWatch_RejectKeepsWholeCharacters(t *testing.T) {
+	var w watch
+	w.reject("x"+strings.Repeat("\u00e9", maxNACKText), time.Unix(1, 0))
+	if len(w.nack) != maxNACKText-1 || !utf8.ValidString(w.nack) {
+		t.Errorf("%d bytes are kept, ending with %q", len(w.nack), w.nack[len(w.nack)-3:])
+	}
+	if _, err := proto.Marshal(&pb.ProxyType{Nack: w.nack}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"supercluster/xds/resources"
@@ -108,7 +109,7 @@ func (w *watch) reject(text string, now time.Time) {
 	w.pending = false
 	w.rejected = true
 	if len(text) > maxNACKText {
-		text = text[:maxNACKText]
+		text = strings.ToValidUTF8(text[:maxNACKText], "") // half a character at the end would make the list of all proxies unsendable
 	}
 	w.nack = text
 	w.nackAt = now
