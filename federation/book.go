@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"slices"
 	"sync"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -132,10 +131,6 @@ func (b *book) named(name string) ([16]byte, error) {
 	}
 }
 
-// bookEvery is how often the book is looked at while the store changes all the time: looking at each change was a fiftieth of
-// what the servers of three busy regions did.
-const bookEvery = 20 * time.Millisecond
-
 // keepBook reads the regions anew whenever a system record changed, until ctx ends.
 func (f *Federation) keepBook(ctx context.Context) error {
 	select {
@@ -171,9 +166,6 @@ func (f *Federation) keepBook(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil
-		}
-		if !pause(ctx, bookEvery) {
 			return nil
 		}
 	}
