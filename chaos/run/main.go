@@ -1,7 +1,8 @@
 // Command run is the chaos run of one region: three servers as real processes, writers with a recorded history and a
-// real Envoy, while the leader is killed again and again. It checks that the history is linearizable, that every
-// acknowledged write is there, that writes go on in time, and that the proxy keeps its configuration and fails no
-// request. It exits non-zero when a check fails and ends with `chaos: N passed, N failed`.
+// real Envoy, while the leader is killed again and again, and then the server that Envoy is connected to. It checks that
+// the history is linearizable, that every acknowledged write is there, that writes go on in time, and that the proxy
+// keeps its configuration, fails no request and follows another server. It exits non-zero when a check fails and ends
+// with `chaos: N passed, N failed`.
 package main
 
 import (

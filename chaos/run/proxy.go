@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -27,15 +26,17 @@ import (
 const (
 	endpointType = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 	requestRate  = 200 // through Envoy, a second
+	envoyID      = "edge-1"
 )
 
-// proxy is the data plane of a run: a backend in this process, a real Envoy under load, and a raw delta client that
-// looks at every endpoint set that any server sends.
+// proxy is the data plane of a run: backends in this process, of which one serves, a real Envoy under load, and a raw
+// delta client that looks at every endpoint set that any server sends.
 type proxy struct {
-	load    *load.Load
-	region  *procs.Region
-	backend *http.Server
-	begin   time.Time
+	load     *load.Load
+	region   *procs.Region
+	backends []*http.Server // all there ever were: they end with the run
+	serving  string
+	begin    time.Time
 
 	sets       atomic.Int64 // endpoint sets that the raw client got
 	empty      atomic.Int64 // of them, without an endpoint
@@ -48,22 +49,21 @@ func startProxy(ctx context.Context, group *procs.Group, region *procs.Region, b
 		fmt.Println("SKIP the proxy part: there is no Envoy; run `make tools`, or set ENVOY_BIN")
 		return nil, nil
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	p := &proxy{region: region}
+	name, port, err := p.serve()
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{region: region, backend: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "backend") }), ReadHeaderTimeout: time.Second}}
-	go func() { _ = p.backend.Serve(l) }()
-	port := uint32(l.Addr().(*net.TCPAddr).Port)
-	if err := register(ctx, region, port); err != nil {
+	if err := register(ctx, region, name, port); err != nil {
 		return nil, err
 	}
+	p.serving = name
 	ports, err := procs.FreePorts(2)
 	if err != nil {
 		return nil, err
 	}
 	listen := fmt.Sprintf("127.0.0.1:%d", ports[0])
-	cmd := exec.CommandContext(ctx, binary, "proxy", "bootstrap", "edge-1", "--listen", listen, "--admin", fmt.Sprintf("127.0.0.1:%d", ports[1]))
+	cmd := exec.CommandContext(ctx, binary, "proxy", "bootstrap", envoyID, "--listen", listen, "--admin", fmt.Sprintf("127.0.0.1:%d", ports[1]))
 	cmd.Env = append(os.Environ(), "SUPERCLUSTER_SERVER="+region.Leader)
 	bootstrap, err := cmd.Output()
 	if err != nil {
@@ -86,19 +86,15 @@ func startProxy(ctx context.Context, group *procs.Group, region *procs.Region, b
 	return p, procs.WaitUntil(ctx, "Envoy", serving, process)
 }
 
-// register makes the service, checked by the servers, and the route to it.
-func register(ctx context.Context, region *procs.Region, port uint32) error {
+// register makes the service, with one backend, and the route to it.
+func register(ctx context.Context, region *procs.Region, name string, port uint32) error {
 	conns, err := procs.Dial(region.Leader, 1)
 	if err != nil {
 		return err
 	}
 	defer conns[0].Close()
 	registry := pb.NewRegistryServiceClient(conns[0])
-	_, err = registry.RegisterInstance(ctx, &pb.RegisterInstanceRequest{Instance: &pb.Instance{
-		Service: "web", Id: "web-1", Address: "127.0.0.1", Port: port,
-		Checks: []*pb.Check{{Type: pb.CheckType_CHECK_TYPE_HTTP, Path: "/"}},
-	}})
-	if err != nil {
+	if _, err = registry.RegisterInstance(ctx, instance(name, port)); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
 	_, err = registry.PutRoute(ctx, &pb.PutRouteRequest{Route: &pb.Route{Name: "web", Hosts: []string{"chaos.example"}, Prefix: "/", Service: "web"}})
@@ -106,6 +102,14 @@ func register(ctx context.Context, region *procs.Region, port uint32) error {
 		return fmt.Errorf("route: %w", err)
 	}
 	return nil
+}
+
+// instance is a backend of the service, checked by the servers.
+func instance(name string, port uint32) *pb.RegisterInstanceRequest {
+	return &pb.RegisterInstanceRequest{Instance: &pb.Instance{
+		Service: "web", Id: name, Address: "127.0.0.1", Port: port,
+		Checks: []*pb.Check{{Type: pb.CheckType_CHECK_TYPE_HTTP, Path: "/"}},
+	}}
 }
 
 // run sends load and watches endpoint sets until ctx ends.
@@ -118,7 +122,9 @@ func (p *proxy) run(ctx context.Context) {
 	go func() { defer close(done); p.watch(ctx) }()
 	p.load.Run(ctx, requestRate)
 	<-done
-	_ = p.backend.Close()
+	for _, backend := range p.backends {
+		_ = backend.Close()
+	}
 }
 
 // watch keeps a delta stream open, on one node after the other.

@@ -57,7 +57,9 @@ func (r *runner) run(ctx context.Context) error {
 	done := make(chan struct{}, 2)
 	go func() { r.writers.run(loading, r.options.writers); done <- struct{}{} }()
 	go func() { r.proxy.run(loading); done <- struct{}{} }()
-	err = r.killLeaders(ctx)
+	if err = r.killLeaders(ctx); err == nil {
+		err = r.moveEnvoy(ctx)
+	}
 	stop()
 	<-done
 	<-done
