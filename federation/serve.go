@@ -128,7 +128,7 @@ func (o *outlet) close() {
 	defer o.mu.Unlock()
 	for name, e := range o.exporters {
 		e.Close()
-		o.f.tails.unpull(name, o)
+		o.f.tails.unpull(name)
 	}
 }
 
@@ -137,7 +137,7 @@ func (o *outlet) drop(name channelName) {
 	if e := o.exporters[name]; e != nil {
 		e.Close()
 		delete(o.exporters, name)
-		o.f.tails.unpull(name, o)
+		o.f.tails.unpull(name)
 	}
 }
 
@@ -154,15 +154,10 @@ func (o *outlet) receive(ctx context.Context) error {
 		if err := o.take(ctx, &m); err != nil {
 			return err
 		}
-		o.nudge()
-	}
-}
-
-// nudge makes the sender look whether there is something to say.
-func (o *outlet) nudge() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
+		select {
+		case o.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -228,7 +223,7 @@ func (o *outlet) open(ctx context.Context, name channelName, p *feed.Pull) error
 			e.Probe(p.Stamp - int64(neverHeard))
 		}
 		o.exporters[name] = e
-		o.f.tails.pull(name, o)
+		o.f.tails.pull(name)
 		o.replies = append(o.replies, &feed.Message{Type: feed.TypeOpened, Region: name.region, Channel: name.channel, Stamp: p.Stamp})
 		return nil
 	})
@@ -246,10 +241,12 @@ func (f *Federation) snapshot() (state.Reader, func()) {
 // send says what there is to say, whenever a channel or the peer's wishes changed.
 func (o *outlet) send(ctx context.Context) error {
 	for {
+		changed := o.f.tails.changed()
 		if err := o.sendAll(ctx); err != nil {
 			return err
 		}
 		select {
+		case <-changed:
 		case <-o.wake:
 		case <-ctx.Done():
 			return ctx.Err()

@@ -11,38 +11,41 @@ import (
 )
 
 // tails keeps the tail of each channel that somebody pulls here. It looks at the store once for each publication,
-// whatever the number of receivers, and wakes those of a channel that moved, nobody else: with three regions a server has
-// a dozen outlets, and waking all of them for each change was most of what an exporter's goroutines did.
+// whatever the number of receivers, and wakes them only when a channel moved.
 type tails struct {
 	f *Federation
 
 	mu     sync.Mutex
-	pulled map[channelName]map[*outlet]struct{} // by whom
+	pulled map[channelName]int // by how many exporters
 	tails  map[channelName]*feed.Tail
+	moved  chan struct{}
 }
 
 func newTails(f *Federation) *tails {
-	return &tails{f: f, pulled: map[channelName]map[*outlet]struct{}{}, tails: map[channelName]*feed.Tail{}}
+	return &tails{f: f, pulled: map[channelName]int{}, tails: map[channelName]*feed.Tail{}, moved: make(chan struct{})}
 }
 
-// pull notes that an outlet serves a channel, unpull that it does not any more.
-func (t *tails) pull(name channelName, o *outlet) {
+// pull counts one more exporter of a channel, unpull one less.
+func (t *tails) pull(name channelName) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.pulled[name] == nil {
-		t.pulled[name] = map[*outlet]struct{}{}
-	}
-	t.pulled[name][o] = struct{}{}
+	t.pulled[name]++
 }
 
-func (t *tails) unpull(name channelName, o *outlet) {
+func (t *tails) unpull(name channelName) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.pulled[name], o)
-	if len(t.pulled[name]) == 0 {
+	if t.pulled[name]--; t.pulled[name] <= 0 {
 		delete(t.pulled, name)
 		delete(t.tails, name)
 	}
+}
+
+// changed is closed when any channel that is pulled moves next.
+func (t *tails) changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.moved
 }
 
 func (t *tails) of(name channelName) *feed.Tail {
@@ -83,7 +86,8 @@ func (t *tails) look() error {
 		return nil
 	}
 	now := t.f.cfg.Now().UnixNano()
-	return t.f.pinned(func(r state.Reader) error {
+	any := false
+	err := t.f.pinned(func(r state.Reader) error {
 		r = &remembering{Reader: r, rows: map[string]row{}}
 		for _, name := range names {
 			before := t.of(name)
@@ -92,11 +96,19 @@ func (t *tails) look() error {
 				return err
 			}
 			if next != before {
-				t.move(name, next)
+				any = true
+				t.set(name, next)
 			}
 		}
 		return nil
 	})
+	if any {
+		t.mu.Lock()
+		close(t.moved)
+		t.moved = make(chan struct{})
+		t.mu.Unlock()
+	}
+	return err
 }
 
 // remembering reads each row once: the channels of a region share most of what is looked at. The rows do not change.
@@ -123,15 +135,10 @@ func (m *remembering) Get(key []byte) ([]byte, bool, error) {
 	return value, found, err
 }
 
-// move sets the tail of a channel and wakes who serves it.
-func (t *tails) move(name channelName, next *feed.Tail) {
+func (t *tails) set(name channelName, next *feed.Tail) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.pulled[name]) == 0 {
-		return
-	}
-	t.tails[name] = next
-	for o := range t.pulled[name] {
-		o.nudge()
+	if t.pulled[name] > 0 {
+		t.tails[name] = next
 	}
 }
