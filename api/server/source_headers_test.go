@@ -131,11 +131,16 @@ func TestHTTP_ReadHeaders(t *testing.T) {
 	a := h.do(t, "GET", "/api/v1/lookup/web?region=dc2", "")
 	for header, want := range map[string]string{
 		"Region": "dc1", "Node": "n1", "Source-Region": "dc2", "Source-Revision": "640", "Source-Age": "7s", "Sources": "2",
-		"Revision": a.json["header"].(map[string]any)["revision"].(string), "Age": a.json["header"].(map[string]any)["age"].(string),
+		"Revision": a.json["header"].(map[string]any)["revision"].(string),
 	} {
 		if got := a.header.Get("X-Supercluster-" + header); got != want {
 			t.Errorf("%s is %q, want %q", header, got, want)
 		}
+	}
+	want, wantErr := time.ParseDuration(a.json["header"].(map[string]any)["age"].(string)) // with zeros at its end
+	got, gotErr := time.ParseDuration(a.header.Get("X-Supercluster-Age"))
+	if wantErr != nil || gotErr != nil || got != want {
+		t.Errorf("the age is %v (%v), want %v (%v)", got, gotErr, want, wantErr)
 	}
 	h.put(t, "a", "1")
 	tag := h.do(t, "GET", "/api/v1/config/a", "").header.Get("ETag")
