@@ -76,18 +76,30 @@ func (u *untilReady) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestProbe_AnswersAndIsBounded connects more often than the probe listener serves at once.
-func TestProbe_AnswersAndIsBounded(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+// serving serves on a free port, and gives its address and what ends it.
+func serving(t *testing.T, serve func(context.Context, net.Listener) error) (address string, stop func()) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- serveProbe(ctx, l) }()
+	go func() { done <- serve(ctx, l) }()
+	return l.Addr().String(), func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestProbe_AnswersAndIsBounded connects more often than the probe listener serves at once.
+func TestProbe_AnswersAndIsBounded(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	address, stop := serving(t, serveProbe)
 	for range 2 * probeLimit {
-		conn, err := net.Dial("tcp", l.Addr().String())
+		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,22 +109,13 @@ func TestProbe_AnswersAndIsBounded(t *testing.T) {
 			t.Fatalf("the probe answered %q (%v)", answer, err)
 		}
 	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	stop()
 }
 
 // TestAdmin_RefusesPages asks as a page in a browser of this machine would, by a name that somebody points here.
 func TestAdmin_RefusesPages(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- serveAdmin(ctx, l, nil) }()
+	address, stop := serving(t, func(ctx context.Context, l net.Listener) error { return serveAdmin(ctx, l, nil) })
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, tt := range []struct {
 		name, host, origin string
@@ -123,7 +126,7 @@ func TestAdmin_RefusesPages(t *testing.T) {
 		{"by a foreign name", "evil.example", "", http.StatusForbidden},
 		{"from a foreign page", "", "http://evil.example", http.StatusForbidden},
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/debug/pprof/cmdline", nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/debug/pprof/cmdline", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,10 +145,7 @@ func TestAdmin_RefusesPages(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", tt.name, answer.StatusCode, tt.want)
 		}
 	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	stop()
 }
 
 func TestProcessStart_IsBeforeNow(t *testing.T) {

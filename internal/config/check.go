@@ -48,11 +48,8 @@ func (c *checker) identity() {
 			c.problem(f.key, "is missing")
 		} else if !nodeName.MatchString(f.value) {
 			c.problem(f.key, "%q is not a DNS label (a-z, 0-9, -, at most 63 bytes)", f.value)
-		}
-	}
-	if nodeName.MatchString(s.Region) {
-		if err := registry.RegionName("region", s.Region); err != nil {
-			c.problem("region", "%q is a reserved word of DNS names: its services would have the names of others", s.Region)
+		} else if f.key == "region" && registry.RegionName(f.key, f.value) != nil {
+			c.problem(f.key, "%q is a reserved word of DNS names: choose another name", f.value)
 		}
 	}
 	if s.DataDir == "" {
