@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -126,17 +125,7 @@ func (p *process) probeAddress() string {
 	if p.identity == nil {
 		return ""
 	}
-	given := advertised(p.config.Advertise.Probe, p.config.Listen.Probe)
-	host, port, err := net.SplitHostPort(given)
-	if ip, bad := netip.ParseAddr(host); err != nil || host != "" && (bad != nil || !ip.IsUnspecified()) {
-		return given
-	}
-	// It listens everywhere: others reach it where they reach the federation port.
-	host, _, err = net.SplitHostPort(p.federationAddress())
-	if err != nil {
-		return ""
-	}
-	return net.JoinHostPort(host, port)
+	return p.config.ProbeAddress()
 }
 
 // probeAddresses lists where the servers of this region are probed by others.

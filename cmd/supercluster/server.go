@@ -85,7 +85,7 @@ func configCommand(file *string) *cobra.Command {
 				return err
 			}
 			warn(cmd, warnings)
-			text, err := c.Print()
+			text, err := c.Effective().Print()
 			if err != nil {
 				return fault.Wrap(fault.Internal, err, "the configuration cannot be printed")
 			}

@@ -81,9 +81,7 @@ func (c *checker) identity() {
 
 func (c *checker) addresses() {
 	s := c.server
-	if s.Listen.Raft == "" {
-		s.Listen.Raft = s.Members[s.Node]
-	}
+	s.complete()
 	used := map[string]string{}
 	for _, l := range s.Listeners() {
 		if l.Key == "listen.raft" && l.Addr == "" {
@@ -100,19 +98,15 @@ func (c *checker) addresses() {
 	if !Loopback(s.Listen.Admin) && s.Listen.Admin != "" {
 		c.problem("listen.admin", "%s is not a loopback address: the admin listener is never reachable from outside", s.Listen.Admin)
 	}
-	for _, a := range []struct {
-		key, listen string
-		value       *string
-	}{{"advertise.http", s.Listen.HTTP, &s.Advertise.HTTP}, {"advertise.grpc", s.Listen.GRPC, &s.Advertise.GRPC}, {"advertise.federation", s.Listen.Federation, &s.Advertise.Federation}} {
-		if *a.value == "" {
-			*a.value = a.listen
-		}
-		host, _, err := net.SplitHostPort(*a.value)
+	for _, a := range []struct{ key, value string }{
+		{"advertise.http", s.Advertise.HTTP}, {"advertise.grpc", s.Advertise.GRPC}, {"advertise.federation", s.Advertise.Federation},
+	} {
+		host, _, err := net.SplitHostPort(a.value)
 		if ip, bad := netip.ParseAddr(host); err == nil && (host == "" || bad == nil && ip.IsUnspecified()) {
-			c.problem(a.key, "%s is an address that nobody can connect to: name the one that others reach", *a.value)
+			c.problem(a.key, "%s is an address that nobody can connect to: name the one that others reach", a.value)
 			continue
 		}
-		c.address(a.key, *a.value, false)
+		c.address(a.key, a.value, false)
 	}
 	if s.Advertise.Probe != "" {
 		c.address("advertise.probe", s.Advertise.Probe, false)

@@ -1,6 +1,11 @@
 package config
 
-import "time"
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"time"
+)
 
 // Server is the configuration of one server.
 type Server struct {
@@ -79,4 +84,34 @@ func Default() Server {
 		Limits: Limits{ReadRate: 500_000, WriteRate: 200_000, OpenRate: 5_000, Watches: 4096},
 		Log:    Log{Level: "info", Format: "text"},
 	}
+}
+
+// Effective is the configuration with what a start uses where a key is empty.
+func (s Server) Effective() Server {
+	s.complete()
+	s.Advertise.Probe = s.ProbeAddress()
+	return s
+}
+
+// complete gives the addresses that are empty those of other keys.
+func (s *Server) complete() {
+	s.Listen.Raft = cmp.Or(s.Listen.Raft, s.Members[s.Node])
+	s.Advertise.HTTP = cmp.Or(s.Advertise.HTTP, s.Listen.HTTP)
+	s.Advertise.GRPC = cmp.Or(s.Advertise.GRPC, s.Listen.GRPC)
+	s.Advertise.Federation = cmp.Or(s.Advertise.Federation, s.Listen.Federation)
+}
+
+// ProbeAddress is where other regions probe the server; empty when no key names it.
+func (s *Server) ProbeAddress() string {
+	given := cmp.Or(s.Advertise.Probe, s.Listen.Probe)
+	host, port, err := net.SplitHostPort(given)
+	if ip, bad := netip.ParseAddr(host); err != nil || host != "" && (bad != nil || !ip.IsUnspecified()) {
+		return given
+	}
+	// It listens everywhere: others reach it where they reach the federation port.
+	host, _, err = net.SplitHostPort(cmp.Or(s.Advertise.Federation, s.Listen.Federation))
+	if err != nil {
+		return ""
+	}
+	return net.JoinHostPort(host, port)
 }

@@ -249,6 +249,35 @@ func TestCheck_CompletesWhatDependsOnOtherKeys(t *testing.T) {
 	}
 }
 
+// TestEffective: what is printed is what a start uses, and is a configuration that gives itself.
+func TestEffective(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(s *Server)
+		raft   string
+		want   Advertise
+	}{
+		{"nothing set", func(*Server) {}, "127.0.0.1:8300", Advertise{"127.0.0.1:8500", "127.0.0.1:8502", "127.0.0.1:8302", "127.0.0.1:8303"}},
+		{"all set", func(s *Server) {
+			s.Listen.Raft, s.Advertise = "127.0.0.2:1", Advertise{"a:1", "b:2", "c:3", "d:4"}
+		}, "127.0.0.2:1", Advertise{"a:1", "b:2", "c:3", "d:4"}},
+		{"a probe listener everywhere", func(s *Server) {
+			s.Listen.Probe, s.Advertise.Federation = "0.0.0.0:9", "c:3"
+		}, "127.0.0.1:8300", Advertise{"127.0.0.1:8500", "127.0.0.1:8502", "c:3", "c:9"}},
+		{"not complete", func(s *Server) { *s = Server{} }, "", Advertise{}},
+	} {
+		s := valid()
+		tt.change(&s)
+		got := s.Effective()
+		if got.Listen.Raft != tt.raft || got.Advertise != tt.want {
+			t.Errorf("%s: raft %q, %+v", tt.name, got.Listen.Raft, got.Advertise)
+		}
+		if again := got.Effective(); !reflect.DeepEqual(again, got) {
+			t.Errorf("%s: once more it is %+v", tt.name, again)
+		}
+	}
+}
+
 func TestFields_NamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range Fields() {
