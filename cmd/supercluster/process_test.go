@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"supercluster/internal/config"
+	"supercluster/internal/fault"
 	"supercluster/internal/procs"
 )
 
@@ -146,6 +148,21 @@ func TestAdmin_RefusesPages(t *testing.T) {
 		}
 	}
 	stop()
+}
+
+// TestAssemble_BadDomain: a domain that nobody checked before is told as it is, and not as a port that somebody else uses.
+func TestAssemble_BadDomain(t *testing.T) {
+	c, err := devConfig(nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.DataDir, c.DNS.Domain = t.TempDir(), "bad..name"
+	const free = "127.0.0.1:0"
+	c.Listen = config.Listen{HTTP: free, GRPC: free, DNS: free, Raft: free, Federation: free, Probe: free, Admin: free}
+	_, err = assemble(start{config: c, dev: true, logs: io.Discard})
+	if !fault.Is(err, fault.Invalid) || !strings.HasPrefix(err.Error(), `dns.domain: "bad..name" is not a domain name`) {
+		t.Errorf("error = %v", err)
+	}
 }
 
 func TestProcessStart_IsBeforeNow(t *testing.T) {

@@ -187,7 +187,9 @@ func (p *process) makeParts() error {
 		View: p.live.View, Reach: p.reaches().Reach, Region: c.Region, Domain: c.DNS.Domain, Aliases: c.DNS.Aliases, Addr: c.Listen.DNS,
 		TTL: c.DNS.TTL, RatePerSource: c.DNS.Rate, Ages: p.ages, Log: t.Log().With("part", "dns"), Meter: t.Meter("dns"),
 	})
-	if err := p.dns.Listen(); err != nil {
+	if err := p.dns.Listen(); fault.Is(err, fault.Invalid) {
+		return err // of the domains, not of the port
+	} else if err != nil {
 		return portFault(err, "listen.dns", "--dns", c.Listen.DNS)
 	}
 	if err := p.makeFederation(); err != nil {
