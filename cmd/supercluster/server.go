@@ -27,9 +27,9 @@ under its old name.
 With identity.* the first start gives the region the id of those files; a region with another id is refused. They are
 the same on every node: make them once, with ` + "`supercluster region init`" + `, and copy them.
 
-Without TLS files a server binds loopback only. With them every TCP listener but DNS, probe and admin takes only
-clients with a certificate of tls.client-ca. The federation port takes servers of other regions, by the identities that
-were exchanged when they joined.`,
+Without TLS files HTTP, gRPC and Raft bind loopback only; with them they take only clients with a certificate of
+tls.client-ca. DNS and probe answer anybody, on any address. The federation port, on any address too, takes servers of
+other regions, by the identities that were exchanged when they joined. The admin listener binds loopback always.`,
 		Example: "  supercluster server --config n1.yaml --bootstrap   # the first start\n  supercluster server --config n1.yaml               # every later one",
 		Args:    cli.Args(0, 0),
 	}

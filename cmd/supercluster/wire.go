@@ -245,7 +245,7 @@ func (p *process) handleAsk(ctx context.Context, from string, payload []byte) ([
 	}
 }
 
-// principal says who callers are. Without TLS a server binds loopback only: whoever reaches it is on this machine
+// principal says who callers are. Without TLS the API binds loopback only: whoever reaches it is on this machine
 // and counts as an operator. With TLS the certificate decides.
 func (p *process) principal() func(context.Context) (access.Principal, error) {
 	switch {

@@ -212,6 +212,8 @@ func TestCheck(t *testing.T) {
 		{"HTTP from outside without TLS", func(s *Server) { s.Listen.HTTP = "0.0.0.0:8500" }, "listen.http: 0.0.0.0:8500 is reachable from outside"},
 		{"all addresses without TLS", func(s *Server) { s.Listen.GRPC = ":8502" }, "listen.grpc: :8502 is reachable from outside"},
 		{"DNS and probe from outside", func(s *Server) { s.Listen.DNS, s.Listen.Probe = "0.0.0.0:53", "0.0.0.0:8303" }, ""},
+		{"federation from outside", func(s *Server) { s.Listen.Federation, s.Advertise.Federation = "0.0.0.0:8302", "c:8302" }, ""},
+		{"Raft from outside without TLS", func(s *Server) { s.Listen.Raft = "0.0.0.0:8300" }, "listen.raft: 0.0.0.0:8300 is reachable from outside"},
 		{"IPv6 loopback", func(s *Server) { s.Listen.HTTP = "[::1]:8500" }, ""},
 		{"an identity by its folder", func(s *Server) { s.Identity.Dir = "d" }, ""},
 		{"an identity by its files", func(s *Server) { s.Identity = Identity{"", "r", "f", "k", "c"} }, ""},
