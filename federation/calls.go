@@ -25,6 +25,7 @@ const (
 	callReach   uint8 = 6 // which regions the peer reaches
 	callKept    uint8 = 7 // which channels that the caller has are kept from it now
 	callShown   uint8 = 8 // heads that the peer signed, as others say, and does not offer
+	callLeader  uint8 = 9 // where the server that leads the peer is reached
 )
 
 const (
@@ -266,6 +267,8 @@ func (f *Federation) answer(ctx context.Context, peer link.Peer, method uint8, p
 		return f.answerKept(peer.Region, payload)
 	case callShown:
 		return nil, f.answerShown(ctx, payload)
+	case callLeader:
+		return []byte(f.leaderAddress()), nil
 	case callForward:
 		return f.answerForward(ctx, peer.Region, payload)
 	default:

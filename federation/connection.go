@@ -54,6 +54,9 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 		if err := c.askKept(ctx, calls, offers); err != nil {
 			return err
 		}
+		if err := c.askLeader(ctx, calls); err != nil {
+			return err
+		}
 		if err := f.untilOffers(ctx); err != nil {
 			return err
 		}

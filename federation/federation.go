@@ -65,6 +65,8 @@ type Config struct {
 	Node     string
 	// Addresses are the host:port of the federation listeners of this region.
 	Addresses func() []string
+	// AddressOf is the one of a node; empty: not known. Nil knows none.
+	AddressOf func(node string) string
 	// ProbeAddresses are the host:port of the probe listeners of this region, and Probe asks one of another region and gives
 	// the round trip. Without Probe, only feeds and links say which regions are there.
 	ProbeAddresses func() []string

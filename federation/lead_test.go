@@ -65,6 +65,29 @@ func TestLeaderChange(t *testing.T) {
 	})
 }
 
+// TestLeaderChange_LinkFollows: a link is kept with the server that leads the peer, whichever that is.
+func TestLeaderChange_LinkFollows(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 30*time.Millisecond)
+		defer w.close()
+		a, b := w.region("alpha"), w.region("beta")
+		a.start("n2")
+		w.mesh(a, b)
+		a.federate(a)
+		b.federate(a)
+		w.converge(15 * time.Second)
+		for turn, node := range []string{"n2", "n1", "n2"} {
+			a.store.lead(node)
+			w.until(10*time.Second, "the link is with "+node, func() bool {
+				l := b.fed().Links().GetLinks()
+				return len(l) == 1 && l[0].GetAddress() == a.addressOf(node)
+			})
+			a.put(instance(fmt.Sprint("a/", turn)), "a")
+			w.converge(15 * time.Second)
+		}
+	})
+}
+
 // TestLeaderChange_TwoImporters: for a while both nodes take themselves for the leader.
 func TestLeaderChange_TwoImporters(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

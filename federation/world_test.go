@@ -214,7 +214,7 @@ func (me *server) run() {
 	fed, err := New(Config{
 		Store: replica{s.store, me.node}, Node: me.node, Socket: socket, Tuning: w.tuning, Log: log,
 		Now:       func() time.Time { return s.store.now().Add(time.Duration(me.ahead.Load())) },
-		Addresses: s.addresses, ProbeAddresses: s.addresses, Probe: me.probe,
+		Addresses: s.addresses, AddressOf: s.addressOf, ProbeAddresses: s.addresses, Probe: me.probe,
 		Identity: Identity{
 			RegionID: s.id, Name: s.name, TrustDomain: s.name + ".test", FeedKey: s.feed.Public().(ed25519.PublicKey),
 			Roots: [][]byte{s.ca.cert.Raw}, Fingerprint: fingerprint(s.ca.cert.Raw),
@@ -318,6 +318,17 @@ func (s *site) addresses() (all []string) {
 		all = append(all, x.address)
 	}
 	return all
+}
+
+func (s *site) addressOf(node string) string {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	for _, x := range s.servers {
+		if x.node == node {
+			return x.address
+		}
+	}
+	return ""
 }
 
 func (s *site) share(all []string) {

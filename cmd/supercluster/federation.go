@@ -39,7 +39,8 @@ func (p *process) makeFederation() (err error) {
 		socket = link.NewShaper(socket, p.shape)
 	}
 	p.federation, err = federation.New(federation.Config{
-		Store: p.region, Identity: p.federationIdentity(), Node: c.Node, Addresses: p.federationAddresses, Socket: socket,
+		Store: p.region, Identity: p.federationIdentity(), Node: c.Node, Socket: socket,
+		Addresses: p.federationAddresses, AddressOf: p.federationAddressOf,
 		Link: link.Config{
 			Limits: link.Limits{QueueBytes: 64 << 10}, // what waits in it is late
 			Server: p.trust.ServerTLS(p.issuer), Identify: peerOf, JoinTLS: p.joinTLS(), ResetKey: p.resetKey(),
@@ -118,6 +119,19 @@ func (p *process) federationAddress() string {
 // this one.
 func (p *process) federationAddresses() []string {
 	return p.addressesOf(p.federationAddress(), (*pb.Node).GetFederationAddress)
+}
+
+// federationAddressOf is where other regions reach a server of this region; empty: its record is not here.
+func (p *process) federationAddressOf(node string) string {
+	if node == p.config.Node {
+		return p.federationAddress()
+	}
+	for _, n := range p.live.View().Nodes() {
+		if n.GetName() == node {
+			return n.GetFederationAddress()
+		}
+	}
+	return ""
 }
 
 // probeAddress is where other regions probe this server; empty without an identity.

@@ -78,6 +78,9 @@ type Link struct {
 	heard    time.Time // of the last report
 	backlog  bool
 	lastGood int // index of the address that is tried first
+
+	preferred string    // the address that Prefer named
+	preferAt  time.Time // not tried before
 }
 
 // NewLink checks the configuration. Nothing runs yet.
@@ -219,9 +222,7 @@ func (l *Link) use(ctx context.Context, c *Conn, address string) error {
 	if l.cfg.Extra != nil {
 		beside.Go(func() { l.widen(ctx, address) })
 	}
-	if l.cfg.Quiet != nil {
-		beside.Go(func() { l.elsewhere(ctx, c, address) })
-	}
+	beside.Go(func() { l.elsewhere(ctx, c, address) })
 	err := l.cfg.Handler(ctx, c)
 	stop()
 	cancel()
