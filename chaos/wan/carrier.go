@@ -4,17 +4,14 @@ import (
 	"container/heap"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// carrier holds packets until their time. One goroutine delivers all of them; it waits in the kernel with nanoseconds,
-// since the runtime's timers are a millisecond late on an idle machine.
+// carrier holds packets until their time. One goroutine delivers all of them.
 type carrier struct {
 	mu      sync.Mutex
 	queue   packets
 	order   uint64
-	wake    int // an eventfd
+	wake    alarm
 	waking  bool
 	closing bool
 	ended   chan struct{}
@@ -33,11 +30,11 @@ type packet struct {
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
 func newCarrier() (*carrier, error) {
-	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	wake, err := newAlarm()
 	if err != nil {
 		return nil, err
 	}
-	c := &carrier{wake: fd, ended: make(chan struct{})}
+	c := &carrier{wake: wake, ended: make(chan struct{})}
 	go c.deliver()
 	return c, nil
 }
@@ -60,28 +57,20 @@ func (c *carrier) carry(d *direction, b []byte, send func([]byte)) {
 	c.waking = c.waking || first
 	c.mu.Unlock()
 	if first {
-		c.signal()
+		c.wake.ring()
 	}
-}
-
-func (c *carrier) signal() {
-	_, _ = unix.Write(c.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // it fails only when a signal is pending
 }
 
 // deliver sends what is due until the carrier is closed.
 func (c *carrier) deliver() {
 	defer close(c.ended)
-	poll := []unix.PollFd{{Fd: int32(c.wake), Events: unix.POLLIN}}
-	var drain [8]byte
+	urgent()
 	for {
 		wait, open := c.due()
 		if !open {
 			return
 		}
-		ts := unix.NsecToTimespec(int64(wait))
-		if n, _ := unix.Ppoll(poll, &ts, nil); n > 0 {
-			_, _ = unix.Read(c.wake, drain[:])
-		}
+		c.wake.wait(-1, wait)
 	}
 }
 
@@ -120,9 +109,9 @@ func (c *carrier) locked(fn func()) {
 // close ends the delivery; what waits is lost.
 func (c *carrier) close() {
 	c.locked(func() { c.closing = true })
-	c.signal()
+	c.wake.ring()
 	<-c.ended
-	_ = unix.Close(c.wake)
+	c.wake.close()
 }
 
 // packets is a heap by time, then by order.

@@ -3,9 +3,10 @@ package wan
 import (
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,16 +22,23 @@ const (
 // space is a site as a network namespace.
 type space struct {
 	ip    string
-	ns    int      // file descriptor of the namespace
-	tun   *os.File // every packet that leaves the site
+	ns    int // file descriptor of the namespace
+	tun   int // of the device: every packet that leaves the site
 	route func(to int, b []byte)
-	ended sync.WaitGroup
+
+	stop    alarm
+	closing atomic.Bool
+	ended   sync.WaitGroup
 }
 
 // newSpace makes a namespace with loopback and a TUN device. Nothing moves before start.
 func newSpace(i int, route func(to int, b []byte)) (*space, error) {
-	s := &space{ip: fmt.Sprintf("%s.%d.1", network, i+1), ns: -1, route: route}
-	err := onThread(func() error {
+	s := &space{ip: fmt.Sprintf("%s.%d.1", network, i+1), ns: -1, tun: -1, route: route}
+	var err error
+	if s.stop, err = newAlarm(); err != nil {
+		return nil, err
+	}
+	err = onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("a new network namespace: %w", err)
 		}
@@ -79,21 +87,18 @@ func (s *space) inside(fn func() error) error {
 
 // devices sets up loopback and the TUN device of the namespace that the thread is in.
 func (s *space) devices() error {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
+	var err error
+	if s.tun, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err != nil {
 		return err
 	}
 	request, err := unix.NewIfreq(tunName)
 	if err == nil {
 		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
+		err = unix.IoctlIfreq(s.tun, unix.TUNSETIFF, request)
 	}
 	if err != nil {
-		_ = unix.Close(fd)
 		return fmt.Errorf("the TUN device: %w", err)
 	}
-	s.tun = os.NewFile(uintptr(fd), tunName) // not before it is a device that can be polled
-
 	control, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -134,17 +139,27 @@ func up(r *unix.Ifreq) error {
 // start reads what the site sends, until close.
 func (s *space) start() {
 	s.ended.Go(func() {
+		urgent()
 		b := make([]byte, 1<<16)
-		for {
-			n, err := s.tun.Read(b)
-			if err != nil {
-				return
-			}
-			if to, ok := siteOf(b[:n]); ok {
-				s.route(to, b[:n])
+		for !s.closing.Load() {
+			if s.stop.wait(s.tun, time.Hour) {
+				s.drain(b)
 			}
 		}
 	})
+}
+
+// drain routes what the device holds.
+func (s *space) drain(b []byte) {
+	for {
+		n, err := unix.Read(s.tun, b)
+		if err != nil {
+			return
+		}
+		if to, ok := siteOf(b[:n]); ok {
+			s.route(to, b[:n])
+		}
+	}
 }
 
 // siteOf gives the site that an IPv4 packet is for.
@@ -155,14 +170,17 @@ func siteOf(b []byte) (int, bool) {
 	return int(b[18]) - 1, true
 }
 
-func (s *space) send(b []byte) { _, _ = s.tun.Write(b) } // a packet may be lost
+func (s *space) send(b []byte) { _, _ = unix.Write(s.tun, b) } // a packet may be lost
 
+// close ends the site. Nothing is sent to it any more.
 func (s *space) close() {
-	if s.tun != nil {
-		_ = s.tun.Close()
-	}
+	s.closing.Store(true)
+	s.stop.ring()
 	s.ended.Wait()
-	if s.ns >= 0 {
-		_ = unix.Close(s.ns)
+	s.stop.close()
+	for _, fd := range []int{s.tun, s.ns} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
 	}
 }

@@ -15,6 +15,7 @@ type WAN struct {
 	sites   []string
 	carrier *carrier
 	lines   map[[2]int]*direction // from, to
+	threads int                   // that carry packets
 
 	spaces []*space                       // as root
 	twins  atomic.Pointer[map[[2]int]int] // from, to: the site that gets it instead
@@ -68,10 +69,17 @@ func (w *WAN) spread(address map[int]int) error {
 		}
 		w.spaces = append(w.spaces, s)
 	}
+	w.more(len(w.spaces))
 	for _, s := range w.spaces {
 		s.start()
 	}
 	return nil
+}
+
+// more gives room to so many more threads that carry packets.
+func (w *WAN) more(threads int) {
+	w.threads += threads
+	room(threads)
 }
 
 // Redirect lets what a site sends to another one go to its twin, or no more.
@@ -109,7 +117,9 @@ func newWAN(sites []string) (*WAN, error) {
 		}
 	}
 	var err error
-	w.carrier, err = newCarrier()
+	if w.carrier, err = newCarrier(); err == nil {
+		w.more(1)
+	}
 	return w, err
 }
 
@@ -208,11 +218,12 @@ func (w *WAN) IP(site string) string {
 
 // Close ends the network. Namespaces end with the last process inside.
 func (w *WAN) Close() {
+	w.carrier.close() // before what it sends to
 	for _, s := range w.spaces {
 		s.close()
 	}
 	if w.proxy != nil {
 		w.proxy.close()
 	}
-	w.carrier.close()
+	room(-w.threads)
 }
