@@ -100,7 +100,7 @@ func manyRegions(t *testing.T, n int) {
 	all[0].put(config("app"), "for all")
 	second := everywhere(time.Minute)
 	if got := rows(all[n-1]) - before; got != changes {
-		t.Errorf("%d records in the log for %d changes: the encoding is per receiver", got, changes)
+		t.Errorf("%d records in the log for %d changes", got, changes)
 	}
 	if !all[n-1].has(all[0], config("app"), "for all") || !all[1].has(all[n-1], instance("web/9"), "changed") {
 		t.Error("something is not shown")
