@@ -4,14 +4,18 @@ import (
 	"go/ast"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
 const root = "../.."
 
+// parsed is the tree that all tests read: to parse it again for each would be most of their time.
+var parsed = sync.OnceValues(func() (*tree, error) { return load(root) })
+
 func loadAll(t *testing.T) (*tree, *floors) {
 	t.Helper()
-	tr, err := load(root)
+	tr, err := parsed()
 	if err != nil {
 		t.Fatal(err)
 	}
