@@ -45,7 +45,7 @@ generate: ## generate api/gen from api/proto
 generate-check: ## fail when the committed generated code is stale
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && tools/generate.sh "$$tmp/gen" && diff -r "$$tmp/gen" api/gen && echo "generated code is fresh"
 
-bench: build ## measure against the peers: make bench BENCH=write|read|xds|envoy|start|federation
+bench: build ## measure against the peers: make bench BENCH=write|read|xds|envoy|start|federation|gate
 	tools/bench.sh $(BENCH)
 
 chaos: build tools ## three regions in one process under 20 plans of faults, then three servers that lose their leader 20 times (5 minutes)

@@ -15,4 +15,4 @@ go test -count=1 -timeout 600s -run 'TestScripts' ./cmd/supercluster
 # The protocol between regions has no concurrency of its own: all its seeds without the race detector, which takes ten times as long.
 go test -count=1 -timeout 600s -run Property ./federation/feed
 # The benchmarks are a module of their own.
-(cd bench && go test -race -count=1 ./unary)
+(cd bench && go test -race -count=1 ./unary ./gate)

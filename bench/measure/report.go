@@ -20,6 +20,8 @@ type Row struct {
 	PeerName  string  `json:"peer_name"`
 	Floor     float64 `json:"floor"`
 	FloorName string  `json:"floor_name"`
+	// Count says that the figures are counts: a zero was counted.
+	Count bool `json:"count,omitempty"`
 	// Ratio above 1 means that ours is that many times better.
 	Ratio float64 `json:"ratio"`
 	// Bound is what was promised: ours should not be above it. Zero: nothing was. It is printed, not asserted.
@@ -52,7 +54,7 @@ func Print(w io.Writer, title string, rows []Row) {
 	}
 	fmt.Fprintln(tw, "what\tunit\tours\t"+bound("bound")+"peer\t\tratio\tfloor\t\t")
 	for _, r := range rows {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s%s\t%s\t%s\t%s\t%s\t\n", r.Name, r.Unit, figure(r.Ours), bound(r.kept()), figure(r.Peer), r.PeerName, ratio(r.Ratio), figure(r.Floor), r.FloorName)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s%s\t%s\t%s\t%s\t%s\t\n", r.Name, r.Unit, r.counted(r.Ours), bound(r.kept()), r.peer(), r.PeerName, ratio(r.Ratio), figure(r.Floor), r.FloorName)
 	}
 	tw.Flush()
 }
@@ -67,6 +69,20 @@ func (r Row) kept() string {
 	default:
 		return figure(r.Bound) + " MISSED"
 	}
+}
+
+func (r Row) counted(f float64) string {
+	if r.Count {
+		return fmt.Sprintf("%.0f", f)
+	}
+	return figure(f)
+}
+
+func (r Row) peer() string {
+	if r.PeerName == "" {
+		return figure(0)
+	}
+	return r.counted(r.Peer)
 }
 
 func figure(f float64) string {

@@ -100,16 +100,30 @@ func (h *httpLoad) once(ctx context.Context, client *http.Client, url string) {
 	}
 }
 
+const (
+	ackRow    = "accepted to acknowledged p50"
+	failedRow = "failed of them"
+)
+
+func requestsRow(leaves int) string {
+	return fmt.Sprintf("requests in changes, and %d leaves and returns", leaves)
+}
+
+// envoySizes are how many changes are acknowledged, and how often a backend leaves and returns.
+func envoySizes(opt options) (changes, leaves int) {
+	if opt.quick {
+		return 20, 10
+	}
+	return 60, 40
+}
+
 // benchEnvoy measures, with one real Envoy under HTTP load, an endpoint change until Envoy has acknowledged it.
 func benchEnvoy(ctx context.Context, opt options) ([]measure.Row, error) {
 	envoy := procs.FindEnvoy("", ".")
 	if envoy == "" {
 		return nil, fmt.Errorf("there is no Envoy: run `make tools`, or set ENVOY_BIN")
 	}
-	changes, leaves := 60, 40
-	if opt.quick {
-		changes, leaves = 5, 2
-	}
+	changes, leaves := envoySizes(opt)
 	var ours, peer envoyFigures
 	for _, one := range []struct {
 		start func(context.Context, *procs.Group, options, string, []string) (*controlPlane, string, error)
@@ -127,10 +141,11 @@ func benchEnvoy(ctx context.Context, opt options) ([]measure.Row, error) {
 	}
 	const name = "bare LinearCache"
 	return []measure.Row{
-		measure.NewRow("accepted to acknowledged p50", "ms", ours.acceptedP50, peer.acceptedP50, name, least.echo, echoFloor),
+		measure.NewRow(ackRow, "ms", ours.acceptedP50, peer.acceptedP50, name, least.echo, echoFloor),
 		measure.NewRow("accepted to acknowledged max", "ms", ours.acceptedMax, peer.acceptedMax, name, least.echo, echoFloor),
 		measure.NewRow("sent to acknowledged p50", "ms", ours.sentP50, peer.sentP50, name, least.path, pathFloor),
-		{Name: fmt.Sprintf("failed of %d requests in %d leaves and returns", ours.requests, leaves), Unit: "requests", Ours: float64(ours.failed), PeerName: "not applicable"},
+		{Name: requestsRow(leaves), Unit: "requests", Count: true, Ours: float64(ours.requests)},
+		{Name: failedRow, Unit: "requests", Count: true, Ours: float64(ours.failed)},
 	}, nil
 }
 
@@ -314,81 +329,3 @@ func ackedEndpoint(ctx context.Context, proxies pb.ProxyServiceClient) (string, 
 	}
 	return "", time.Time{}, fmt.Errorf("the server does not show Envoy's endpoints")
 }
-
-// startPeerEnvoy starts the bare LinearCache and Envoy with a static listener and one EDS cluster.
-func startPeerEnvoy(_ context.Context, group *procs.Group, opt options, envoy string, addresses []string) (*controlPlane, string, error) {
-	ports, err := procs.FreePorts(3)
-	if err != nil {
-		return nil, "", err
-	}
-	address, control := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
-	if _, err := group.Start("linearcache", filepath.Join(opt.peers, "linearcache"), "-listen", address, "-control", control, "-backends", strings.Join(addresses, ",")); err != nil {
-		return nil, "", err
-	}
-	plane := &controlPlane{
-		name: "LinearCache",
-		change: func(ctx context.Context, weight uint32) error {
-			_, err := fetch(ctx, http.MethodPost, fmt.Sprintf("http://%s/weight?weight=%d", control, weight))
-			return err
-		},
-		acked: func(ctx context.Context) (string, time.Time, error) {
-			body, err := fetch(ctx, http.MethodGet, "http://"+control+"/acked")
-			var count, at int64
-			fmt.Sscan(body, &count, &at)
-			return fmt.Sprint(count), time.Unix(0, at), err
-		},
-	}
-	return plane, fmt.Sprintf("http://127.0.0.1:%d/", ports[2]), runEnvoy(group, envoy, fmt.Sprintf(peerBootstrap, ports[2], ports[0]))
-}
-
-func fetch(ctx context.Context, method, url string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, method, url, nil)
-	if err != nil {
-		return "", err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 4096))
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answered %s: %s", url, response.Status, body)
-	}
-	return string(body), err
-}
-
-const peerBootstrap = `
-node: {id: peer, cluster: peer}
-dynamic_resources:
-  ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: xds}}]}
-static_resources:
-  listeners:
-  - name: http
-    address: {socket_address: {address: 127.0.0.1, port_value: %d}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: http
-          route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: web}}]}]}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
-  clusters:
-  - name: web
-    type: EDS
-    connect_timeout: 0.25s
-    eds_cluster_config: {eds_config: {ads: {}, resource_api_version: V3}}
-  - name: xds
-    type: STATIC
-    connect_timeout: 1s
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {http2_protocol_options: {}}
-    load_assignment:
-      cluster_name: xds
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]
-`

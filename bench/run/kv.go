@@ -188,7 +188,23 @@ var (
 	puts              = operation{"put", func(s *side) *calls { return &s.put }}
 	linearizableReads = operation{"linearizable read", func(s *side) *calls { return &s.linearizable }}
 	localReads        = operation{"local read", func(s *side) *calls { return &s.local }}
+
+	writes = []operation{puts}
+	reads  = []operation{linearizableReads, localReads}
 )
+
+// row names what is measured of an operation against regions of one size, by so many clients.
+func (o operation) row(nodes, clients int) string {
+	return fmt.Sprintf("%s n=%d c=%d", o.name, nodes, clients)
+}
+
+// kvSizes are the nodes and the clients that are measured.
+func kvSizes(opt options) (nodes, clients []int) {
+	if opt.quick {
+		return []int{1, 3}, []int{256}
+	}
+	return []int{1, 3}, []int{1, 16, 256}
+}
 
 // compare runs one operation at one number of clients, ours and the peer's in the order A B B A, with the echo
 // floor between, and gives a row of rates and one of latencies.
@@ -222,15 +238,18 @@ func (s *stage) compare(ctx context.Context, opt options, op operation, nodes, c
 	}
 	rows := make([]measure.Row, 0, 3)
 	for i, unit := range []string{"op/s", "us p50", "us p99"} {
-		name := fmt.Sprintf("%s n=%d c=%d", op.name, nodes, clients)
-		rows = append(rows, measure.NewRow(name, unit, measure.Median(ours[i]), measure.Median(theirs[i]), "etcd", measure.Median(floor[i]), echoFloor))
+		rows = append(rows, measure.NewRow(op.row(nodes, clients), unit, measure.Median(ours[i]), measure.Median(theirs[i]), "etcd", measure.Median(floor[i]), echoFloor))
 	}
 	return rows, nil
 }
 
 func benchKV(ctx context.Context, opt options, ops []operation) ([]measure.Row, error) {
+	if opt.quick {
+		opt.round, opt.rounds = time.Second, 2
+	}
 	var rows []measure.Row
-	for _, nodes := range []int{1, 3} {
+	sizes, loads := kvSizes(opt)
+	for _, nodes := range sizes {
 		s, err := newStage(ctx, opt, nodes)
 		if err != nil {
 			return nil, err
@@ -248,7 +267,7 @@ func benchKV(ctx context.Context, opt options, ops []operation) ([]measure.Row, 
 			}
 			rows = append(rows, measure.Row{Name: fmt.Sprintf("fsync floor n=%d", nodes), Unit: "us p50", Floor: float64(sync) / 1e3, FloorName: "append 4 KiB + fsync"})
 			for _, op := range ops {
-				for _, clients := range []int{1, 16, 256} {
+				for _, clients := range loads {
 					more, err := s.compare(ctx, opt, op, nodes, clients)
 					if err != nil {
 						return err
@@ -266,9 +285,9 @@ func benchKV(ctx context.Context, opt options, ops []operation) ([]measure.Row, 
 }
 
 func benchWrite(ctx context.Context, opt options) ([]measure.Row, error) {
-	return benchKV(ctx, opt, []operation{puts})
+	return benchKV(ctx, opt, writes)
 }
 
 func benchRead(ctx context.Context, opt options) ([]measure.Row, error) {
-	return benchKV(ctx, opt, []operation{linearizableReads, localReads})
+	return benchKV(ctx, opt, reads)
 }

@@ -13,13 +13,27 @@ import (
 	"supercluster/internal/procs"
 )
 
+const (
+	startRow = "start of dev to first write and lookup, p50"
+	idleRow  = "resident memory, idle"
+)
+
+func loadedRow(services int) string {
+	return fmt.Sprintf("resident memory, %d instances", services*endpointsPerCluster)
+}
+
+// startSizes are how often each process is started, and how many services the memory is measured with.
+func startSizes(opt options) (runs, services int) {
+	if opt.quick {
+		return 3, 10
+	}
+	return 9, 1000
+}
+
 // benchStart measures a process from its start to its first accepted write and first answered lookup, and its
 // memory idle and with 10,000 instances.
 func benchStart(ctx context.Context, opt options) ([]measure.Row, error) {
-	runs, services := 9, 1000
-	if opt.quick {
-		runs, services = 2, 10
-	}
+	runs, services := startSizes(opt)
 	var ours, theirs, bare []float64
 	for range runs {
 		took, err := ourStart(ctx, opt)
@@ -41,9 +55,9 @@ func benchStart(ctx context.Context, opt options) ([]measure.Row, error) {
 		return nil, err
 	}
 	return []measure.Row{
-		measure.NewRow("start of dev to first write and lookup, p50", "ms", measure.Median(ours), measure.Median(theirs), "etcd to first put and get", measure.Median(bare), startFloor),
-		{Name: "resident memory, idle", Unit: "MiB", Ours: idle},
-		{Name: fmt.Sprintf("resident memory, %d instances", services*endpointsPerCluster), Unit: "MiB", Ours: loaded},
+		measure.NewRow(startRow, "ms", measure.Median(ours), measure.Median(theirs), "etcd to first put and get", measure.Median(bare), startFloor),
+		{Name: idleRow, Unit: "MiB", Ours: idle},
+		{Name: loadedRow(services), Unit: "MiB", Ours: loaded},
 	}, nil
 }
 

@@ -26,9 +26,12 @@ type shape struct {
 
 const endpointsPerCluster = 10
 
+// changePatience is how long the last client may take to apply a change.
+const changePatience = 30 * time.Second
+
 func shapes(opt options) []shape {
 	if opt.quick {
-		return []shape{{1, 10, true, 5}, {10, 10, true, 5}, {10, 10, false, 5}}
+		return []shape{{100, 100, true, 40}, {100, 100, false, 10}, {1000, 1000, true, 5}}
 	}
 	var all []shape
 	for _, delta := range []bool{true, false} {
@@ -77,34 +80,43 @@ func benchXDS(ctx context.Context, opt options) ([]measure.Row, error) {
 	return rows, nil
 }
 
-func (s shape) rows(ours, peer spread, least floors) []measure.Row {
+const (
+	sentP50    = "sent to applied p50"
+	sentLast   = "sent to applied by the last"
+	appliedRow = "applied every change"
+)
+
+// row names what is measured of a shape.
+func (s shape) row(what string) string {
 	protocol := "delta"
 	if !s.delta {
 		protocol = "SotW"
 	}
-	name := func(what string) string {
-		return fmt.Sprintf("%s %d streams x %d clusters, %s", protocol, s.streams, s.clusters, what)
-	}
+	return fmt.Sprintf("%s %d streams x %d clusters, %s", protocol, s.streams, s.clusters, what)
+}
+
+func (s shape) rows(ours, peer spread, least floors) []measure.Row {
 	const peerName = "go-control-plane LinearCache"
 	row := func(what, unit string, a, b float64) measure.Row {
-		return measure.NewRow(name(what), unit, a, b, peerName, 0, "")
+		return measure.NewRow(s.row(what), unit, a, b, peerName, 0, "")
 	}
 	sent := func(what string, a, b float64) measure.Row {
-		return measure.NewRow(name("sent to applied "+what), "ms", a, b, peerName, least.path, pathFloor)
+		return measure.NewRow(s.row(what), "ms", a, b, peerName, least.path, pathFloor)
 	}
 	accepted := func(what string, a, b float64) measure.Row {
-		return measure.NewRow(name("accepted to applied "+what), "ms", a, b, peerName, least.echo, echoFloor)
+		return measure.NewRow(s.row("accepted to applied "+what), "ms", a, b, peerName, least.echo, echoFloor)
 	}
 	return []measure.Row{
-		sent("p50", ours.sent.p50, peer.sent.p50),
-		sent("p99", ours.sent.p99, peer.sent.p99),
-		sent("by the last", ours.sent.last, peer.sent.last),
+		sent(sentP50, ours.sent.p50, peer.sent.p50),
+		sent("sent to applied p99", ours.sent.p99, peer.sent.p99),
+		sent(sentLast, ours.sent.last, peer.sent.last),
 		accepted("p50", ours.accepted.p50, peer.accepted.p50),
 		accepted("p99", ours.accepted.p99, peer.accepted.p99),
 		accepted("by the last", ours.accepted.last, peer.accepted.last),
 		row("server CPU per change", "ms", ours.cpu, peer.cpu),
 		row("server memory per stream", "KiB", ours.memory, peer.memory),
 		row("initial load of all", "ms", ours.load, peer.load),
+		{Name: s.row(appliedRow), Unit: "clients", Count: true, Ours: float64(ours.applied), Peer: float64(peer.applied), PeerName: peerName},
 	}
 }
 
@@ -112,6 +124,7 @@ func (s shape) rows(ours, peer spread, least floors) []measure.Row {
 type spread struct {
 	sent, accepted    times
 	cpu, memory, load float64
+	applied           int // clients that applied every change
 }
 
 // times are from one moment of each change until clients have it: of all clients, and the median of the last one's.
@@ -165,7 +178,7 @@ func push(ctx context.Context, server *xdsServer, s shape) (spread, error) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	out := spread{load: ms(time.Since(begin))}
+	out := spread{load: ms(time.Since(begin)), applied: s.streams}
 	var sent, accepted [][]float64
 	cpu := server.process.CPU()
 	for n := range s.changes {
@@ -173,6 +186,7 @@ func push(ctx context.Context, server *xdsServer, s shape) (spread, error) {
 		if err != nil {
 			return spread{}, fmt.Errorf("%s: change %d: %w", server.name, n, err)
 		}
+		out.applied = min(out.applied, len(took))
 		sort.Float64s(took)
 		sent = append(sent, took)
 		after := make([]float64, len(took))
@@ -189,9 +203,12 @@ func push(ctx context.Context, server *xdsServer, s shape) (spread, error) {
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
 
-// oneChange gives the time from sending until each client applied it, and until the write was accepted.
+// oneChange gives the time from sending until each client applied it, each once, and until the write was accepted.
 func oneChange(ctx context.Context, server *xdsServer, name string, port uint32, streams int, arrivals <-chan applied, failed <-chan error) ([]float64, float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, changePatience)
+	defer cancel()
 	took := make([]float64, 0, streams)
+	had := make([]bool, streams)
 	sent := time.Now()
 	accepted := make(chan error, 1)
 	var acceptedAfter time.Duration
@@ -203,7 +220,8 @@ func oneChange(ctx context.Context, server *xdsServer, name string, port uint32,
 	for len(took) < streams {
 		select {
 		case a := <-arrivals:
-			if a.name == name && a.port == port {
+			if a.name == name && a.port == port && !had[a.client] {
+				had[a.client] = true
 				took = append(took, ms(a.at.Sub(sent)))
 			}
 		case err := <-failed:

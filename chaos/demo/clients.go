@@ -65,7 +65,7 @@ func (r *regions) meanwhile(ctx context.Context, from time.Time, atLeast time.Du
 	envoy := r.during(ctx, from, atLeast, until)
 	// during waited for answers after the end of what it counted; the client's own time-out bounds these.
 	b := both{envoy: envoy, grpc: r.calls.Between(from, time.Now().Add(-100*time.Millisecond))}
-	b.each(func(client string, c load.Counts) { r.showOf(fmt.Sprintf("%-6s", client), c) })
+	b.each(func(client string, c load.Counts) { r.counted(client, c) })
 	return b
 }
 

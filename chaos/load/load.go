@@ -84,7 +84,11 @@ type Counts struct {
 	LastFailure   time.Duration // after the start of the step, 0 when none failed
 	Backends      map[string]int
 	Problem       string // the last one
+	Span          time.Duration
 }
+
+// PerSecond is how many requests were sent each second, answered or not.
+func (c Counts) PerSecond() float64 { return float64(c.Total) / c.Span.Seconds() }
 
 // Between counts the requests sent in [from, to).
 func (l *Load) Between(from, to time.Time) Counts {
@@ -94,7 +98,7 @@ func (l *Load) Between(from, to time.Time) Counts {
 }
 
 func count(outcomes []outcome, from, to time.Time) Counts {
-	c := Counts{Backends: map[string]int{}}
+	c := Counts{Backends: map[string]int{}, Span: to.Sub(from)}
 	for _, o := range outcomes {
 		if o.at.Before(from) || !o.at.Before(to) {
 			continue

@@ -46,6 +46,7 @@ func (r *runner) run(ctx context.Context) error {
 	if r.writers, err = newWriters(r.region); err != nil {
 		return err
 	}
+	defer r.writers.close()
 	if r.proxy, err = startProxy(starting, r.group, r.region, binary, procs.FindEnvoy(r.envoy, ".")); err != nil {
 		return err
 	}

@@ -44,6 +44,13 @@ func newWriters(region *procs.Region) (*writers, error) {
 	return &writers{servers: &insist.Servers{Conns: conns, GiveUp: giveUp}, history: history.NewRecorder()}, err
 }
 
+// close ends the connections; nobody drives the clients any more.
+func (w *writers) close() {
+	for _, conn := range w.servers.Conns {
+		_ = conn.Close()
+	}
+}
+
 // run drives n clients until ctx ends.
 func (w *writers) run(ctx context.Context, n int) {
 	var wg sync.WaitGroup

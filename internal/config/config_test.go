@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,6 +109,26 @@ func TestLoad_OrderOfSources(t *testing.T) {
 	}
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "did you mean SUPERCLUSTER_LISTEN_HTTP") {
 		t.Errorf("warnings = %q, want one about the variable that is nearly a key", warnings)
+	}
+}
+
+// A variable that no key is like gets no warning, however much of it is the prefix that all share.
+func TestLoad_EnvWarnings(t *testing.T) {
+	for name, near := range map[string]string{
+		"SUPERCLUSTER_FOO": "", "SUPERCLUSTER_PORT": "", "SUPERCLUSTER_SERVICE_HOST": "", "SUPERCLUSTER_PORT_8500_TCP": "", "SUPERCLUSTER_": "",
+		"SUPERCLUSTER_REGOIN": "SUPERCLUSTER_REGION", "SUPERCLUSTER_LISTEN_HTTPS": "SUPERCLUSTER_LISTEN_HTTP", "SUPERCLUSTER_NOD": "SUPERCLUSTER_NODE",
+	} {
+		_, warnings, err := Load(Sources{Env: []string{name + "=1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if near != "" {
+			want = []string{name + " is not read; did you mean " + near + "?"}
+		}
+		if !slices.Equal(warnings, want) {
+			t.Errorf("%s: warnings %q, want %q", name, warnings, want)
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func readEnv(s *Server, env []string) (warnings []string, err error) {
 		}
 		i := slices.Index(names, name)
 		if i < 0 {
-			if near := Nearest(name, names); near != "" {
+			if near := nearestEnv(name, names); near != "" {
 				warnings = append(warnings, fmt.Sprintf("%s is not read; did you mean %s?", name, near))
 			}
 			continue
@@ -79,6 +79,19 @@ func readEnv(s *Server, env []string) (warnings []string, err error) {
 		}
 	}
 	return warnings, nil
+}
+
+// nearestEnv compares what follows the prefix: what all names have in common would make every name near.
+func nearestEnv(name string, names []string) string {
+	known := make([]string, len(names))
+	for i, n := range names {
+		known[i] = strings.TrimPrefix(n, EnvPrefix)
+	}
+	near := Nearest(strings.TrimPrefix(name, EnvPrefix), known)
+	if near == "" {
+		return ""
+	}
+	return EnvPrefix + near
 }
 
 func splitList(value string) []string {

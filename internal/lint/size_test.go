@@ -18,7 +18,7 @@ const (
 
 func TestSizes(t *testing.T) {
 	tr, _ := loadAll(t)
-	excused := readExceptions(t)
+	excused := readReasons(t, "exceptions.txt")
 	for _, f := range tr.files {
 		if f.generated() {
 			continue
@@ -46,10 +46,10 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// readExceptions reads exceptions.txt: a path or path:function, then the reason.
-func readExceptions(t *testing.T) map[string]bool {
+// readReasons reads a list of exceptions: a path or path:function, then the reason.
+func readReasons(t *testing.T, list string) map[string]bool {
 	t.Helper()
-	file, err := os.Open("exceptions.txt")
+	file, err := os.Open(list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func readExceptions(t *testing.T) map[string]bool {
 		}
 		name, reason, _ := strings.Cut(text, " ")
 		if strings.TrimSpace(reason) == "" {
-			t.Errorf("exceptions.txt: %s has no reason", name)
+			t.Errorf("%s: %s has no reason", list, name)
 		}
 		excused[name] = true
 	}
