@@ -21,7 +21,7 @@ type Row struct {
 	Floor     float64 `json:"floor"`
 	FloorName string  `json:"floor_name"`
 	// Count says that the figures are counts: a zero was counted.
-	Count bool `json:"count,omitempty"`
+	Count bool `json:"-"`
 	// Ratio above 1 means that ours is that many times better.
 	Ratio float64 `json:"ratio"`
 	// Bound is what was promised: ours should not be above it. Zero: nothing was. It is printed, not asserted.

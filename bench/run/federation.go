@@ -24,8 +24,13 @@ const (
 	mirrorMax = 20 * time.Second // how long the mirror may take to end
 )
 
-// threeRates are the rates for three servers a region: at 300 nine servers need all of two processors.
-var threeRates = []int{50, 300}
+// federationRates are the changes a second for regions of one server and of three: at 300 nine servers need all of two processors.
+func federationRates(opt options) (one, three []int) {
+	if opt.quick {
+		return []int{1000}, []int{300}
+	}
+	return []int{300, 1000}, []int{50, 300}
+}
 
 func sitesOf() []string { return []string{"dc1", "dc2", "dc3"} }
 
@@ -49,6 +54,10 @@ func newLines() (*wan.WAN, error) {
 	return w, nil
 }
 
+func lagRow(nodes, rate int, source, sink string) string {
+	return fmt.Sprintf("lag n=%d %d/s %s to %s, %v one way", nodes, rate, source, sink, delayOf(source, sink))
+}
+
 func delayOf(a, b string) time.Duration {
 	for _, l := range federationLines {
 		if l.a == a && l.b == b || l.a == b && l.b == a {
@@ -67,7 +76,8 @@ func benchFederation(ctx context.Context, opt options) ([]measure.Row, error) {
 		return withMirrors(ctx, opt, rows, opt.servers, []int{opt.rate})
 	}
 	var rows []measure.Row
-	one, err := federationStage(ctx, opt, 1, []int{300, 1000})
+	oneRates, threeRates := federationRates(opt)
+	one, err := federationStage(ctx, opt, 1, oneRates)
 	if err != nil {
 		return nil, fmt.Errorf("three regions of one server: %w", err)
 	}
@@ -205,7 +215,7 @@ func (s *fedStage) atRate(ctx context.Context, rate int) (rows []measure.Row, er
 func (s *fedStage) lagRows(r *fedResult, source, sink string, rate int) []measure.Row {
 	oneWay := delayOf(source, sink)
 	lags, echo := r.lags(sink), r.echo[sink]
-	name := fmt.Sprintf("lag n=%d %d/s %s to %s, %v one way", s.nodes, rate, source, sink, oneWay)
+	name := lagRow(s.nodes, rate, source, sink)
 	row := func(unit string, p float64, bound time.Duration) measure.Row {
 		out := measure.Row{
 			Name: name, Unit: unit, Ours: ms(measure.Percentile(lags, p)),

@@ -40,7 +40,7 @@ type benchmark struct {
 	name  string
 	title string
 	run   func(context.Context, options) ([]measure.Row, error)
-	rules func(options) []gate.Rule // nil: it has none
+	rules func(options) []gate.Rule
 }
 
 func benchmarks() []benchmark {
@@ -49,7 +49,7 @@ func benchmarks() []benchmark {
 		{"read", "reads over gRPC, 128 B values, 10,000 keys, against etcd", benchRead, readRules},
 		{"xds", "one endpoint changes, until every client has it, against go-control-plane", benchXDS, xdsRules},
 		{"envoy", "one real Envoy under HTTP load: an endpoint change until its acknowledgement", benchEnvoy, envoyRules},
-		{"federation", "a change until other regions show it, over shaped lines, against etcdctl make-mirror", benchFederation, nil},
+		{"federation", "a change until other regions show it, over shaped lines, against etcdctl make-mirror", benchFederation, federationRules},
 		{"start", "start of a process to its first write and answer, memory", benchStart, startRules},
 	}
 }

@@ -51,5 +51,21 @@ func startRules(opt options) []gate.Rule {
 	return []gate.Rule{some(idleRow, "MiB"), some(loadedRow(services), "MiB"), some(startRow, "ms"), ahead(startRow, "ms")}
 }
 
+// federationRules ask that every line was measured, and that ours is ahead of the mirror where it has much to do. A change that a
+// region does not show, and regions that are not equal at the end, end the run before there are rows.
+func federationRules(opt options) (rules []gate.Rule) {
+	shown := func(nodes int, rates []int) {
+		for _, rate := range rates {
+			for _, l := range federationLines {
+				rules = append(rules, some(lagRow(nodes, rate, l.a, l.b), "ms p50"), some(lagRow(nodes, rate, l.b, l.a), "ms p50"))
+			}
+		}
+	}
+	one, three := federationRates(opt)
+	shown(1, one)
+	shown(3, three)
+	return append(rules, ahead(lagRow(1, 1000, "dc1", "dc2"), "ms p50"), ahead(lagRow(3, 300, "dc1", "dc2"), "ms p50"))
+}
+
 func some(row, unit string) gate.Rule  { return gate.Rule{Row: row, Unit: unit, Want: gate.Some} }
 func ahead(row, unit string) gate.Rule { return gate.Rule{Row: row, Unit: unit, Want: gate.Ahead} }
