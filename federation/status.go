@@ -40,6 +40,7 @@ func (f *Federation) Status(context.Context) (*pb.GetFederationResponse, error) 
 			out.FencedAt = timestamppb.New(time.Unix(0, row.FencedAt))
 		}
 		out.Disagreements, err = f.disagreements(r)
+		out.Disagreements = append(f.book.conflicts(), out.Disagreements...)
 		return err
 	})
 	for _, p := range peers {
@@ -103,7 +104,7 @@ func (f *Federation) Links() *pb.ListLinksResponse {
 
 func (f *Federation) linkMessage(p *peer, s link.Status) *pb.Link {
 	m := &pb.Link{
-		Region: p.doc.GetName(), RegionId: hex.EncodeToString(p.id[:]), State: s.State.String(), Since: timestamppb.New(s.Since),
+		Region: f.book.name(p.id), RegionId: hex.EncodeToString(p.id[:]), State: s.State.String(), Since: timestamppb.New(s.Since),
 		Attempts: uint64(s.Attempts), Stalls: uint64(s.Stalls), Connections: uint32(s.Stats.Connections), Address: s.Address,
 	}
 	if s.Err != nil {
@@ -220,7 +221,7 @@ func (f *Federation) Quarantine(limit int) (*pb.ListQuarantineResponse, error) {
 				}
 				return state.EachQuarantined(r, p.alias, channel, func(k *record.FeedKey, row *record.Imported) bool {
 					out.Records = append(out.Records, &pb.QuarantinedRecord{
-						Region: p.doc.GetName(), Channel: channel, Namespace: k.Namespace, Kind: kindName(k.Kind), Name: k.Name,
+						Region: f.book.name(p.id), Channel: channel, Namespace: k.Namespace, Kind: kindName(k.Kind), Name: k.Name,
 						Reason: quarantineName(row.Quarantine), Sequence: row.Sequence,
 					})
 					return len(out.Records) < limit

@@ -41,7 +41,7 @@ func (f *Federation) Verify(ctx context.Context, timeout time.Duration) (*pb.Ver
 
 func (f *Federation) verifyPeer(ctx context.Context, p *peer) []*pb.VerifyResult {
 	fail := func(problem string) []*pb.VerifyResult {
-		return []*pb.VerifyResult{{Region: p.doc.GetName(), Problem: problem}}
+		return []*pb.VerifyResult{{Region: f.book.name(p.id), Problem: problem}}
 	}
 	body, err := f.ask(ctx, p.id, callOffers)
 	if err != nil {
@@ -73,13 +73,13 @@ func (f *Federation) verifyUnoffered(p *peer, offered map[uint32]bool) (results 
 		return f.eachHeld(r, p.alias, func(channel uint32, doc *record.Channel) {
 			if !offered[channel] {
 				results = append(results, &pb.VerifyResult{
-					Region: p.doc.GetName(), Channel: channel, Class: className(doc.Class), Problem: unofferedProblem(doc),
+					Region: f.book.name(p.id), Channel: channel, Class: className(doc.Class), Problem: unofferedProblem(doc),
 				})
 			}
 		})
 	})
 	if err != nil {
-		return []*pb.VerifyResult{{Region: p.doc.GetName(), Problem: err.Error()}}
+		return []*pb.VerifyResult{{Region: f.book.name(p.id), Problem: err.Error()}}
 	}
 	return results
 }
@@ -91,7 +91,7 @@ func unofferedProblem(doc *record.Channel) string {
 }
 
 func (f *Federation) verifyChannel(ctx context.Context, p *peer, head *record.FeedHead, doc *record.Channel) *pb.VerifyResult {
-	out := &pb.VerifyResult{Region: p.doc.GetName(), Channel: doc.ID, Class: className(doc.Class), Sequence: head.Position.Sequence}
+	out := &pb.VerifyResult{Region: f.book.name(p.id), Channel: doc.ID, Class: className(doc.Class), Sequence: head.Position.Sequence}
 	for {
 		changed := f.cfg.Store.Changed()
 		done := false
