@@ -250,6 +250,9 @@ func (f *Federation) Accept(ctx context.Context, inv *pb.Invitation, w record.Wr
 		return nil, fault.New(fault.Invalid, "the invitation was made by this region itself").
 			WithHint("accept it in the other region")
 	}
+	if err := f.mayAccept(region, inv); err != nil {
+		return nil, err
+	}
 	doc, err := f.knock(ctx, region, inv)
 	if err != nil {
 		return nil, err
@@ -260,13 +263,19 @@ func (f *Federation) Accept(ctx context.Context, inv *pb.Invitation, w record.Wr
 	if err := f.fits(region, doc); err != nil {
 		return nil, err
 	}
-	if err := f.nameIsFree(doc.GetId(), doc.GetName()); err != nil {
-		return nil, err
-	}
 	if err := f.addPeer(ctx, region, doc, w); err != nil {
 		return nil, err
 	}
 	return &pb.Peer{Region: doc, Fingerprints: f.cfg.Identity.Fingerprints(doc.GetCaCertificates())}, nil
+}
+
+// mayAccept judges the region that made an invitation before it is shown that: with the answer the invitation is used, and this region a
+// peer there. A name that the other region got since it made the invitation, and that another one has, is no reason to refuse then.
+func (f *Federation) mayAccept(region [16]byte, inv *pb.Invitation) error {
+	if p := f.book.find(region); p != nil && !sameCA(p.doc.GetCaCertificates(), inv.GetCaCertificates()) {
+		return otherKeys(p)
+	}
+	return f.nameIsFree(inv.GetRegionId(), inv.GetRegion())
 }
 
 // knock shows the invitation to the first address that answers.

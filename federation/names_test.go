@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/internal/bubble"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
@@ -79,4 +82,44 @@ func (s *site) saysShared(name string, all ...*site) bool {
 		}
 	}
 	return true
+}
+
+// TestJoin_NameIsTakenHere: who accepts an invitation and has another peer of the inviter's name refuses before the inviter hears of it:
+// the invitation is not used then.
+func TestJoin_NameIsTakenHere(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Millisecond)
+		defer w.close()
+		a, b, c, d := w.region("alpha"), w.region("beta"), w.region("gamma"), w.region("delta")
+		c.rename("alpha")
+		w.until(time.Second, "gamma is called alpha", func() bool { return c.fed().Name(c.id) == "alpha" })
+		accept := func(inv *pb.Invitation) error {
+			_, err := b.fed().Accept(t.Context(), inv, record.Writer{Actor: "ada"})
+			return err
+		}
+		if err := accept(invite(t, c)); err != nil {
+			t.Fatal(err)
+		}
+		w.until(time.Second, "beta knows gamma", func() bool { return b.calls(c, "alpha") })
+		inv := invite(t, a)
+		if err := accept(inv); !fault.Is(err, fault.Exists) {
+			t.Errorf("a second region called alpha: %v", err)
+		}
+		if peers, err := a.fed().Peers(); err != nil || len(peers) != 0 {
+			t.Errorf("the region that invited has %d peers, %v", len(peers), err)
+		}
+		c.rename("other")
+		w.until(20*time.Second, "beta knows the new name", func() bool { return b.calls(c, "other") })
+		stranger := proto.CloneOf(invite(t, a))
+		stranger.RegionId = hex.EncodeToString(c.id[:])
+		if err := accept(stranger); !fault.Is(err, fault.Exists) {
+			t.Errorf("a peer with another CA: %v", err)
+		}
+		if err := accept(inv); !fault.Is(err, fault.Exists) {
+			t.Errorf("an old name of a peer: %v", err)
+		}
+		if _, err := d.fed().Accept(t.Context(), inv, record.Writer{Actor: "ada"}); err != nil {
+			t.Errorf("a region that knows nobody: %v", err)
+		}
+	})
 }
