@@ -29,9 +29,11 @@ type book struct {
 	self [16]byte
 	key  ed25519.PublicKey
 
-	mu      sync.RWMutex
-	peers   map[[16]byte]*peer
-	own     *pb.Region
+	mu    sync.RWMutex
+	peers map[[16]byte]*peer
+	own   *pb.Region
+	// shared are the names that several regions have now, with the ids of these in order.
+	shared  map[string][]string
 	changed chan struct{}
 	// spaces are the federated namespaces; never changed in place.
 	spaces      map[spaceName]*placedSpace
@@ -89,46 +91,6 @@ func (b *book) ownDocument() *pb.Region {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return proto.CloneOf(b.own)
-}
-
-// name gives the name of a region, or its id.
-func (b *book) name(region [16]byte) string {
-	if region == b.self {
-		b.mu.RLock()
-		defer b.mu.RUnlock()
-		return b.own.GetName()
-	}
-	if p := b.find(region); p != nil && p.doc.GetName() != "" {
-		return p.doc.GetName()
-	}
-	return hex.EncodeToString(region[:])
-}
-
-// named finds a region by name, alias or id; this one too.
-func (b *book) named(name string) ([16]byte, error) {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	is := func(d *pb.Region) bool {
-		return d.GetName() == name || d.GetId() == name || slices.Contains(d.GetAliases(), name)
-	}
-	if is(b.own) {
-		return b.self, nil
-	}
-	var found [][16]byte
-	for id, p := range b.peers {
-		if is(p.doc) {
-			found = append(found, id)
-		}
-	}
-	switch len(found) {
-	case 0:
-		return [16]byte{}, fault.New(fault.NotFound, "there is no region %q", name).WithHint("`supercluster region peer ls` lists the regions")
-	case 1:
-		return found[0], nil
-	default:
-		return [16]byte{}, fault.New(fault.Invalid, "%d regions are called %q", len(found), name).
-			WithHint("name it by its id: `supercluster region peer ls -o json` shows them; `supercluster region rename` ends the confusion")
-	}
 }
 
 // keepBook reads the regions anew whenever a system record changed, until ctx ends.
@@ -207,6 +169,7 @@ func (f *Federation) readBook(r state.Reader) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.peers, b.own, b.spaces = peers, own, spaces
+	b.shared = sharedNames(own, peers)
 	close(b.changed)
 	b.changed = make(chan struct{})
 	return nil

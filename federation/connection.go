@@ -3,6 +3,7 @@ package federation
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"supercluster/federation/link"
 	"supercluster/region/record"
+	"supercluster/region/state"
 )
 
 // connection is one connection of an uplink.
@@ -47,7 +49,9 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 				return err
 			}
 		}
-		c.withheld(offers)
+		if err := c.withheld(offers); err != nil {
+			return err
+		}
 		if err := c.show(ctx, calls, offers); err != nil {
 			return err
 		}
@@ -75,18 +79,41 @@ func (f *Federation) untilOffers(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// withheld takes the channels out of the age of the peer that it does not offer any more: what it keeps to itself does not
-// make the rest old. A region that offers nothing is fenced, or not ready.
-func (c *connection) withheld(offers []offer) {
+// withheld looks after the channels of the peer that it does not offer. What it keeps from this region, or of which nothing is here,
+// does not make the rest old. What is here of another one ages, since nobody brings it up to date: the peer may have begun from a copy
+// of its data that is older than the channel. A region that offers nothing is fenced, or not ready.
+func (c *connection) withheld(offers []offer) error {
+	f, p := c.u.f, c.u.peer
+	offered := offeredBy(p.id, offers)
+	if len(offered) == 0 {
+		return nil
+	}
+	var unoffered []channelName
+	if err := f.pinned(func(r state.Reader) error {
+		return f.eachHeld(r, p.alias, func(channel uint32, _ *record.Channel) {
+			if !offered[channel] {
+				unoffered = append(unoffered, channelName{p.id, channel})
+			}
+		})
+	}); err != nil {
+		return err
+	}
+	f.ages.expect(unoffered...)
+	f.ages.forget(func(n channelName) bool {
+		return n.region == p.id && !offered[n.channel] && !slices.Contains(unoffered, n)
+	})
+	return nil
+}
+
+// offeredBy gives the channels of a region among some offers.
+func offeredBy(region [16]byte, offers []offer) map[uint32]bool {
 	offered := map[uint32]bool{}
 	for i := range offers {
-		if head, err := record.DecodeFeedHead(offers[i].head); err == nil && head.Region == c.u.peer.id {
+		if head, err := record.DecodeFeedHead(offers[i].head); err == nil && head.Region == region {
 			offered[head.Channel] = true
 		}
 	}
-	if len(offered) > 0 {
-		c.u.f.ages.forget(func(n channelName) bool { return n.region == c.u.peer.id && !offered[n.channel] })
-	}
+	return offered
 }
 
 // wish asks for the channels of regions that do not serve them themselves, and for what is newer than anybody showed. In

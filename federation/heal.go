@@ -45,11 +45,11 @@ func (f *Federation) heal(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	h := &healing{f: f, report: report, unknown: unknownRecords{}, seen: row.Seen}
+	h := newHealing(f, report, row.Seen, channels)
 	if err := h.bringBack(ctx, channels); err != nil {
 		return err
 	}
-	if err := f.nameLosses(report, h.silent, h.unknown); err != nil {
+	if err := h.nameLosses(); err != nil {
 		return err
 	}
 	mint, done := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
@@ -69,7 +69,8 @@ func (f *Federation) heal(ctx context.Context) error {
 type source struct {
 	u        *uplink
 	at       record.FeedPosition
-	revision uint64 // of this region, as far as the peer had seen it
+	revision uint64          // of this region, as far as the peer had seen it
+	document *record.Channel // as the peer shows it; nil if this region did not sign it
 }
 
 // survey asks the peers what they have of this region, by channel, the newest first. It waits for each peer: the one that
@@ -122,6 +123,21 @@ type healing struct {
 	unknown unknownRecords
 	seen    uint64   // the newest incarnation that anybody showed
 	silent  []string // peers that did not answer
+
+	channels     map[uint32]*record.Channel // those of the region, by id, as they are by now
+	young        map[uint32]*record.Channel // those of them that were made again
+	lostChannels map[uint32]string          // why a channel that peers show was not
+}
+
+func newHealing(f *Federation, report *pb.Healing, seen uint64, channels []record.Channel) *healing {
+	h := &healing{
+		f: f, report: report, unknown: unknownRecords{}, seen: seen,
+		channels: map[uint32]*record.Channel{}, young: map[uint32]*record.Channel{}, lostChannels: map[uint32]string{},
+	}
+	for i := range channels {
+		h.channels[channels[i].ID] = &channels[i]
+	}
+	return h
 }
 
 // bringBack brings back what is lost of the channels. What a peer has and did not give, perhaps because the link to it ended, is asked
@@ -143,6 +159,11 @@ func (h *healing) bringBack(ctx context.Context, left []record.Channel) error {
 func (h *healing) round(ctx context.Context, left []record.Channel, last bool) (failed []record.Channel, had bool, err error) {
 	found, silent := h.f.survey(ctx)
 	h.silent, h.report.Unreachable = silent, nil
+	young, err := h.documents(ctx, found)
+	if err != nil {
+		return nil, false, err
+	}
+	left = slices.Concat(left, young)
 	for i := range left {
 		c, from := &left[i], found[left[i].ID]
 		for _, s := range from {
@@ -182,7 +203,10 @@ func (h *healing) channel(ctx context.Context, c *record.Channel, from []source,
 		case been:
 			continue
 		}
-		loss := &loss{f: f, channel: c, unknown: unknownRecords{}}
+		loss := &loss{f: f, channel: c, selector: c.Selector, unknown: unknownRecords{}}
+		if s.document != nil {
+			loss.selector = s.document.Selector
+		}
 		if err = loss.restoreFrom(ctx, s, all); err == nil {
 			err = loss.bringBack(ctx, h.report)
 		}
@@ -250,7 +274,8 @@ func (f *Federation) shownBy(ctx context.Context, u *uplink, found map[uint32][]
 	for i := range offers {
 		head, err := record.DecodeFeedHead(offers[i].head)
 		if err == nil && head.Region == f.cfg.Identity.RegionID && f.book.verify(head.Region, head.Signed(), head.Signature) {
-			found[head.Channel] = append(found[head.Channel], source{u, head.Position, head.Revision})
+			doc := f.ownDocument(head.Channel, offers[i].document)
+			found[head.Channel] = append(found[head.Channel], source{u, head.Position, head.Revision, doc})
 		}
 	}
 	return true

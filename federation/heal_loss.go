@@ -21,9 +21,11 @@ const maxLoss = 256 << 20
 type loss struct {
 	f       *Federation
 	channel *record.Channel
-	ops     []record.TxnOp
-	bytes   int
-	unknown unknownRecords
+	// selector is that of the channel as the peer has it.
+	selector record.Selector
+	ops      []record.TxnOp
+	bytes    int
+	unknown  unknownRecords
 
 	kept      uint64
 	keptNames []string
@@ -144,11 +146,14 @@ func (l *loss) add(r state.Reader, chunk *feed.Chunk) error {
 }
 
 // judge compares one record: that peers have it as entry, or nil that it had been deleted. What was changed here since this
-// process began is kept.
+// process began is kept. What the channel had ceased to carry is not taken for deleted.
 func (l *loss) judge(r state.Reader, key, encoded []byte) error {
 	k, err := record.DecodeFeedKey(key)
 	if err != nil {
 		return nil // it can not have been written here
+	}
+	if encoded == nil && !l.selector.Picks(&k) {
+		return nil
 	}
 	local, ok, err := state.LocalKey(r, &k)
 	if err == nil && !ok && encoded != nil {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	pb "supercluster/api/gen/supercluster/v1"
 	"supercluster/region/record"
 	"supercluster/region/state"
 )
@@ -66,13 +65,15 @@ func (u unknownRecords) text() (lines []string) {
 	return lines
 }
 
-// nameLosses says in a report what nobody who was reached could give back.
-func (f *Federation) nameLosses(report *pb.Healing, silent []string, unknown unknownRecords) error {
-	for _, name := range silent {
+// nameLosses says in the report what nobody who was reached could give back.
+func (h *healing) nameLosses() error {
+	report := h.report
+	for _, name := range h.silent {
 		report.Lost = append(report.Lost, fmt.Sprintf("region %s was not reached: what only it had of this region", name))
 	}
-	report.Lost = append(report.Lost, unknown.text()...)
-	return f.pinned(func(r state.Reader) error {
+	report.Lost = append(report.Lost, h.channelLosses()...)
+	report.Lost = append(report.Lost, h.unknown.text()...)
+	return h.f.pinned(func(r state.Reader) error {
 		alone, err := notFederated(r)
 		for i, name := range alone {
 			if i == maxKeptNames {

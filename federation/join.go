@@ -153,6 +153,9 @@ func (f *Federation) welcome(ctx context.Context, c *link.Conn, payload []byte) 
 	if err := f.fits(who.Region, doc); err != nil {
 		return nil, err
 	}
+	if err := f.nameIsFree(doc.GetId(), doc.GetName()); err != nil {
+		return nil, err
+	}
 	inviter, err := f.redeem(ctx, m.GetSecret())
 	if err != nil {
 		return nil, err
@@ -189,7 +192,7 @@ func (f *Federation) address(doc *pb.Region) {
 	}
 }
 
-// fits judges the document of a region that is to be a peer.
+// fits judges the document of a region that is to be a peer, but for its name.
 func (f *Federation) fits(id [16]byte, doc *pb.Region) error {
 	if id == f.cfg.Identity.RegionID {
 		return fault.New(fault.Invalid, "that is this region itself")
@@ -197,29 +200,26 @@ func (f *Federation) fits(id [16]byte, doc *pb.Region) error {
 	if len(doc.GetFeedKey()) != 32 || len(doc.GetCaCertificates()) == 0 || doc.GetName() == "" || len(doc.GetAddresses()) == 0 {
 		return fault.New(fault.Invalid, "the region's document lacks its name, addresses, feed key or CA")
 	}
-	taken := func(d *pb.Region) bool {
-		return d.GetId() != doc.GetId() && (d.GetName() == doc.GetName() || slices.Contains(d.GetAliases(), doc.GetName()))
-	}
-	peers, _ := f.book.list()
-	clash := taken(f.book.ownDocument())
-	for _, p := range peers {
-		clash = clash || taken(p.doc)
-		if p.id == id && !sameKeys(p.doc, doc) {
-			return fault.New(fault.Exists, "region %q is a peer already, with another feed key or CA", p.doc.GetName()).
-				WithHint("if the region was made anew, remove the peer before it joins again")
-		}
-	}
-	if clash {
-		return fault.New(fault.Exists, "another region is called %q", doc.GetName()).
-			WithHint("rename one of them first: `supercluster region rename NAME`")
+	if p := f.book.find(id); p != nil && !sameKeys(p.doc, doc) {
+		return otherKeys(p)
 	}
 	return nil
 }
 
+func otherKeys(p *peer) error {
+	return fault.New(fault.Exists, "region %q is a peer already, with another feed key or CA", p.doc.GetName()).
+		WithHint("if the region was made anew, remove the peer before it joins again")
+}
+
 // sameKeys reports whether two documents of a region have the same feed key, and a certificate of a CA in common.
 func sameKeys(a, b *pb.Region) bool {
-	return bytes.Equal(a.GetFeedKey(), b.GetFeedKey()) && slices.ContainsFunc(a.GetCaCertificates(), func(der []byte) bool {
-		return slices.ContainsFunc(b.GetCaCertificates(), func(other []byte) bool { return bytes.Equal(der, other) })
+	return bytes.Equal(a.GetFeedKey(), b.GetFeedKey()) && sameCA(a.GetCaCertificates(), b.GetCaCertificates())
+}
+
+// sameCA reports whether two lists of certificates have one in common.
+func sameCA(a, b [][]byte) bool {
+	return slices.ContainsFunc(a, func(der []byte) bool {
+		return slices.ContainsFunc(b, func(other []byte) bool { return bytes.Equal(der, other) })
 	})
 }
 
@@ -250,6 +250,9 @@ func (f *Federation) Accept(ctx context.Context, inv *pb.Invitation, w record.Wr
 		return nil, fault.New(fault.Invalid, "the invitation was made by this region itself").
 			WithHint("accept it in the other region")
 	}
+	if err := f.mayAccept(region, inv); err != nil {
+		return nil, err
+	}
 	doc, err := f.knock(ctx, region, inv)
 	if err != nil {
 		return nil, err
@@ -264,6 +267,15 @@ func (f *Federation) Accept(ctx context.Context, inv *pb.Invitation, w record.Wr
 		return nil, err
 	}
 	return &pb.Peer{Region: doc, Fingerprints: f.cfg.Identity.Fingerprints(doc.GetCaCertificates())}, nil
+}
+
+// mayAccept judges the region that made an invitation before it is shown that: with the answer the invitation is used, and this region a
+// peer there. A name that the other region got since it made the invitation, and that another one has, is no reason to refuse then.
+func (f *Federation) mayAccept(region [16]byte, inv *pb.Invitation) error {
+	if p := f.book.find(region); p != nil && !sameCA(p.doc.GetCaCertificates(), inv.GetCaCertificates()) {
+		return otherKeys(p)
+	}
+	return f.nameIsFree(inv.GetRegionId(), inv.GetRegion())
 }
 
 // knock shows the invitation to the first address that answers.
@@ -332,36 +344,6 @@ func (f *Federation) RemovePeer(ctx context.Context, name string, w record.Write
 	}
 	_, err = f.propose(ctx, record.Op{Type: record.OpPeer, Peer: &record.Peer{RegionID: region, Removed: true, Writer: w}})
 	return err
-}
-
-// Rename gives this region another name; the old one stays an alias.
-func (f *Federation) Rename(ctx context.Context, name string, w record.Writer) (*pb.Region, error) {
-	return f.changeSelf(ctx, w, func(doc *pb.Region) error {
-		if doc.GetName() == name {
-			return nil
-		}
-		was := doc.GetName()
-		doc.Name = name
-		if err := f.fitsName(doc); err != nil {
-			return err
-		}
-		if !slices.Contains(doc.Aliases, was) {
-			doc.Aliases = append(doc.Aliases, was)
-		}
-		doc.Aliases = slices.DeleteFunc(doc.Aliases, func(a string) bool { return a == name })
-		return nil
-	})
-}
-
-// fitsName judges a name of this region against those of its peers.
-func (f *Federation) fitsName(doc *pb.Region) error {
-	peers, _ := f.book.list()
-	for _, p := range peers {
-		if p.doc.GetName() == doc.GetName() || slices.Contains(p.doc.GetAliases(), doc.GetName()) {
-			return fault.New(fault.Exists, "another region is called %q", doc.GetName()).WithHint("choose another name; `supercluster region peer ls` lists those of the peers")
-		}
-	}
-	return nil
 }
 
 // Unfence ends the fence of a region that found another living copy of itself.

@@ -55,9 +55,15 @@ func newMetrics(m metric.Meter, f *Federation) (*metrics, error) {
 	if err != nil {
 		return nil, err
 	}
+	shared, err := m.Int64ObservableGauge("supercluster.federation.names.shared",
+		metric.WithDescription("Names that several regions have, and that stand for none of them."))
+	if err != nil {
+		return nil, err
+	}
 	x.gauges, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		o.ObserveInt64(shared, int64(len(f.book.conflicts())))
 		return f.observe(o, age, fence, quarantined)
-	}, age, fence, quarantined)
+	}, age, fence, quarantined, shared)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +75,7 @@ func (f *Federation) observe(o metric.Observer, age metric.Float64Observable, fe
 	peers, _ := f.book.list()
 	for _, p := range peers {
 		if a, ok := f.ages.region(p.id); ok {
-			o.ObserveFloat64(age, a.Seconds(), metric.WithAttributes(attribute.String("region", p.doc.GetName())))
+			o.ObserveFloat64(age, a.Seconds(), metric.WithAttributes(attribute.String("region", f.book.name(p.id))))
 		}
 	}
 	_ = f.pinned(func(r state.Reader) error { // a store that is not open yet has nothing to show
@@ -86,7 +92,7 @@ func (f *Federation) observe(o metric.Observer, age metric.Float64Observable, fe
 			}); err != nil {
 				return err
 			}
-			o.ObserveInt64(quarantined, int64(n), metric.WithAttributes(attribute.String("region", p.doc.GetName())))
+			o.ObserveInt64(quarantined, int64(n), metric.WithAttributes(attribute.String("region", f.book.name(p.id))))
 		}
 		return nil
 	})

@@ -284,7 +284,7 @@ func (f *Federation) disagreement(r state.Reader, p *peer, links []state.TenantL
 		})
 		if mine != "" && mine != said.GetHome() {
 			return &pb.Disagreement{
-				Region:  p.doc.GetName(),
+				Region:  f.book.name(p.id),
 				About:   fmt.Sprintf("namespace %s, prefix %q", said.GetNamespace(), said.GetPrefix()),
 				Problem: fmt.Sprintf("it names region %s as the home, this region %s", said.GetHome(), mine),
 			}

@@ -40,6 +40,7 @@ func (f *Federation) Status(context.Context) (*pb.GetFederationResponse, error) 
 			out.FencedAt = timestamppb.New(time.Unix(0, row.FencedAt))
 		}
 		out.Disagreements, err = f.disagreements(r)
+		out.Disagreements = append(f.book.conflicts(), out.Disagreements...)
 		return err
 	})
 	for _, p := range peers {
@@ -103,7 +104,7 @@ func (f *Federation) Links() *pb.ListLinksResponse {
 
 func (f *Federation) linkMessage(p *peer, s link.Status) *pb.Link {
 	m := &pb.Link{
-		Region: p.doc.GetName(), RegionId: hex.EncodeToString(p.id[:]), State: s.State.String(), Since: timestamppb.New(s.Since),
+		Region: f.book.name(p.id), RegionId: hex.EncodeToString(p.id[:]), State: s.State.String(), Since: timestamppb.New(s.Since),
 		Attempts: uint64(s.Attempts), Stalls: uint64(s.Stalls), Connections: uint32(s.Stats.Connections), Address: s.Address,
 	}
 	if s.Err != nil {
@@ -205,136 +206,6 @@ func (f *Federation) channelDoc(c *record.Channel) *pb.Channel {
 	return m
 }
 
-// Verify compares every imported channel with what its home says of it at the same position: the digest that the home
-// signed, the digest that is kept here, and that of the records that are here. It reads all of them, so it is one at a time:
-// who may read may ask for it.
-func (f *Federation) Verify(ctx context.Context, timeout time.Duration) (*pb.VerifyResponse, error) {
-	if timeout <= 0 {
-		timeout = callTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	select {
-	case f.verifying <- struct{}{}:
-		defer func() { <-f.verifying }()
-	case <-ctx.Done():
-		return nil, fault.Wrap(fault.Busy, ctx.Err(), "this node verifies for somebody else").WithHint("try again in a moment")
-	}
-	out := &pb.VerifyResponse{Equal: true}
-	known, _ := f.book.list()
-	for _, p := range known {
-		results := f.verifyPeer(ctx, p)
-		for _, r := range results {
-			out.Equal = out.Equal && r.GetEqual()
-		}
-		out.Results = append(out.Results, results...)
-	}
-	return out, nil
-}
-
-func (f *Federation) verifyPeer(ctx context.Context, p *peer) []*pb.VerifyResult {
-	fail := func(problem string) []*pb.VerifyResult {
-		return []*pb.VerifyResult{{Region: p.doc.GetName(), Problem: problem}}
-	}
-	body, err := f.ask(ctx, p.id, callOffers)
-	if err != nil {
-		return fail("the region was not reached: " + err.Error())
-	}
-	offers, err := decodeOffers(body)
-	if err != nil {
-		return fail(err.Error())
-	}
-	var results []*pb.VerifyResult
-	for i := range offers {
-		head, err := record.DecodeFeedHead(offers[i].head)
-		doc, err2 := record.DecodeChannelDocument(offers[i].document)
-		if err != nil || err2 != nil || head.Region != p.id || !f.book.verify(p.id, head.Signed(), head.Signature) {
-			continue // of another region, which is asked itself
-		}
-		results = append(results, f.verifyChannel(ctx, p, &head, &doc.Channel))
-	}
-	if len(results) == 0 {
-		return fail("the region offers no channel to this one")
-	}
-	return results
-}
-
-func (f *Federation) verifyChannel(ctx context.Context, p *peer, head *record.FeedHead, doc *record.Channel) *pb.VerifyResult {
-	out := &pb.VerifyResult{Region: p.doc.GetName(), Channel: doc.ID, Class: className(doc.Class), Sequence: head.Position.Sequence}
-	for {
-		changed := f.cfg.Store.Changed()
-		done := false
-		err := f.pinned(func(r state.Reader) (err error) {
-			done, err = f.compareChannel(r, p, head, out)
-			return err
-		})
-		if err != nil {
-			out.Problem = err.Error()
-			return out
-		}
-		if done {
-			return out
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			out.Problem = "it did not reach the position of its home in time"
-			return out
-		}
-	}
-}
-
-// compareChannel compares a channel with its home's head; false: it is not there yet.
-func (f *Federation) compareChannel(r state.Reader, p *peer, head *record.FeedHead, out *pb.VerifyResult) (bool, error) {
-	s, _, err := state.FeedStateOf(r, p.alias, head.Channel)
-	if err != nil {
-		return false, err
-	}
-	if head.Position.After(s.Position) {
-		return false, nil
-	}
-	if _, resync, err := state.ReadResync(r, p.alias, head.Channel); err != nil || resync {
-		return false, err
-	}
-	digest, known, err := state.FeedDigestAt(r, p.alias, head.Channel, &s, head.Position)
-	if err != nil {
-		return false, err
-	}
-	content, records, err := contentDigest(r, p.alias, head.Channel)
-	if err != nil {
-		return false, err
-	}
-	out.Records, out.Digest = records, hex.EncodeToString(content[:])
-	switch {
-	case !known:
-		out.Problem = "it moved on while it was compared; run it again"
-	case digest != head.Digest:
-		out.Problem = "its digest is not the one that its home signed"
-	case content != s.Digest || records != s.Records:
-		out.Problem = "its records are not those of its digest"
-	default:
-		out.Equal = true
-	}
-	return true, nil
-}
-
-// contentDigest adds up the records of a channel themselves.
-func contentDigest(r state.Reader, alias, channel uint32) (sum record.Digest, records uint64, err error) {
-	for from := []byte(nil); ; {
-		items, next, err := state.FeedContent(r, alias, channel, from, 1<<20)
-		if err != nil {
-			return sum, 0, err
-		}
-		for i := range items {
-			sum.Add(record.Element(items[i].Key, items[i].Entry))
-		}
-		records += uint64(len(items))
-		if from = next; next == nil {
-			return sum, records, nil
-		}
-	}
-}
-
 // Quarantine lists imported records that are kept and not shown.
 func (f *Federation) Quarantine(limit int) (*pb.ListQuarantineResponse, error) {
 	if limit <= 0 {
@@ -350,7 +221,7 @@ func (f *Federation) Quarantine(limit int) (*pb.ListQuarantineResponse, error) {
 				}
 				return state.EachQuarantined(r, p.alias, channel, func(k *record.FeedKey, row *record.Imported) bool {
 					out.Records = append(out.Records, &pb.QuarantinedRecord{
-						Region: p.doc.GetName(), Channel: channel, Namespace: k.Namespace, Kind: kindName(k.Kind), Name: k.Name,
+						Region: f.book.name(p.id), Channel: channel, Namespace: k.Namespace, Kind: kindName(k.Kind), Name: k.Name,
 						Reason: quarantineName(row.Quarantine), Sequence: row.Sequence,
 					})
 					return len(out.Records) < limit

@@ -92,13 +92,10 @@ func (c *connection) unoffered(offers []offer) (all []heldChannel, err error) {
 			if p.id != c.u.peer.id && f.routes.direct(p.id) {
 				continue
 			}
-			if err := state.EachFeedState(r, p.alias, func(channel uint32, s *record.FeedState) error {
-				doc, err := record.DecodeChannelDocument(s.Document)
-				name := channelName{p.id, channel}
-				if err == nil && !offered[name] && doc.Channel.MayHave(f.cfg.Identity.RegionID) && len(all) < maxKept {
-					all = append(all, heldChannel{name, doc.Channel.Generation})
+			if err := f.eachHeld(r, p.alias, func(channel uint32, doc *record.Channel) {
+				if name := (channelName{p.id, channel}); !offered[name] && len(all) < maxKept {
+					all = append(all, heldChannel{name, doc.Generation})
 				}
-				return nil
 			}); err != nil {
 				return err
 			}
@@ -106,6 +103,16 @@ func (c *connection) unoffered(offers []offer) (all []heldChannel, err error) {
 		return nil
 	})
 	return all, err
+}
+
+// eachHeld calls fn with the channels of a region that are here and that this region may have by the document that came last.
+func (f *Federation) eachHeld(r state.Reader, alias uint32, fn func(channel uint32, doc *record.Channel)) error {
+	return state.EachFeedState(r, alias, func(channel uint32, s *record.FeedState) error {
+		if doc, err := record.DecodeChannelDocument(s.Document); err == nil && doc.Channel.MayHave(f.cfg.Identity.RegionID) {
+			fn(channel, &doc.Channel)
+		}
+		return nil
+	})
 }
 
 // withdraw gives up a channel if its home says so. What is here of it goes with the next duties.

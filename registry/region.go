@@ -25,7 +25,8 @@ type RegionView struct {
 	Alias uint32
 	// ID is zero while this region has no record.
 	ID [16]byte
-	// Name is what answers say. That of this region is the one the view was made with, whatever its record says.
+	// Name is what answers say: its name, or its id while another region that is known here has the same name. That of this region is
+	// the one the view was made with, whatever its record says.
 	Name string
 	// Region is nil while this region has no record; never changed.
 	Region *pb.Region
@@ -41,6 +42,7 @@ type regions struct {
 	records []*RegionView // by id
 	all     []*RegionView // by alias, each once: of two records with one alias the lower id counts
 	named   map[string]*RegionView
+	several map[string][]*RegionView // by names that stand for no region, since several have them
 	ids     map[[16]byte]*RegionView
 }
 
@@ -78,31 +80,15 @@ func (t *regions) find(id [16]byte) (int, bool) {
 
 // of makes the table of some records, ordered by id.
 func (t *regions) of(records []*RegionView) *regions {
-	n := &regions{
-		self: t.self, records: records, named: map[string]*RegionView{}, ids: make(map[[16]byte]*RegionView, len(records)),
-	}
+	n := &regions{self: t.self, records: records, ids: make(map[[16]byte]*RegionView, len(records))}
 	n.all = append(slices.Clone(records), t.self) // last, so that a record of this region goes before it
 	slices.SortStableFunc(n.all, func(a, b *RegionView) int { return cmp.Compare(a.Alias, b.Alias) })
 	n.all = slices.CompactFunc(n.all, func(a, b *RegionView) bool { return a.Alias == b.Alias })
-	name := func(s string, r *RegionView) {
-		if _, taken := n.named[s]; !taken {
-			n.named[s] = r
-		}
-	}
-	for _, r := range n.all {
-		name(r.Name, r)
-	}
+	n.named, n.several = namesOf(n.all)
+	n.callByID()
 	for _, r := range n.all {
 		if r.Region != nil {
 			n.ids[r.ID] = r
-			name(hex.EncodeToString(r.ID[:]), r)
-		}
-	}
-	for _, r := range n.all {
-		for _, s := range append([]string{r.Region.GetName()}, r.Region.GetAliases()...) {
-			if RegionName("", s) == nil {
-				name(s, r)
-			}
 		}
 	}
 	return n
@@ -149,11 +135,25 @@ func (t *regions) moved(next *regions) []uint32 {
 // Regions lists the regions that the view knows: this one, then the peers by alias.
 func (v *View) Regions() iter.Seq[*RegionView] { return slices.Values(v.regions.all) }
 
-// RegionNamed finds a region by its name, its id in hex, or one of its aliases; names go before aliases. As long as a
-// region's record stays as it is, every view gives the same pointer.
+// RegionNamed finds a region by its id in hex, its name, or one of its aliases, in this order. A name that several regions have stands
+// for none of them, but in a region that has it itself for that one. As long as the records of regions stay as they are, every view
+// gives the same pointer.
 func (v *View) RegionNamed(name string) (*RegionView, bool) {
 	r, ok := v.regions.named[name]
 	return r, ok
+}
+
+// CheckRegionName tells that several regions are called by a name; nil: it is that of one, or of none.
+func (v *View) CheckRegionName(name string) error {
+	several := v.regions.several[name]
+	if several == nil {
+		return nil
+	}
+	ids := make([]string, len(several))
+	for i, r := range several {
+		ids[i] = r.idText()
+	}
+	return SeveralRegions("region", name, ids)
 }
 
 // RegionAt finds the region that an alias of this store stands for; false: it has no record yet.

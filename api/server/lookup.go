@@ -89,6 +89,9 @@ func scopeOf(v *registry.View, name string) (uint32, error) {
 	if r, ok := v.RegionNamed(name); ok {
 		return r.Alias, nil
 	}
+	if err := v.CheckRegionName(name); err != nil {
+		return 0, err
+	}
 	var known []string
 	for region := range v.Regions() {
 		if known = append(known, region.Name); len(known) == maxNamed {

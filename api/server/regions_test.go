@@ -27,6 +27,29 @@ func twoRegions(t testing.TB, edit ...func(*Config)) *harness {
 	return h
 }
 
+// A name that two regions have is refused with the ids of both.
+func TestLookup_RegionNameOfTwo(t *testing.T) {
+	h, ctx := twoRegions(t), t.Context()
+	third := registry.RegionRecordKey([16]byte{3}).Name
+	op, err := registry.PutRegionOp(&pb.Region{Id: third, Name: "dc2"}, 3, registry.Write{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.region.Propose(ctx, op); err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.registry.Lookup(ctx, &pb.LookupRequest{Service: "web", Region: "dc2"})
+	wantFault(t, err, fault.Invalid, "region")
+	second := registry.RegionRecordKey([16]byte{2}).Name
+	if text := err.Error(); !strings.Contains(text, second) || !strings.Contains(text, third) {
+		t.Errorf("%s", text)
+	}
+	got, err := h.registry.Lookup(ctx, &pb.LookupRequest{Service: "web", Region: second})
+	if err != nil || len(got.GetEndpoints()) == 0 {
+		t.Errorf("by its id: %v, %v", got, err)
+	}
+}
+
 func TestLookup_Regions(t *testing.T) {
 	h, ctx := twoRegions(t), t.Context()
 	tests := []struct {

@@ -342,6 +342,31 @@ func TestRegions_FollowTheirNames(t *testing.T) {
 	}
 }
 
+// A name that two regions have answers as one that no region has, also where it was answered before; ids go on.
+func TestRegions_OneNameForTwo(t *testing.T) {
+	s := regions(t)
+	r := newResponder(t, func() *registry.View { return s.view })
+	answer := func(label string) string {
+		m := ask(t, r, question("web.service."+label+".sc.internal.", mdns.TypeA), viaUDP)
+		if m.Rcode != mdns.RcodeSuccess {
+			return mdns.RcodeToString[m.Rcode]
+		}
+		return addresses(m)
+	}
+	if got := answer("dc2"); got != "10.2.0.1" {
+		t.Fatalf("before: %s", got)
+	}
+	s.region(2, "dc2")
+	for label, want := range map[string]string{
+		"dc2": "NXDOMAIN", "eu": "10.2.0.1",
+		registry.RegionRecordKey([16]byte{3}).Name: "10.2.0.1", registry.RegionRecordKey([16]byte{2}).Name: "10.3.0.1",
+	} {
+		if got := answer(label); got != want {
+			t.Errorf("%s: %s, want %s", label, got, want)
+		}
+	}
+}
+
 // DNS and the plan never part.
 func TestRegions_AnswersAreThePlan(t *testing.T) {
 	s := regions(t)

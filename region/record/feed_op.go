@@ -284,9 +284,15 @@ func (c *cursor) replaceOp() *Replace {
 // which channels are withdrawn.
 const LevelIncarnation = 3
 
+// LevelDocuments is the feature level from which a region that heals takes documents of its channels as peers show them: those that
+// are set with a generation.
+const LevelDocuments = 4
+
 // levelOf gives the feature level that an operation needs.
 func levelOf(op *Op) uint32 {
 	switch t := op.Type; {
+	case op.SetChannel != nil && op.SetChannel.Channel.Generation > 0:
+		return LevelDocuments
 	case t == OpImport || t == OpReplace || t == OpWalk || t == OpWithdraw || op.Peer != nil && op.Peer.Compare || !op.lastWriter().isZero():
 		return LevelIncarnation
 	case t >= OpPeer:

@@ -369,6 +369,9 @@ func TestLevelNeeded(t *testing.T) {
 		if op := ops[i].Type; op == record.OpImport || op == record.OpReplace || op == record.OpWalk || i >= level2 {
 			want = record.LevelIncarnation
 		}
+		if c := ops[i].SetChannel; c != nil && c.Channel.Generation > 0 {
+			want = record.LevelDocuments
+		}
 		if got := record.LevelNeeded(feed); got != want {
 			t.Errorf("operation %d needs level %d", ops[i].Type, got)
 		}

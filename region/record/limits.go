@@ -3,7 +3,7 @@ package record
 // Limits that every version judges alike. The answer that refuses something names its limit.
 const (
 	// FeatureLevel is the highest level of entries that this version applies.
-	FeatureLevel uint32 = 3 + raised
+	FeatureLevel uint32 = 4 + raised
 
 	// MaxOps bounds the operations of an entry and of each list of a transaction.
 	MaxOps = 1024

@@ -29,6 +29,8 @@ func TestCorpus(t *testing.T) {
 
 		"level3-receiver.txt": receiverEntries,
 		"level3-withdraw.txt": withdrawEntries,
+
+		"level4-documents.txt": documentEntries,
 	}
 	if *update {
 		for name, make := range recordings {

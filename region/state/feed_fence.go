@@ -130,6 +130,9 @@ func (m *machine) mint(op *record.Op, r *record.Result) error {
 		s.FloorSequence, s.FloorChain, s.LogBytes = s.Position.Sequence, s.Position.Chain, 0
 		f.channels[i].dirty = true
 		f.channels[i].doc.Generation = generation(f.row.Incarnation, 1)
+		if s.Step == 0 { // its document was brought back
+			f.channels[i].beginWalk()
+		}
 	}
 	r.ID = uint32(f.row.Incarnation)
 	if err := m.writeChannels(f); err != nil {

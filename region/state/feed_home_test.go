@@ -15,6 +15,13 @@ import (
 func newHome(t testing.TB) *world {
 	t.Helper()
 	w := newRegion(t)
+	w.offers(t)
+	return w
+}
+
+// offers makes a region the home of what is in the default namespace, but for theirs/, and gives it channels.
+func (w *world) offers(t testing.TB) {
+	t.Helper()
 	for _, line := range []string{
 		"peer 2 two", "place 1 1 9 default - 1", "place 1 1 9 default theirs/ 2",
 		"channel 0 1 all", "channel 0 2 all", "channel 0 3 all", "channel 0 4 all",
@@ -22,7 +29,6 @@ func newHome(t testing.TB) *world {
 		w.ok(t, line)
 	}
 	w.walkAll(t, 100)
-	return w
 }
 
 // ownHead is the head of a channel as the home stands.
@@ -335,7 +341,7 @@ func TestSetChannel(t *testing.T) {
 	w.refused(t, with(func(c *record.Channel) { c.ID = 77 }), record.StatusNotFound, "77")
 	w.refused(t, record.Op{Type: record.OpTake, Take: &record.Take{RegionID: regionID(2), Selector: make(record.Selector, record.MaxTerms+1)}}, record.StatusTooLarge, "256")
 	w.take(t, with(func(c *record.Channel) {
-		c.ID, c.Class, c.Generation, c.Audience = 4, record.ClassConfig, 99, [][16]byte{{2}}
+		c.ID, c.Class, c.Audience = 4, record.ClassConfig, [][16]byte{{2}}
 	}))
 	docs, err := state.Channels(w.kv)
 	if err != nil || docs[3].Class != record.ClassEndpoints || docs[3].Generation != 1<<32|2 || len(docs[3].Audience) != 1 {

@@ -198,6 +198,9 @@ func (m *machine) setChannel(op *record.Op, r *record.Result) error {
 		return err
 	}
 	doc := b.Channel
+	if doc.Generation > 0 && m.entry.Level >= record.LevelDocuments {
+		return m.bringBackChannel(f, op, r)
+	}
 	at := slices.IndexFunc(f.channels, func(c ownChannel) bool { return c.doc.ID == doc.ID })
 	switch {
 	case doc.ID != 0 && at < 0:
@@ -225,7 +228,11 @@ func (m *machine) setChannel(op *record.Op, r *record.Result) error {
 	if err := m.writeChannels(f); err != nil {
 		return err
 	}
-	return m.note(op, "channel/"+strconv.FormatUint(uint64(r.ID), 10), record.AppendChannels(nil, []record.Channel{f.channels[at].doc}), &b.Writer)
+	return m.noteChannel(op, &f.channels[at].doc)
+}
+
+func (m *machine) noteChannel(op *record.Op, doc *record.Channel) error {
+	return m.note(op, "channel/"+strconv.FormatUint(uint64(doc.ID), 10), record.AppendChannels(nil, []record.Channel{*doc}), &op.SetChannel.Writer)
 }
 
 // generation numbers the documents of a channel so that those of a later incarnation are later, whatever was lost.

@@ -790,7 +790,7 @@ type Healing struct {
 	// Channels that no peer could give back.
 	Unreachable []string `protobuf:"bytes,5,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
 	// What could not be healed because nobody who was reached has it, in words: regions that were not reached, namespaces that are
-	// not federated, and records of namespaces that this region does not know to be federated.
+	// not federated, records of namespaces that this region does not know to be federated, and channels that are younger than the state.
 	Lost []string `protobuf:"bytes,6,rep,name=lost,proto3" json:"lost,omitempty"`
 	// The revision at which healing began, and the highest revision of this region that a peer had seen.
 	Revision      uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
