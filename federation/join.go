@@ -142,7 +142,10 @@ func (f *Federation) welcome(ctx context.Context, c *link.Conn, payload []byte) 
 	if err := proto.Unmarshal(payload, m); err != nil {
 		return nil, fault.New(fault.Invalid, "the request to join does not parse")
 	}
-	doc := m.GetRegion()
+	doc, err := openDocument(m.GetRegion())
+	if err != nil {
+		return nil, err
+	}
 	who, err := f.cfg.Identity.Claimed(c.TLS(), doc.GetCaCertificates())
 	if err != nil {
 		return nil, fault.Wrap(fault.Unauthenticated, err, "the certificate of the region that joins is not by its own CA")
@@ -165,7 +168,11 @@ func (f *Federation) welcome(ctx context.Context, c *link.Conn, payload []byte) 
 		return nil, err
 	}
 	f.log.Info("a region joined", "region", doc.GetName(), "id", doc.GetId(), "ca", f.cfg.Identity.Fingerprints(doc.GetCaCertificates()))
-	return marshal(&pb.JoinResponse{Region: f.fullDocument()})
+	own, err := f.signedDocument()
+	if err != nil {
+		return nil, err
+	}
+	return marshal(&pb.JoinResponse{Region: own})
 }
 
 // fullDocument describes this region as it is, also before it was written for the first time.
@@ -311,7 +318,11 @@ func (f *Federation) knockAt(ctx context.Context, region [16]byte, address strin
 		return nil, false, err
 	}
 	defer s.Close()
-	payload, err := marshal(&pb.JoinRequest{Secret: inv.GetSecret(), Region: f.fullDocument()})
+	own, err := f.signedDocument()
+	if err != nil {
+		return nil, false, err
+	}
+	payload, err := marshal(&pb.JoinRequest{Secret: inv.GetSecret(), Region: own})
 	if err != nil {
 		return nil, false, err
 	}
@@ -333,7 +344,8 @@ func (f *Federation) knockAt(ctx context.Context, region [16]byte, address strin
 	if err := proto.Unmarshal(a.body, out); err != nil {
 		return nil, true, fault.New(fault.Invalid, "the answer to the invitation does not parse")
 	}
-	return out.GetRegion(), true, nil
+	doc, err = openDocument(out.GetRegion())
+	return doc, true, err
 }
 
 // RemovePeer ends the exchange with a region.

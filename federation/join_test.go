@@ -148,7 +148,12 @@ func (s *site) knock(t testing.TB, to *site, doc *pb.Region, secret []byte) erro
 		t.Fatal(err)
 	}
 	defer stream.Close()
-	body, err := marshal(&pb.JoinRequest{Secret: secret, Region: doc})
+	document, err := marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := s.fed().cfg.Identity.Sign(append([]byte(documentContext), document...))
+	body, err := marshal(&pb.JoinRequest{Secret: secret, Region: &pb.SignedRegion{Document: document, Signature: signature[:]}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,18 +185,22 @@ func TestJoin_DocumentOfAnother(t *testing.T) {
 		thief.start("n1")
 		named := thief.document()
 		named.Name = "beta"
-		bare := c.document()
+		bare, borrowed, foreign := c.document(), c.document(), c.document()
 		bare.FeedKey = nil
+		borrowed.FeedKey = b.document().GetFeedKey()
+		foreign.CaCertificates = b.document().GetCaCertificates()
 		for _, x := range []struct {
 			name string
 			by   *site
 			doc  *pb.Region
 			want fault.Kind
 		}{
-			{"the document of another", c, b.document(), fault.Unauthenticated},
+			{"the document of another", c, b.document(), fault.Denied},
+			{"the feed key of another", c, borrowed, fault.Denied},
+			{"the CA of another", c, foreign, fault.Unauthenticated},
 			{"the id of another", c, mixed, fault.Denied},
 			{"no feed key", c, bare, fault.Invalid},
-			{"the region itself", c, a.document(), fault.Unauthenticated},
+			{"the region itself", c, a.document(), fault.Denied},
 			{"a peer's id under another CA", thief, thief.document(), fault.Exists},
 			{"a peer's id and name under another CA", thief, named, fault.Exists},
 		} {

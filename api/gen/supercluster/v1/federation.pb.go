@@ -3552,7 +3552,7 @@ func (x *ForwardedCall) GetSent() int64 {
 type JoinRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Secret        []byte                 `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
-	Region        *Region                `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Region        *SignedRegion          `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3594,7 +3594,7 @@ func (x *JoinRequest) GetSecret() []byte {
 	return nil
 }
 
-func (x *JoinRequest) GetRegion() *Region {
+func (x *JoinRequest) GetRegion() *SignedRegion {
 	if x != nil {
 		return x.Region
 	}
@@ -3603,7 +3603,7 @@ func (x *JoinRequest) GetRegion() *Region {
 
 type JoinResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Region        *Region                `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	Region        *SignedRegion          `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3638,9 +3638,64 @@ func (*JoinResponse) Descriptor() ([]byte, []int) {
 	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{54}
 }
 
-func (x *JoinResponse) GetRegion() *Region {
+func (x *JoinResponse) GetRegion() *SignedRegion {
 	if x != nil {
 		return x.Region
+	}
+	return nil
+}
+
+// SignedRegion is the document of a region as the region itself made it.
+type SignedRegion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An encoded Region: what is signed is these bytes, so that what a newer version says in it is signed too.
+	Document []byte `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
+	// By the feed key that the document names.
+	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignedRegion) Reset() {
+	*x = SignedRegion{}
+	mi := &file_supercluster_v1_federation_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignedRegion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignedRegion) ProtoMessage() {}
+
+func (x *SignedRegion) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_federation_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignedRegion.ProtoReflect.Descriptor instead.
+func (*SignedRegion) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *SignedRegion) GetDocument() []byte {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
+func (x *SignedRegion) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
 	}
 	return nil
 }
@@ -3657,7 +3712,7 @@ type CapacitySummary struct {
 
 func (x *CapacitySummary) Reset() {
 	*x = CapacitySummary{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[55]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3669,7 +3724,7 @@ func (x *CapacitySummary) String() string {
 func (*CapacitySummary) ProtoMessage() {}
 
 func (x *CapacitySummary) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[55]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3682,7 +3737,7 @@ func (x *CapacitySummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapacitySummary.ProtoReflect.Descriptor instead.
 func (*CapacitySummary) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{55}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CapacitySummary) GetService() string {
@@ -3713,7 +3768,7 @@ type ZoneCapacity struct {
 
 func (x *ZoneCapacity) Reset() {
 	*x = ZoneCapacity{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[56]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3725,7 +3780,7 @@ func (x *ZoneCapacity) String() string {
 func (*ZoneCapacity) ProtoMessage() {}
 
 func (x *ZoneCapacity) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[56]
+	mi := &file_supercluster_v1_federation_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3738,7 +3793,7 @@ func (x *ZoneCapacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ZoneCapacity.ProtoReflect.Descriptor instead.
 func (*ZoneCapacity) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{56}
+	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ZoneCapacity) GetZone() string {
@@ -4029,12 +4084,15 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\ftrace_parent\x18\x06 \x01(\tR\vtraceParent\x12\x16\n" +
 	"\x06tenant\x18\a \x01(\fR\x06tenant\x123\n" +
 	"\atimeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x12\n" +
-	"\x04sent\x18\t \x01(\x03R\x04sent\"V\n" +
+	"\x04sent\x18\t \x01(\x03R\x04sent\"b\n" +
 	"\vJoinRequest\x12\x16\n" +
-	"\x06secret\x18\x01 \x01(\fR\x06secret\x12/\n" +
-	"\x06region\x18\x02 \x01(\v2\x17.supercluster.v1.RegionR\x06region\"?\n" +
-	"\fJoinResponse\x12/\n" +
-	"\x06region\x18\x01 \x01(\v2\x17.supercluster.v1.RegionR\x06region\"`\n" +
+	"\x06secret\x18\x01 \x01(\fR\x06secret\x125\n" +
+	"\x06region\x18\x03 \x01(\v2\x1d.supercluster.v1.SignedRegionR\x06regionJ\x04\b\x02\x10\x03\"K\n" +
+	"\fJoinResponse\x125\n" +
+	"\x06region\x18\x02 \x01(\v2\x1d.supercluster.v1.SignedRegionR\x06regionJ\x04\b\x01\x10\x02\"H\n" +
+	"\fSignedRegion\x12\x1a\n" +
+	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"`\n" +
 	"\x0fCapacitySummary\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x123\n" +
 	"\x05zones\x18\x02 \x03(\v2\x1d.supercluster.v1.ZoneCapacityR\x05zones\"r\n" +
@@ -4092,7 +4150,7 @@ func file_supercluster_v1_federation_proto_rawDescGZIP() []byte {
 }
 
 var file_supercluster_v1_federation_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_supercluster_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_supercluster_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_supercluster_v1_federation_proto_goTypes = []any{
 	(Fence)(0),                       // 0: supercluster.v1.Fence
 	(ReachState)(0),                  // 1: supercluster.v1.ReachState
@@ -4151,73 +4209,74 @@ var file_supercluster_v1_federation_proto_goTypes = []any{
 	(*ForwardedCall)(nil),            // 54: supercluster.v1.ForwardedCall
 	(*JoinRequest)(nil),              // 55: supercluster.v1.JoinRequest
 	(*JoinResponse)(nil),             // 56: supercluster.v1.JoinResponse
-	(*CapacitySummary)(nil),          // 57: supercluster.v1.CapacitySummary
-	(*ZoneCapacity)(nil),             // 58: supercluster.v1.ZoneCapacity
-	(*Region)(nil),                   // 59: supercluster.v1.Region
-	(*timestamppb.Timestamp)(nil),    // 60: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 61: google.protobuf.Duration
-	(*RegionCost)(nil),               // 62: supercluster.v1.RegionCost
+	(*SignedRegion)(nil),             // 57: supercluster.v1.SignedRegion
+	(*CapacitySummary)(nil),          // 58: supercluster.v1.CapacitySummary
+	(*ZoneCapacity)(nil),             // 59: supercluster.v1.ZoneCapacity
+	(*Region)(nil),                   // 60: supercluster.v1.Region
+	(*timestamppb.Timestamp)(nil),    // 61: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 62: google.protobuf.Duration
+	(*RegionCost)(nil),               // 63: supercluster.v1.RegionCost
 }
 var file_supercluster_v1_federation_proto_depIdxs = []int32{
-	59, // 0: supercluster.v1.GetFederationResponse.region:type_name -> supercluster.v1.Region
+	60, // 0: supercluster.v1.GetFederationResponse.region:type_name -> supercluster.v1.Region
 	0,  // 1: supercluster.v1.GetFederationResponse.fence:type_name -> supercluster.v1.Fence
-	60, // 2: supercluster.v1.GetFederationResponse.fenced_at:type_name -> google.protobuf.Timestamp
+	61, // 2: supercluster.v1.GetFederationResponse.fenced_at:type_name -> google.protobuf.Timestamp
 	11, // 3: supercluster.v1.GetFederationResponse.peers:type_name -> supercluster.v1.Peer
 	10, // 4: supercluster.v1.GetFederationResponse.disagreements:type_name -> supercluster.v1.Disagreement
 	9,  // 5: supercluster.v1.GetFederationResponse.healing:type_name -> supercluster.v1.Healing
 	4,  // 6: supercluster.v1.GetFederationResponse.reachability:type_name -> supercluster.v1.Reachability
-	61, // 7: supercluster.v1.Reachability.for:type_name -> google.protobuf.Duration
+	62, // 7: supercluster.v1.Reachability.for:type_name -> google.protobuf.Duration
 	6,  // 8: supercluster.v1.Reachability.regions:type_name -> supercluster.v1.RegionReach
 	7,  // 9: supercluster.v1.Reachability.rows:type_name -> supercluster.v1.ReachRow
 	5,  // 10: supercluster.v1.Reachability.nodes:type_name -> supercluster.v1.NodeClock
-	61, // 11: supercluster.v1.NodeClock.offset:type_name -> google.protobuf.Duration
+	62, // 11: supercluster.v1.NodeClock.offset:type_name -> google.protobuf.Duration
 	1,  // 12: supercluster.v1.RegionReach.state:type_name -> supercluster.v1.ReachState
-	61, // 13: supercluster.v1.RegionReach.for:type_name -> google.protobuf.Duration
-	61, // 14: supercluster.v1.RegionReach.cost:type_name -> google.protobuf.Duration
-	61, // 15: supercluster.v1.RegionReach.round_trip:type_name -> google.protobuf.Duration
-	61, // 16: supercluster.v1.RegionReach.probed:type_name -> google.protobuf.Duration
-	61, // 17: supercluster.v1.RegionReach.heard:type_name -> google.protobuf.Duration
-	61, // 18: supercluster.v1.RegionReach.feed:type_name -> google.protobuf.Duration
-	61, // 19: supercluster.v1.RegionReach.known:type_name -> google.protobuf.Duration
-	61, // 20: supercluster.v1.RegionReach.fell:type_name -> google.protobuf.Duration
-	61, // 21: supercluster.v1.RegionReach.steady:type_name -> google.protobuf.Duration
-	61, // 22: supercluster.v1.RegionReach.clock_offset:type_name -> google.protobuf.Duration
-	61, // 23: supercluster.v1.ReachRow.age:type_name -> google.protobuf.Duration
+	62, // 13: supercluster.v1.RegionReach.for:type_name -> google.protobuf.Duration
+	62, // 14: supercluster.v1.RegionReach.cost:type_name -> google.protobuf.Duration
+	62, // 15: supercluster.v1.RegionReach.round_trip:type_name -> google.protobuf.Duration
+	62, // 16: supercluster.v1.RegionReach.probed:type_name -> google.protobuf.Duration
+	62, // 17: supercluster.v1.RegionReach.heard:type_name -> google.protobuf.Duration
+	62, // 18: supercluster.v1.RegionReach.feed:type_name -> google.protobuf.Duration
+	62, // 19: supercluster.v1.RegionReach.known:type_name -> google.protobuf.Duration
+	62, // 20: supercluster.v1.RegionReach.fell:type_name -> google.protobuf.Duration
+	62, // 21: supercluster.v1.RegionReach.steady:type_name -> google.protobuf.Duration
+	62, // 22: supercluster.v1.RegionReach.clock_offset:type_name -> google.protobuf.Duration
+	62, // 23: supercluster.v1.ReachRow.age:type_name -> google.protobuf.Duration
 	8,  // 24: supercluster.v1.ReachRow.seen:type_name -> supercluster.v1.ReachSeen
-	60, // 25: supercluster.v1.ReachRow.clock:type_name -> google.protobuf.Timestamp
-	61, // 26: supercluster.v1.ReachSeen.round_trip:type_name -> google.protobuf.Duration
-	60, // 27: supercluster.v1.Healing.at:type_name -> google.protobuf.Timestamp
-	59, // 28: supercluster.v1.Peer.region:type_name -> supercluster.v1.Region
-	61, // 29: supercluster.v1.Peer.age:type_name -> google.protobuf.Duration
-	60, // 30: supercluster.v1.Link.since:type_name -> google.protobuf.Timestamp
-	61, // 31: supercluster.v1.Link.round_trip:type_name -> google.protobuf.Duration
+	61, // 25: supercluster.v1.ReachRow.clock:type_name -> google.protobuf.Timestamp
+	62, // 26: supercluster.v1.ReachSeen.round_trip:type_name -> google.protobuf.Duration
+	61, // 27: supercluster.v1.Healing.at:type_name -> google.protobuf.Timestamp
+	60, // 28: supercluster.v1.Peer.region:type_name -> supercluster.v1.Region
+	62, // 29: supercluster.v1.Peer.age:type_name -> google.protobuf.Duration
+	61, // 30: supercluster.v1.Link.since:type_name -> google.protobuf.Timestamp
+	62, // 31: supercluster.v1.Link.round_trip:type_name -> google.protobuf.Duration
 	13, // 32: supercluster.v1.ListLinksResponse.links:type_name -> supercluster.v1.Link
 	15, // 33: supercluster.v1.Channel.selector:type_name -> supercluster.v1.Term
 	16, // 34: supercluster.v1.ChannelStatus.channel:type_name -> supercluster.v1.Channel
-	61, // 35: supercluster.v1.ChannelStatus.age:type_name -> google.protobuf.Duration
+	62, // 35: supercluster.v1.ChannelStatus.age:type_name -> google.protobuf.Duration
 	17, // 36: supercluster.v1.ListChannelsResponse.channels:type_name -> supercluster.v1.ChannelStatus
 	16, // 37: supercluster.v1.PutChannelRequest.channel:type_name -> supercluster.v1.Channel
 	16, // 38: supercluster.v1.PutChannelResponse.channel:type_name -> supercluster.v1.Channel
-	61, // 39: supercluster.v1.VerifyRequest.timeout:type_name -> google.protobuf.Duration
+	62, // 39: supercluster.v1.VerifyRequest.timeout:type_name -> google.protobuf.Duration
 	23, // 40: supercluster.v1.VerifyResponse.results:type_name -> supercluster.v1.VerifyResult
 	15, // 41: supercluster.v1.PutImportRequest.selector:type_name -> supercluster.v1.Term
 	28, // 42: supercluster.v1.ListQuarantineResponse.records:type_name -> supercluster.v1.QuarantinedRecord
-	61, // 43: supercluster.v1.CreateInvitationRequest.lifetime:type_name -> google.protobuf.Duration
-	60, // 44: supercluster.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
+	62, // 43: supercluster.v1.CreateInvitationRequest.lifetime:type_name -> google.protobuf.Duration
+	61, // 44: supercluster.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
 	31, // 45: supercluster.v1.CreateInvitationResponse.invitation:type_name -> supercluster.v1.Invitation
 	31, // 46: supercluster.v1.AcceptInvitationRequest.invitation:type_name -> supercluster.v1.Invitation
 	11, // 47: supercluster.v1.AcceptInvitationResponse.peer:type_name -> supercluster.v1.Peer
 	11, // 48: supercluster.v1.ListPeersResponse.peers:type_name -> supercluster.v1.Peer
-	61, // 49: supercluster.v1.SetRegionCostRequest.cost:type_name -> google.protobuf.Duration
-	62, // 50: supercluster.v1.SetRegionCostResponse.costs:type_name -> supercluster.v1.RegionCost
-	59, // 51: supercluster.v1.RenameRegionResponse.region:type_name -> supercluster.v1.Region
+	62, // 49: supercluster.v1.SetRegionCostRequest.cost:type_name -> google.protobuf.Duration
+	63, // 50: supercluster.v1.SetRegionCostResponse.costs:type_name -> supercluster.v1.RegionCost
+	60, // 51: supercluster.v1.RenameRegionResponse.region:type_name -> supercluster.v1.Region
 	47, // 52: supercluster.v1.PutPlacementRequest.placement:type_name -> supercluster.v1.Placement
 	47, // 53: supercluster.v1.PutPlacementResponse.placement:type_name -> supercluster.v1.Placement
 	47, // 54: supercluster.v1.ListPlacementsResponse.placements:type_name -> supercluster.v1.Placement
-	61, // 55: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
-	59, // 56: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.Region
-	59, // 57: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.Region
-	58, // 58: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
+	62, // 55: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
+	57, // 56: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.SignedRegion
+	57, // 57: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.SignedRegion
+	59, // 58: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
 	2,  // 59: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
 	12, // 60: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
 	18, // 61: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
@@ -4273,7 +4332,7 @@ func file_supercluster_v1_federation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_federation_proto_rawDesc), len(file_supercluster_v1_federation_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   57,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
