@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "supercluster/api/gen/supercluster/v1"
@@ -55,12 +56,14 @@ func (s configService) finishAnswer(answer *pb.Config, w registry.Write, res rec
 		header pb.WriteHeader
 		meta   pb.Meta
 		source pb.Source
+		age    durationpb.Duration
 		time   timestamppb.Timestamp
 	}
 	header, meta, source, at := &parts.header, &parts.meta, &parts.source, &parts.time
 	header.Revision, header.Duplicate = res.Revision, res.Duplicate
 	meta.ModifyRevision, meta.Region = res.Revision, s.s.cfg.RegionName
 	source.Revision, source.Region, source.Incarnation = res.Revision, s.s.cfg.RegionName, s.s.incarnation()
+	source.Age = &parts.age
 	answer.Author, answer.Message, answer.Meta, answer.Source = w.Writer.Actor, w.Writer.Message, meta, source
 	if !res.Duplicate {
 		written := time.Unix(0, w.Writer.Time)
@@ -92,7 +95,8 @@ func (s configService) GetConfig(ctx context.Context, req *pb.GetConfigRequest) 
 	if err != nil {
 		return nil, err
 	}
-	return &pb.GetConfigResponse{Header: s.s.readHeader(fresh), Config: configAnswer(v, key, &rec)}, nil
+	header := v.header(fresh)
+	return &pb.GetConfigResponse{Header: header, Config: configAnswer(v, key, &rec)}, nil
 }
 
 // configAnswer shows a record, and where it was written.
@@ -192,7 +196,7 @@ func (s configService) ListConfigs(ctx context.Context, req *pb.ListConfigsReque
 	}); err != nil {
 		return nil, err
 	}
-	resp := &pb.ListConfigsResponse{Header: s.s.readHeader(fresh), Count: res.Count}
+	resp := &pb.ListConfigsResponse{Header: v.header(fresh), Count: res.Count}
 	for i := range res.Records {
 		resp.Configs = append(resp.Configs, configEntry(v, ns, res.Records[i], req.GetKeysOnly()))
 	}

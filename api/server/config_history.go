@@ -40,7 +40,7 @@ func (s configService) ListConfigHistory(ctx context.Context, req *pb.ListConfig
 		e.Field = "name"
 		return nil, e
 	}
-	resp := &pb.ListConfigHistoryResponse{Header: s.s.readHeader(fresh)}
+	resp := &pb.ListConfigHistoryResponse{Header: v.header(fresh)}
 	left := maxAnswer
 	for i := range versions {
 		if left -= len(versions[i].Value); left < 0 && !req.GetKeysOnly() {
@@ -127,7 +127,25 @@ func (s configService) Txn(ctx context.Context, req *pb.TxnRequest) (*pb.TxnResp
 	if err != nil {
 		return nil, err
 	}
-	return registry.ConfigTxnAnswer(s.s.cfg.RegionName, req, res), nil
+	answer := registry.ConfigTxnAnswer(s.s.cfg.RegionName, req, res)
+	s.txnSources(answer, res)
+	return answer, nil
+}
+
+// txnSources says of each entry that a transaction put or read where it was written. What is read may still be another
+// region's, from before it had its home here.
+func (s configService) txnSources(answer *pb.TxnResponse, res record.Result) {
+	v := s.s.written()
+	for i, result := range answer.GetResults() {
+		c, origin := result.GetConfig(), &record.Origin{}
+		if c == nil {
+			continue
+		}
+		if read := res.Txn.Ops[i].Records; len(read) > 0 {
+			origin = &read[0].Origin
+		}
+		c.Source = v.placed(origin, c.GetMeta().GetModifyRevision())
+	}
 }
 
 // txn is put without the judgement of the result: a comparison that does not hold is an answer here.

@@ -83,11 +83,11 @@ func (e *explainer) region(r *plan.Region) *pb.ExplainedRegion {
 		Region: r.Reach.Region, State: pb.RegionState_REGION_STATE_UP, Why: "this region comes first",
 		Instances: uint32(r.Instances), Serving: uint32(r.Serving),
 	}
+	out.Age = e.view.source(r.Alias, r.Reach.Region, 0, 0).GetAge()
 	if r.Alias == record.ScopeRegion {
 		return out
 	}
 	out.State = stateOf[r.Reach.State]
-	out.Age = e.view.source(r.Alias, r.Reach.Region, 0, 0).GetAge()
 	out.Why = "its cost is not known, so it stands by its name behind those whose cost is"
 	if r.Reach.Cost >= 0 {
 		out.Cost = durationpb.New(r.Reach.Cost)

@@ -46,7 +46,7 @@ func TestExplain(t *testing.T) {
 	if _, err := h.registry.PutRoute(ctx, &pb.PutRouteRequest{Route: &pb.Route{Name: "shop", Hosts: []string{"shop.example"}, Service: "web"}}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := h.registry.Explain(ctx, &pb.ExplainRequest{Service: "web"})
+	got, err := h.registry.Explain(ctx, &pb.ExplainRequest{Service: "web", Read: &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_LINEARIZABLE}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ endpoint 0 dc2/gone 0.00 "draining: it ends what is in flight and gets nothing n
 	}
 	for _, e := range got.GetEndpoints() {
 		for _, rec := range e.GetRecords() {
-			requireSource(t, rec.GetSource(), e.GetEndpoint().GetRegion())
+			requireSource(t, rec.GetSource(), e.GetEndpoint().GetRegion(), got.GetHeader())
 		}
 	}
 	if routes := got.GetRoutes(); len(routes) != 1 || routes[0].GetCluster() != "web" || routes[0].GetRecord().GetSource().GetRevision() == 0 {

@@ -124,7 +124,7 @@ func (r *fakeRegion) History(_ context.Context, k record.Key, limit int) ([]reco
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all, err := state.History(r.mem, k, limit)
-	return all, r.freshness(record.LevelLocal), err
+	return all, r.freshness(record.LevelLinearizable), err
 }
 
 func (r *fakeRegion) Load(_ context.Context, fn func(record.Record) error, kinds ...record.Kind) (record.Positions, error) {

@@ -27,11 +27,11 @@ func (s *Server) view(ctx context.Context, o *pb.ReadOptions, classes ...record.
 			return nil, nil, err
 		}
 		v := s.reading()
-		return v, s.readHeader(record.Freshness{Positions: v.At()}), nil
+		return v, v.header(record.Freshness{Positions: v.At()}), nil
 	}
 	began, age := time.Now(), s.cfg.Region.Freshness().AgeNanos // before the view is taken, which may be newer than that, never older
 	v := s.reading()
-	return v, s.readHeader(record.Freshness{Positions: v.At(), AgeNanos: age + int64(time.Since(began))}), nil
+	return v, v.header(record.Freshness{Positions: v.At(), AgeNanos: age + int64(time.Since(began))}), nil
 }
 
 // reading is what a read shows of the catalogue, and how old what it shows of other regions is.
@@ -39,6 +39,9 @@ type reading struct {
 	*registry.View
 	server *Server
 	ages   func(region [16]byte) (time.Duration, bool) // nil: nobody knows
+	// own is how old what the read shows of this region is, as the header of the answer has it; nil before that is known. All
+	// records of an answer share it.
+	own *durationpb.Duration
 }
 
 // reading begins a read. The ages are those before the view is taken: what is heard of a region afterwards says nothing of
@@ -50,6 +53,20 @@ func (s *Server) reading() *reading {
 	}
 	r.View = s.cfg.Views.View()
 	return r
+}
+
+// written begins the reading from which a write is answered: of what this region just wrote nobody has anything newer.
+func (s *Server) written() *reading {
+	r := s.reading()
+	r.own = new(durationpb.Duration)
+	return r
+}
+
+// header makes the header of the answer, which tells how new the read is: so old is what is shown of this region from now on.
+func (r *reading) header(f record.Freshness) *pb.ReadHeader {
+	h := r.server.readHeader(f)
+	r.own = h.GetAge()
+	return h
 }
 
 // age says how old the copy of a region is that the read shows; false: nobody knows.
@@ -64,7 +81,7 @@ func (r *reading) age(region [16]byte) (time.Duration, bool) {
 func (r *reading) placed(origin *record.Origin, revision uint64) *pb.Source {
 	out := &pb.Source{Region: r.HomeOf(origin), Revision: revision}
 	if origin == nil || origin.Home == ([16]byte{}) {
-		out.Incarnation = r.server.incarnation()
+		out.Incarnation, out.Age = r.server.incarnation(), r.own
 		return out
 	}
 	out.Revision, out.Incarnation = origin.HomeRevision, origin.Incarnation
@@ -74,12 +91,11 @@ func (r *reading) placed(origin *record.Origin, revision uint64) *pb.Source {
 	return out
 }
 
-// source says where an instance was written: a revision, and the incarnation that it is of. The age is known of other regions
-// alone, and only where somebody knows it.
+// source says where an instance was written: a revision, and the incarnation that it is of.
 func (r *reading) source(alias uint32, region string, revision, incarnation uint64) *pb.Source {
 	out := &pb.Source{Region: region, Revision: revision, Incarnation: incarnation}
 	if alias == record.ScopeRegion {
-		out.Incarnation = r.server.incarnation()
+		out.Incarnation, out.Age = r.server.incarnation(), r.own
 		return out
 	}
 	if from, ok := r.RegionAt(alias); ok {

@@ -81,13 +81,13 @@ func TestLookup_Regions(t *testing.T) {
 		var all []string
 		for _, e := range got.GetEndpoints() {
 			all = append(all, fmt.Sprintf("%d %s/%s", e.GetPriority(), e.GetRegion(), e.GetInstance()))
-			requireSource(t, e.GetSource(), e.GetRegion())
+			requireSource(t, e.GetSource(), e.GetRegion(), got.GetHeader())
 		}
 		if text := strings.Join(all, ", "); text != tt.want || got.GetRule() != tt.rule {
 			t.Errorf("%v: %s, %s", &tt.req, text, got.GetRule())
 		}
 		for _, x := range got.GetExcluded() {
-			requireSource(t, x.GetEndpoint().GetSource(), x.GetEndpoint().GetRegion())
+			requireSource(t, x.GetEndpoint().GetSource(), x.GetEndpoint().GetRegion(), got.GetHeader())
 		}
 	}
 	_, err := h.registry.Lookup(ctx, &pb.LookupRequest{Service: "web", Region: "dc7"})
@@ -102,13 +102,15 @@ func TestLookup_Regions(t *testing.T) {
 	}
 }
 
-// requireSource checks that what is of dc2 says so, with position and age, and that what is ours has no age.
-func requireSource(t *testing.T, s *pb.Source, region string) {
+// requireSource checks that a record of a region says so, with position and age: what is ours is as old as the answer.
+func requireSource(t *testing.T, s *pb.Source, region string, answer *pb.ReadHeader) {
 	t.Helper()
-	foreign := region == "dc2"
-	if s.GetRegion() != region || s.GetRevision() == 0 || (s.GetRevision() == 640) != foreign || (s.GetAge() != nil) != foreign ||
-		foreign && s.GetAge().AsDuration() != 7*time.Second {
-		t.Errorf("source %v of region %s", s, region)
+	foreign, age := region == "dc2", answer.GetAge().AsDuration()
+	if foreign {
+		age = 7 * time.Second
+	}
+	if s.GetRegion() != region || s.GetRevision() == 0 || (s.GetRevision() == 640) != foreign || s.GetAge() == nil || s.GetAge().AsDuration() != age {
+		t.Errorf("source %v of region %s, want the age %v", s, region, age)
 	}
 }
 
@@ -124,7 +126,7 @@ func TestListInstances_Regions(t *testing.T) {
 		}
 		for _, in := range got.GetInstances() {
 			all = append(all, in.GetRegion()+"/"+in.GetId())
-			requireSource(t, in.GetSource(), in.GetRegion())
+			requireSource(t, in.GetSource(), in.GetRegion(), got.GetHeader())
 			if in.GetMeta().GetRegion() != in.GetRegion() {
 				t.Errorf("meta %v of an instance of %s", in.GetMeta(), in.GetRegion())
 			}
@@ -141,7 +143,7 @@ func TestListInstances_Regions(t *testing.T) {
 		t.Fatal(list, err)
 	}
 	for n, s := range list.GetServices()[0].GetSources() {
-		requireSource(t, s, []string{"dc1", "dc2"}[n])
+		requireSource(t, s, []string{"dc1", "dc2"}[n], list.GetHeader())
 	}
 	if n := len(list.GetServices()[0].GetSources()); n != 2 {
 		t.Errorf("%d sources, want one for each region", n)

@@ -36,7 +36,7 @@ func (r registryService) RegisterInstance(ctx context.Context, req *pb.RegisterI
 		return nil, err
 	}
 	key := registry.ServiceOf(answer.GetTenant(), answer.GetNamespace(), answer.GetService()).Instance(answer.GetId())
-	v := r.s.reading()
+	v := r.s.written()
 	if stored, ok := v.Instance(key); ok {
 		answer = instanceAnswer(v, stored)
 	}
@@ -109,7 +109,7 @@ func (r registryService) PutService(ctx context.Context, req *pb.PutServiceReque
 		return nil, err
 	}
 	key := registry.ServiceOf(answer.GetTenant(), answer.GetNamespace(), answer.GetName())
-	v := r.s.reading()
+	v := r.s.written()
 	if stored, ok := v.Service(key); ok && stored.Definition != nil {
 		answer = serviceAnswer(v, stored)
 	}

@@ -26,7 +26,7 @@ func (r registryService) PutRoute(ctx context.Context, req *pb.PutRouteRequest) 
 		return nil, err
 	}
 	ns := registry.NamespaceOf(answer.GetTenant(), answer.GetNamespace())
-	v := r.s.reading()
+	v := r.s.written()
 	if stored, ok := v.Route(ns.Tenant, ns.Namespace, answer.GetName()); ok {
 		answer = routeAnswer(v, stored)
 	}

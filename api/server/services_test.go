@@ -194,7 +194,7 @@ func TestRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := h.registry.GetRoute(ctx, &pb.GetRouteRequest{Name: "shop"})
+	got, err := h.registry.GetRoute(ctx, &pb.GetRouteRequest{Name: "shop", Read: &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_LINEARIZABLE}})
 	if err != nil || !proto.Equal(got.GetRoute(), put.GetRoute()) || got.GetRoute().GetPrefix() != "/" {
 		t.Errorf("get %v, put %v, %v", got, put, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "supercluster/api/gen/supercluster/v1"
 )
@@ -41,7 +42,7 @@ func setReadHeaders(_ context.Context, w http.ResponseWriter, msg proto.Message)
 	setNumber(h, headerRevision, read.GetRevision())
 	setNumber(h, headerIncarnation, read.GetIncarnation())
 	h.Set(headerAge, ageText(read.GetAge().AsDuration()))
-	shown := sourcesShown{own: read.GetRegion()}
+	shown := sourcesShown{own: read.GetRegion(), age: read.GetAge()}
 	eachSource(msg, shown.add)
 	shown.set(h)
 	return nil
@@ -60,6 +61,7 @@ func ageText(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), '
 // and the greatest age. They are few.
 type sourcesShown struct {
 	own string // the region that answers
+	age *durationpb.Duration
 	all []*shownSource
 }
 
@@ -78,8 +80,12 @@ func (s *sourcesShown) add(from *pb.Source) {
 	if later(from.GetIncarnation(), from.GetRevision(), at.incarnation, at.revision) {
 		at.incarnation, at.revision = from.GetIncarnation(), from.GetRevision()
 	}
-	at.age = max(at.age, from.GetAge().AsDuration())
-	at.unknown = at.unknown || from.GetAge() == nil && at.region != s.own
+	age := from.GetAge()
+	if age == nil && at.region == s.own {
+		age = s.age // the answer comes from a server of an earlier version, which says it there alone
+	}
+	at.age = max(at.age, age.AsDuration())
+	at.unknown = at.unknown || age == nil
 }
 
 func (s *sourcesShown) of(region string) *shownSource {
@@ -109,12 +115,11 @@ func (s *sourcesShown) set(h http.Header) {
 	h.Set(headerSourceRegion, oldest.region)
 	setNumber(h, headerSourceRevision, oldest.revision)
 	setNumber(h, headerSourceIncarnation, oldest.incarnation)
-	switch {
-	case oldest.unknown:
+	if oldest.unknown {
 		h.Set(headerSourceAge, ageUnknown)
-	case oldest.region != s.own:
-		h.Set(headerSourceAge, ageText(oldest.age))
+		return
 	}
+	h.Set(headerSourceAge, ageText(oldest.age))
 }
 
 func (s *shownSource) older(o *shownSource, own string) bool {

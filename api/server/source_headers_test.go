@@ -87,8 +87,8 @@ func TestHeaders_CountEverySource(t *testing.T) {
 	}
 }
 
-// The headers are about the oldest copy that is shown; its region's newest position that is shown; and what this region owns
-// has no age but that of the answer.
+// The headers are about the oldest copy that is shown, and its region's newest position that is shown; the region that answers
+// comes last.
 func TestHeaders_OldestSource(t *testing.T) {
 	source := func(region string, incarnation, revision uint64, age time.Duration) *pb.Instance {
 		s := &pb.Source{Region: region, Incarnation: incarnation, Revision: revision}
@@ -97,7 +97,8 @@ func TestHeaders_OldestSource(t *testing.T) {
 		}
 		return &pb.Instance{Source: s}
 	}
-	own := source("dc1", 4, 70, -1)
+	own, ownOfEarlierVersion := source("dc1", 4, 70, 20*time.Millisecond), source("dc1", 4, 70, -1)
+	ownBehind := source("dc1", 4, 70, 20*time.Second)
 	two, twoLater := source("dc2", 1, 90, 300*time.Millisecond), source("dc2", 2, 12, 300*time.Millisecond)
 	three, unknown := source("dc3", 1, 5, 1500*time.Millisecond), source("dc4", 1, 6, -1)
 	for name, tt := range map[string]struct {
@@ -105,8 +106,9 @@ func TestHeaders_OldestSource(t *testing.T) {
 		count, region, revision, life, sourceAge string
 	}{
 		"nothing":          {nil, "", "", "", "", ""},
-		"only ours":        {[]*pb.Instance{own}, "1", "dc1", "70", "4", ""},
-		"ours and another": {[]*pb.Instance{own, two}, "2", "dc2", "90", "1", "0.3s"},
+		"only ours":        {[]*pb.Instance{own}, "1", "dc1", "70", "4", "0.02s"},
+		"earlier version":  {[]*pb.Instance{ownOfEarlierVersion}, "1", "dc1", "70", "4", "0.02s"},
+		"ours and another": {[]*pb.Instance{ownBehind, two}, "2", "dc2", "90", "1", "0.3s"},
 		"a later life":     {[]*pb.Instance{twoLater, two}, "1", "dc2", "12", "2", "0.3s"},
 		"several":          {[]*pb.Instance{two, three, own, twoLater}, "3", "dc3", "5", "1", "1.5s"},
 		"unknown age":      {[]*pb.Instance{three, unknown, own}, "3", "dc4", "6", "1", "unknown"},

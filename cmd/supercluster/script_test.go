@@ -49,6 +49,7 @@ func TestMain(m *testing.M) {
 //	proxy ID                  connect over xDS as an Envoy does and ask for all clusters
 //	ack CLUSTER               accept what it is sent until the cluster is there; sets VERSION to that of the last response
 //	nack CLUSTER TEXT         reject the next response, which has the cluster, for a reason; sets VERSION to that of the response
+//	sources REGIONS CMD...    run supercluster with -o json; each record must be of one of the regions, say at which revision, and be of known age
 //	certs                     write ca.pem and NAME.pem, NAME.key for node, ops, reader, proxy and nobody
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
@@ -97,7 +98,7 @@ func commands() map[string]func(ts *testscript.TestScript, neg bool, args []stri
 	return map[string]func(ts *testscript.TestScript, neg bool, args []string){
 		"dev": cmdDev, "start": cmdStart, "serve": cmdServe, "halt": cmdHalt, "crash": cmdCrash, "ended": cmdEnded, "backend": cmdBackend, "eventually": cmdEventually,
 		"watch": cmdWatch, "waitfor": cmdWaitFor, "fetch": cmdFetch, "resolve": cmdResolve, "ports": cmdPorts, "certs": cmdCerts,
-		"proxy": cmdProxy, "ack": cmdACK, "nack": cmdNACK,
+		"proxy": cmdProxy, "ack": cmdACK, "nack": cmdNACK, "sources": cmdSources,
 	}
 }
 

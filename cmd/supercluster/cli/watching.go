@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,7 +39,7 @@ func (a *App) show(cmd *cobra.Command, watch bool, kind pb.Kind, prefix string, 
 		})
 	}
 	return a.connect(func(c *client) error {
-		r := &redraw{app: a, view: v}
+		r := a.redrawAtChanges(v)
 		for {
 			at, err := r.draw(cmd.Context(), c)
 			if err != nil {
@@ -83,8 +84,19 @@ func (a *App) poll(cmd *cobra.Command, watch bool, v view) error {
 type redraw struct {
 	app  *App
 	view view
-	last []byte
+	// ageless: other ages alone do not look different. A view that is drawn at changes would be shown for changes of anything else.
+	ageless bool
+	drawn   bool
+	last    []byte
 }
+
+// redrawAtChanges makes the redraw of a view that is drawn when a record changed. A table may be a value as it is.
+func (a *App) redrawAtChanges(v view) *redraw {
+	return &redraw{app: a, view: v, ageless: a.flags.output != outputTable}
+}
+
+// agesShown are the ages in an answer in JSON or YAML.
+var agesShown = regexp.MustCompile(`"?age"?: "?[0-9.]+s"?`)
 
 // catchUp draws until the answer shows a revision: an event may arrive before the view that lists are answered
 // from, and another server may be behind.
@@ -108,18 +120,22 @@ func (r *redraw) draw(ctx context.Context, c *client) (*pb.ReadHeader, error) {
 	r.app.Out = &now
 	at, err := r.view(ctx, c)
 	r.app.Out = out
-	if err != nil || bytes.Equal(now.Bytes(), r.last) {
+	look := now.Bytes()
+	if r.ageless {
+		look = agesShown.ReplaceAll(look, nil)
+	}
+	if err != nil || r.drawn && bytes.Equal(look, r.last) {
 		return at, err
 	}
-	if r.app.flags.output == outputTable && r.last != nil {
+	if r.app.flags.output == outputTable && r.drawn {
 		if r.app.terminal {
 			fmt.Fprint(out, "\x1b[H\x1b[2J")
 		} else {
 			fmt.Fprintln(out)
 		}
 	}
-	r.last = bytes.Clone(now.Bytes())
-	_, err = out.Write(r.last)
+	r.drawn, r.last = true, bytes.Clone(look)
+	_, err = out.Write(now.Bytes())
 	return at, writeError(err)
 }
 

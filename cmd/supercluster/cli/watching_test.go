@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -35,5 +37,39 @@ func TestPrintEvents_Marks(t *testing.T) {
 	}
 	if got := text(outputTable, false); got != "" {
 		t.Errorf("without --progress: %q", got)
+	}
+}
+
+// A list of records is shown again when one changed, not because all are older by then. A value that is printed as it is may hold
+// anything.
+func TestRedraw_Ages(t *testing.T) {
+	for _, tt := range []struct {
+		output string
+		want   int
+	}{{outputJSON, 2}, {outputYAML, 2}, {outputTable, 4}} {
+		var out bytes.Buffer
+		a := &App{Out: &out}
+		a.flags.output, a.flags.timeout = tt.output, time.Second
+		age, revision, drawn := time.Duration(0), uint64(7), 0
+		r := a.redrawAtChanges(func(context.Context, *client) (*pb.ReadHeader, error) {
+			age += time.Second
+			if tt.output == outputTable {
+				_, err := fmt.Fprintf(a.Out, "age: %v\n", age)
+				return nil, err
+			}
+			return nil, printList(a, []*pb.Route{{Name: "shop", Source: &pb.Source{Revision: revision, Age: durationpb.New(age)}}}, nil)
+		})
+		for _, revision = range []uint64{7, 7, 7, 8} {
+			before := out.Len()
+			if _, err := r.draw(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			if out.Len() > before {
+				drawn++
+			}
+		}
+		if drawn != tt.want {
+			t.Errorf("%s: it was shown %d times, want %d:\n%s", tt.output, drawn, tt.want, out.String())
+		}
 	}
 }

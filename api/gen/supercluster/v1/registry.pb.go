@@ -3127,7 +3127,7 @@ type ExplainedRegion struct {
 	// How many instances the service has there, and how many of them are in the tiers.
 	Instances uint32 `protobuf:"varint,5,opt,name=instances,proto3" json:"instances,omitempty"`
 	Serving   uint32 `protobuf:"varint,6,opt,name=serving,proto3" json:"serving,omitempty"`
-	// How old this region's copy of its records is. Absent where that is not known, and of this region.
+	// How old this region's copy of its records is; of this region, the answer. Absent where that is not known.
 	Age           *durationpb.Duration `protobuf:"bytes,7,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -333,8 +333,9 @@ type Source struct {
 	// The revision of that region at which it, or a check or status of it, last changed. Of records with one home it is
 	// the ETag, and what `expect_revision` and `to_revision` mean.
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// How long ago this region last knew that its copy was not behind. Absent where that is not known, and for what
-	// this region owns: there the age of the answer's header holds.
+	// How long ago the region that answers last knew that its copy was not behind. Of what it owns itself that is the age
+	// of the answer: 0s of a linearizable read and of a write, else since its node last knew that it was not behind. Absent
+	// where nobody knows it, and in watches for what the region that answers owns.
 	Age *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
 	// The incarnation of that region which `revision` is of: with it the position is one of a single history. 0 where
 	// it is not known: of records that an earlier version took over, and of a region that exchanges nothing.
