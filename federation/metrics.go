@@ -10,13 +10,12 @@ import (
 	"supercluster/federation/feed"
 	"supercluster/internal/fault"
 	"supercluster/region/record"
-	"supercluster/region/state"
 )
 
 // metrics are the figures of the exchange.
 type metrics struct {
 	out, in, batches, pulls, fences, turns metric.Int64Counter
-	gauges, reach                          metric.Registration
+	copies, reach                          metric.Registration
 }
 
 func newMetrics(m metric.Meter, f *Federation) (*metrics, error) {
@@ -40,68 +39,17 @@ func newMetrics(m metric.Meter, f *Federation) (*metrics, error) {
 			return nil, err
 		}
 	}
-	age, err := m.Float64ObservableGauge("supercluster.federation.age", metric.WithUnit("s"),
-		metric.WithDescription("How old what this region has of a peer is: the oldest of its channels."))
-	if err != nil {
-		return nil, err
-	}
-	fence, err := m.Int64ObservableGauge("supercluster.federation.fence",
-		metric.WithDescription("0: the region exports; 1: it heals; 2: another copy of it lives."))
-	if err != nil {
-		return nil, err
-	}
-	quarantined, err := m.Int64ObservableGauge("supercluster.federation.quarantined",
-		metric.WithDescription("Imported records that are kept and not shown, by region."))
-	if err != nil {
-		return nil, err
-	}
-	shared, err := m.Int64ObservableGauge("supercluster.federation.names.shared",
-		metric.WithDescription("Names that several regions have, and that stand for none of them."))
-	if err != nil {
-		return nil, err
-	}
-	x.gauges, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		o.ObserveInt64(shared, int64(len(f.book.conflicts())))
-		return f.observe(o, age, fence, quarantined)
-	}, age, fence, quarantined, shared)
-	if err != nil {
+	var err error
+	if x.copies, err = copyGauges(m, f); err != nil {
 		return nil, err
 	}
 	x.reach, err = reachGauges(m, f)
 	return &x, err
 }
 
-func (f *Federation) observe(o metric.Observer, age metric.Float64Observable, fence, quarantined metric.Int64Observable) error {
-	peers, _ := f.book.list()
-	for _, p := range peers {
-		if a, ok := f.ages.region(p.id); ok {
-			o.ObserveFloat64(age, a.Seconds(), metric.WithAttributes(attribute.String("region", f.book.name(p.id))))
-		}
-	}
-	_ = f.pinned(func(r state.Reader) error { // a store that is not open yet has nothing to show
-		row, _, err := state.ReadFederation(r)
-		if err != nil {
-			return err
-		}
-		o.ObserveInt64(fence, int64(row.Fence))
-		for _, p := range peers {
-			n := uint64(0)
-			if err := state.EachFeedState(r, p.alias, func(_ uint32, s *record.FeedState) error {
-				n += s.Quarantined
-				return nil
-			}); err != nil {
-				return err
-			}
-			o.ObserveInt64(quarantined, int64(n), metric.WithAttributes(attribute.String("region", f.book.name(p.id))))
-		}
-		return nil
-	})
-	return nil
-}
-
 func (x *metrics) stop() {
 	// The meter may be gone already at shutdown; there is nobody to tell then.
-	_ = x.gauges.Unregister()
+	_ = x.copies.Unregister()
 	_ = x.reach.Unregister()
 }
 
