@@ -142,7 +142,7 @@ type Federation struct {
 	forward atomic.Int64         // calls of peers that are worked on
 	// verifying is held by the one who verifies.
 	verifying chan struct{}
-	healing   *pb.Healing
+	unkept    *pb.Healing      // the report of a healing that the region had no room for yet
 	proof     *record.FeedHead // the newest head that proved to this process that the region lost something
 	announced int64            // of the duties alone: when the region fenced itself, of the healing that was logged last
 

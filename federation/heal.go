@@ -23,13 +23,23 @@ const maxKeptNames = 100
 // and begins a new incarnation. What was changed here since this process began is kept, and reported.
 func (f *Federation) heal(ctx context.Context) error {
 	var row record.Federation
+	restored := uint64(0) // before, under the same fence
 	if err := f.pinned(func(r state.Reader) (err error) {
-		row, _, err = state.ReadFederation(r)
+		if row, _, err = state.ReadFederation(r); err != nil {
+			return err
+		}
+		before, err := keptReport(r)
+		if underWay(before, &row) {
+			restored = before.GetRestored()
+		}
 		return err
-	}); err != nil || row.Fence != record.FenceHealing {
+	}); err != nil {
 		return err
 	}
-	report := &pb.Healing{At: timestamppb.New(f.cfg.Now())}
+	if row.Fence != record.FenceHealing {
+		return f.keepLate(ctx)
+	}
+	report := &pb.Healing{At: timestamppb.New(f.cfg.Now()), Restored: restored}
 	if f.announced != row.FencedAt {
 		f.announced = row.FencedAt
 		f.log.Warn("healing from peers", "reason", row.Reason)
@@ -52,13 +62,23 @@ func (f *Federation) heal(ctx context.Context) error {
 	if err := h.nameLosses(); err != nil {
 		return err
 	}
-	mint, done := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	return f.beginAnew(ctx, report, &row, h.seen)
+}
+
+// beginAnew ends a fence by a new incarnation. The region keeps the report first: nobody could make it again afterwards.
+func (f *Federation) beginAnew(ctx context.Context, report *pb.Healing, row *record.Federation, seen uint64) error {
+	fitReport(report)
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer done()
-	if _, err := f.propose(mint, record.Op{Type: record.OpMint, Mint: &record.Mint{Incarnation: row.Incarnation, Seen: h.seen}}); err != nil {
+	unkept, err := f.keepReport(ctx, report)
+	if err != nil {
+		return err
+	}
+	if _, err := f.propose(ctx, record.Op{Type: record.OpMint, Mint: &record.Mint{Incarnation: row.Incarnation, Seen: seen}}); err != nil {
 		return err
 	}
 	f.mu.Lock()
-	f.healing, f.proof = report, nil
+	f.unkept, f.proof = unkept, nil
 	f.mu.Unlock()
 	f.log.Warn("healed from peers; a new incarnation began", "restored", report.Restored, "kept", report.Kept,
 		"kept_names", report.KeptNames, "unreachable", report.Unreachable, "lost", report.Lost)

@@ -22,9 +22,6 @@ func (f *Federation) Status(context.Context) (*pb.GetFederationResponse, error) 
 		return nil, err
 	}
 	out := &pb.GetFederationResponse{Region: f.fullDocument(), Fingerprint: f.cfg.Identity.Fingerprint, Peers: peers}
-	f.mu.Lock()
-	out.Healing = f.healing
-	f.mu.Unlock()
 	out.Reachability = f.reach.message()
 	err = f.pinned(func(r state.Reader) error {
 		row, found, err := state.ReadFederation(r)
@@ -38,6 +35,9 @@ func (f *Federation) Status(context.Context) (*pb.GetFederationResponse, error) 
 		}
 		if row.FencedAt != 0 {
 			out.FencedAt = timestamppb.New(time.Unix(0, row.FencedAt))
+		}
+		if out.Healing, err = f.lastHealing(r, &row); err != nil {
+			return err
 		}
 		out.Disagreements, err = f.disagreements(r)
 		out.Disagreements = append(f.book.conflicts(), out.Disagreements...)

@@ -15,7 +15,7 @@ const (
 	KindInvitation Kind = 6
 
 	// KindSetting says who set what of the exchange with other regions, beside the rows that hold it. Shard 0; name =
-	// link/region/tenant, channel/id, import/region or fence.
+	// link/region/tenant, channel/id, import/region or fence; and healing, which is the report of the last one.
 	KindSetting Kind = 7
 
 	KindService     Kind = 16 // placed; name = the service's name
