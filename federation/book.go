@@ -29,6 +29,8 @@ type book struct {
 	self [16]byte
 	key  ed25519.PublicKey
 
+	read chan struct{} // closed when the regions were read for the first time
+
 	mu    sync.RWMutex
 	peers map[[16]byte]*peer
 	own   *pb.Region
@@ -43,7 +45,8 @@ type book struct {
 
 func newBook(id Identity) *book {
 	return &book{
-		self: id.RegionID, key: id.FeedKey, peers: map[[16]byte]*peer{}, changed: make(chan struct{}), ended: make(chan struct{}),
+		self: id.RegionID, key: id.FeedKey, read: make(chan struct{}),
+		peers: map[[16]byte]*peer{}, changed: make(chan struct{}), ended: make(chan struct{}),
 		own: &pb.Region{Id: hex.EncodeToString(id.RegionID[:]), Name: id.Name},
 	}
 }
@@ -119,8 +122,14 @@ func (f *Federation) keepBook(ctx context.Context) error {
 			if at.System == last {
 				return nil
 			}
+			if err := f.readBook(r); err != nil {
+				return err
+			}
+			if last == ^uint64(0) {
+				close(f.book.read)
+			}
 			last = at.System
-			return f.readBook(r)
+			return nil
 		})
 		if err != nil && fault.KindOf(err) == fault.Corrupt {
 			return err

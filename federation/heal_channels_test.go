@@ -139,6 +139,7 @@ func TestRestored_ChannelUnknown(t *testing.T) {
 		b.servers[0].stop()
 		b.start("n1")
 		b.store.lead("n1")
+		w.until(time.Second, "beta knows the others", func() bool { return len(b.status().GetPeers()) == 2 })
 		w.linked()
 		w.until(20*time.Second, "beta heard of every other channel", func() bool { return b.heardOfAll(a, "late") })
 		if age, known := b.fed().Age(a.id); known {

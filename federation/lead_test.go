@@ -152,3 +152,23 @@ func TestAges_OfANodeThatIsBehind(t *testing.T) {
 		}
 	})
 }
+
+// TestVerify_RightAfterAStart: a node that does not know the regions yet does not take that for having no peer.
+func TestVerify_RightAfterAStart(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t, 30*time.Millisecond)
+		defer w.close()
+		a, b := w.region("alpha"), w.region("beta")
+		w.mesh(a, b)
+		a.federate(a)
+		b.federate(a)
+		w.converge(15 * time.Second)
+		a.servers[0].stop()
+		a.start("n1")
+		v, err := a.fed().Verify(context.Background(), time.Second)
+		if err != nil || len(v.GetResults()) == 0 || v.GetEqual() {
+			t.Errorf("before the link is up: %v, %v", v, err)
+		}
+		a.store.lead("n1")
+	})
+}

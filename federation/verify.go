@@ -27,6 +27,11 @@ func (f *Federation) Verify(ctx context.Context, timeout time.Duration) (*pb.Ver
 	case <-ctx.Done():
 		return nil, fault.Wrap(fault.Busy, ctx.Err(), "this node verifies for somebody else").WithHint("try again in a moment")
 	}
+	select {
+	case <-f.book.read:
+	case <-ctx.Done(): // no peer is known yet, which is not that there is none
+		return nil, fault.Wrap(fault.Unavailable, ctx.Err(), "this node does not know the regions yet").WithHint("try again in a moment")
+	}
 	out := &pb.VerifyResponse{Equal: true}
 	known, _ := f.book.list()
 	for _, p := range known {
