@@ -148,7 +148,7 @@ func (r *regionStanding) of(kind record.Kind, home bool) Standing {
 	return out
 }
 
-// catalogue are the classes that bring what watches show.
+// catalogue are the classes that bring what watches show in every region; a region has a channel of summaries if it likes.
 var catalogue = [...]record.Class{record.ClassConfig, record.ClassServices, record.ClassEndpoints}
 
 // brings reports whether channels of a class bring what a watch of a kind shows.
@@ -158,7 +158,7 @@ func brings(c record.Class, kind record.Kind, home bool) bool {
 			return false
 		}
 	}
-	return c == record.ClassEndpoints || home && (c == record.ClassConfig || c == record.ClassServices)
+	return c == record.ClassEndpoints || c == record.ClassSummaries || home && (c == record.ClassConfig || c == record.ClassServices)
 }
 
 // readStandings looks at the ages first: what is heard afterwards says nothing of the rows.

@@ -12,6 +12,7 @@ import (
 	"supercluster/internal/fault"
 	"supercluster/region/record"
 	"supercluster/region/state"
+	"supercluster/registry"
 )
 
 // twin is the store of a region without Raft: the real machine on its in-memory rows. Several nodes share it.
@@ -28,6 +29,7 @@ type twin struct {
 	moved    chan struct{} // closed when the leader changes
 	nodes    map[string]*Federation
 	ready    chan struct{}
+	view     *registry.View            // of the rows; nil: nobody looks at it
 	refuse   func(op *record.Op) error // fails a proposal before it is applied
 	lateness func(op *record.Op)       // runs after an operation was applied, before it is answered
 
@@ -74,6 +76,9 @@ func (s *twin) apply(op record.Op) (record.Result, error) {
 	}
 	s.largest = max(s.largest, len(b))
 	s.count(&op, &out)
+	if s.view != nil {
+		s.view, _ = s.view.Next(out.Commits)
+	}
 	close(s.changed)
 	s.changed = make(chan struct{})
 	return out.Results[0], statusFault(&op, &out.Results[0])

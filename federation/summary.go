@@ -56,6 +56,7 @@ func (s *summaries) sumUp(ctx context.Context) error {
 	}
 	for _, space := range spaces {
 		if err := s.space(ctx, v, space); err != nil {
+			clear(s.seen) // what was seen may not have been written
 			return err
 		}
 	}

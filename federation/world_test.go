@@ -40,6 +40,7 @@ type world struct {
 	tuning Tuning
 	limits link.Limits
 	log    *slog.Logger                                      // nil: none
+	views  bool                                              // regions have registry views, and so write summaries
 	wrap   func(own string, c net.PacketConn) net.PacketConn // of simulated sockets
 
 	mu   sync.Mutex
@@ -145,6 +146,9 @@ func (w *world) plan(name string) *site {
 	w.t.Helper()
 	seed := sha256.Sum256([]byte(name))
 	s := &site{w: w, n: len(w.regions) + 1, name: name, ca: newAuthority(w.t, 1000*time.Hour), feed: ed25519.NewKeyFromSeed(seed[:]), store: newTwin(w.t)}
+	if w.views {
+		s.store.view = registry.Empty(name)
+	}
 	copy(s.id[:], seed[:])
 	w.regions = append(w.regions, s)
 	s.do(record.Op{Type: record.OpIdentity, Identity: &record.Identity{RegionID: s.id, Name: name}})
@@ -214,7 +218,7 @@ func (me *server) run() {
 	fed, err := New(Config{
 		Store: replica{s.store, me.node}, Node: me.node, Socket: socket, Tuning: w.tuning, Log: log,
 		Now:       func() time.Time { return s.store.now().Add(time.Duration(me.ahead.Load())) },
-		Addresses: s.addresses, AddressOf: s.addressOf, ProbeAddresses: s.addresses, Probe: me.probe,
+		Addresses: s.addresses, AddressOf: s.addressOf, ProbeAddresses: s.addresses, Probe: me.probe, View: s.viewer(),
 		Identity: Identity{
 			RegionID: s.id, Name: s.name, TrustDomain: s.name + ".test", FeedKey: s.feed.Public().(ed25519.PublicKey),
 			Roots: [][]byte{s.ca.cert.Raw}, Fingerprint: fingerprint(s.ca.cert.Raw),

@@ -2,7 +2,7 @@ package registry
 
 import "maps"
 
-// Changes says what differs between two views.
+// Changes says what differs between two views. Summaries are no part of it: see SummaryView.
 type Changes struct {
 	// All: everything may differ, and the other fields do not tell.
 	All bool

@@ -23,6 +23,8 @@ func concerns(k record.Key) bool {
 		return k.Shard == record.ShardSystem && k.Scope == record.ScopeRegion
 	case record.KindInstance, record.KindCheck, record.KindCheckStatus: // of this region or another
 		return k.Shard == record.ShardData && k.Scope >= record.ScopeRegion
+	case record.KindSummary: // of others: what this region has the view counts itself
+		return k.Shard == record.ShardData && k.Scope > record.ScopeRegion
 	case record.KindService, record.KindRoute:
 		return k.Shard == record.ShardData && k.Scope == record.ScopePlaced
 	default:

@@ -175,7 +175,7 @@ func (h *history) raw(t *rapid.T, v *View, k InstanceKey) {
 		return
 	}
 	kind := rapid.SampledFrom([]record.Kind{
-		record.KindService, record.KindInstance, record.KindCheck, record.KindCheckStatus, record.KindRoute, 999,
+		record.KindService, record.KindInstance, record.KindCheck, record.KindCheckStatus, record.KindRoute, record.KindSummary, 999,
 	}).Draw(t, "kind")
 	name := pick(t, "name", []string{
 		k.Service.Name, InstanceName(k.Service.Name, k.ID), CheckName(k.Service.Name, k.ID, someChecks[0]), "a//b", "\x00/\xff",
@@ -304,7 +304,7 @@ func drawEvent(t *rapid.T, revision uint64) record.Event {
 			r.Origin = record.Origin{Home: [16]byte{2}, HomeRevision: revision + 100}
 		}
 	}
-	switch rapid.IntRange(0, 8).Draw(t, "kind") {
+	switch rapid.IntRange(0, 9).Draw(t, "kind") {
 	case 0:
 		// A tenant made again has another id; the number is never given to another name.
 		r.Attributes.Flags = uint64(tenant + 2*uint32(rapid.IntRange(0, 1).Draw(t, "again")))
@@ -324,6 +324,9 @@ func drawEvent(t *rapid.T, revision uint64) record.Event {
 		placed()
 	case 6, 7:
 		drawRegion(t, &r)
+	case 8:
+		name := pick(t, "summary", []string{"web", "db", "we/b"})
+		r.Key, r.Value = regional(record.KindSummary, name), []byte("\x12\x04\x0a\x02z1")
 	default:
 		r.Key = space.key(record.KindService, "web")
 		placed()

@@ -15,7 +15,7 @@ type spaceStep struct {
 	order []*serviceStep // as they were touched
 
 	// What the step has a copy of; services and index it always has.
-	ownsOrphans, ownsRoutes bool
+	ownsOrphans, ownsRoutes, ownsSummaries bool
 }
 
 func (p *spaceStep) ownOrphans() {
@@ -27,6 +27,12 @@ func (p *spaceStep) ownOrphans() {
 func (p *spaceStep) ownRoutes() {
 	if !p.ownsRoutes {
 		p.routes, p.ownsRoutes = p.routes.Copy(), true
+	}
+}
+
+func (p *spaceStep) ownSummaries() {
+	if !p.ownsSummaries {
+		p.summaries, p.ownsSummaries = p.summaries.Copy(), true
 	}
 }
 
@@ -44,6 +50,7 @@ func (s *step) space(id spaceID) *spaceStep {
 		c.services = &btree.Map[string, *ServiceView]{}
 		c.orphans = &btree.Map[string, *InstanceView]{}
 		c.routes = &btree.Map[string, *RouteView]{}
+		c.summaries = &btree.Map[string, []*SummaryView]{}
 		c.index = index{&btree.Map[string, struct{}]{}}
 	}
 	s.next.spaces.Set(id.packed(), c)

@@ -131,6 +131,8 @@ func (s *step) set(r *record.Record) bool {
 		return s.setCheck(p, r)
 	case record.KindCheckStatus:
 		return s.setStatus(p, r)
+	case record.KindSummary:
+		return s.setSummary(p, r)
 	default:
 		return s.setRoute(p, r)
 	}
@@ -181,6 +183,8 @@ func (s *step) removeIn(p *spaceStep, k record.Key, revision uint64) {
 		if service, id, check, ok := SplitCheckName(k.Name); ok {
 			s.changePart(p, slot{k.Scope, service, id}, check, revision, func(x *part) { x.status, x.statusAt = nil, written{} })
 		}
+	case record.KindSummary:
+		p.removeSummary(k.Name, k.Scope)
 	case record.KindRoute:
 		p.ownRoutes()
 		if _, was := p.routes.Delete(k.Name); was {

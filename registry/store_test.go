@@ -158,6 +158,11 @@ func dump(v *View) string {
 		for name, r := range pairs(s.routes.KeyValues()) {
 			fmt.Fprintf(&b, "  route %q %+v %s %+v %s\n", name, r.Key, wire(r.Route), r.Meta, origin(r.Origin))
 		}
+		for name, all := range pairs(s.summaries.KeyValues()) {
+			for _, x := range all {
+				fmt.Fprintf(&b, "  summary %q %d %s %+v %+v\n", name, x.Alias, wire(x.Capacity), x.Origin, x.Meta)
+			}
+		}
 		for _, k := range s.index.keys.Keys() {
 			fmt.Fprintf(&b, "  index %q\n", k)
 		}

@@ -40,11 +40,13 @@ type space struct {
 	// orphans are checks and statuses whose instance is not there (yet), by slot.
 	orphans *btree.Map[string, *InstanceView]
 	routes  *btree.Map[string, *RouteView]
-	index   index
+	// summaries are what other regions say that they have of a service, by its name, then by alias.
+	summaries *btree.Map[string, []*SummaryView]
+	index     index
 }
 
 func (s *space) isEmpty() bool {
-	return s.namespace == nil && s.services.Len() == 0 && s.orphans.Len() == 0 && s.routes.Len() == 0
+	return s.namespace == nil && s.services.Len() == 0 && s.orphans.Len() == 0 && s.routes.Len() == 0 && s.summaries.Len() == 0
 }
 
 // Empty is the view of a region that has no records.
@@ -94,7 +96,7 @@ func (b *Builder) View(at record.Positions) *View {
 func Kinds() []record.Kind {
 	return []record.Kind{
 		record.KindTenant, record.KindNamespace, record.KindNode, record.KindRegion, record.KindService,
-		record.KindInstance, record.KindCheck, record.KindCheckStatus, record.KindRoute,
+		record.KindInstance, record.KindCheck, record.KindCheckStatus, record.KindRoute, record.KindSummary,
 	}
 }
 

@@ -53,23 +53,37 @@ func (r *fakeRegion) imported(t testing.TB, ins ...*pb.Instance) {
 	}}}
 	var events []record.Event
 	for _, in := range ins {
-		value, err := proto.Marshal(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rec := record.Record{
-			Key: record.Key{
-				Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: 2,
-				Name: registry.InstanceName(in.GetService(), in.GetId()),
-			},
-			Value: value, Origin: record.Origin{Home: id, HomeRevision: 640},
-		}
+		rec := ofDC2(t, record.KindInstance, registry.InstanceName(in.GetService(), in.GetId()), in)
 		if in.GetDraining() {
 			rec.Attributes.Flags = 1 // due long ago
 		}
 		events = append(events, record.Event{Type: record.EventPut, Record: rec})
 	}
 	r.commit(t, put, events...)
+}
+
+// summarized writes what dc2 says that it has of a service, as the import of its summaries does.
+func (r *fakeRegion) summarized(t testing.TB, service string, zones ...*pb.ZoneCapacity) {
+	t.Helper()
+	put := record.Op{Type: record.OpTxn, Tenant: 1, Txn: &record.Txn{Shard: record.ShardData}}
+	put.Txn.Then = []record.TxnOp{{Type: record.TxnPut, Key: record.Key{
+		Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindRoute, Name: "any",
+	}}}
+	rec := ofDC2(t, record.KindSummary, service, &pb.CapacitySummary{Service: service, Zones: zones})
+	r.commit(t, put, record.Event{Type: record.EventPut, Record: rec})
+}
+
+// ofDC2 makes a record of dc2, written at its revision 640.
+func ofDC2(t testing.TB, kind record.Kind, name string, m proto.Message) record.Record {
+	t.Helper()
+	value, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record.Record{
+		Key:   record.Key{Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: kind, Scope: 2, Name: name},
+		Value: value, Origin: record.Origin{Home: [16]byte{2}, HomeRevision: 640},
+	}
 }
 
 func (r *fakeRegion) commit(t testing.TB, op record.Op, events ...record.Event) {
@@ -86,7 +100,7 @@ func (r *fakeRegion) gone(t testing.TB, keys ...record.Key) {
 	t.Helper()
 	put := record.Op{Type: record.OpTxn, Tenant: 1, Txn: &record.Txn{Shard: record.ShardData}}
 	put.Txn.Then = []record.TxnOp{{Type: record.TxnPut, Key: record.Key{
-		Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindSummary, Name: "any",
+		Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: 999, Name: "any",
 	}}}
 	var events []record.Event
 	for _, k := range keys {

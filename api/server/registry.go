@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/binary"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -124,15 +123,17 @@ func (r registryService) GetService(ctx context.Context, req *pb.GetServiceReque
 	if err != nil {
 		return nil, err
 	}
-	sv, err := findService(v.View, req.GetTenant(), req.GetNamespace(), "name", req.GetName())
+	sv, err := findKnown(v.View, req.GetTenant(), req.GetNamespace(), req.GetName())
 	if err != nil {
 		return nil, err
 	}
-	if err := v.bounded(req.GetRead(), func(t touched) { t.service(v.View, sv) }); err != nil {
+	if err := v.bounded(req.GetRead(), func(t touched) { t.known(v.View, sv) }); err != nil {
 		return nil, err
 	}
-	resp := &pb.GetServiceResponse{Header: header, Service: serviceAnswer(v, sv), Defined: sv.Definition != nil}
-	left := maxAnswer
+	resp := &pb.GetServiceResponse{
+		Header: header, Service: serviceAnswer(v, sv), Defined: sv.Definition != nil, Summaries: summariesOf(v, sv),
+	}
+	left := maxAnswer - proto.Size(resp)
 	for _, in := range sv.Instances {
 		answer := instanceAnswer(v, in)
 		if left -= proto.Size(answer); left < 0 {
@@ -160,21 +161,21 @@ func (r registryService) ListServices(ctx context.Context, req *pb.ListServicesR
 	if _, err := v.Resolve("", ns.Tenant, ns.Namespace); err != nil {
 		return nil, err
 	}
-	services := v.Services(ns.Tenant, ns.Namespace)
+	services := v.KnownServices(ns.Tenant, ns.Namespace)
 	if req.GetTag() != "" {
 		services = v.ServicesTagged(ns.Tenant, ns.Namespace, req.GetTag())
 	}
 	if err := v.bounded(req.GetRead(), func(t touched) {
 		for sv := range services {
-			t.service(v.View, sv)
+			t.known(v.View, sv)
 		}
 	}); err != nil {
 		return nil, err
 	}
-	summaries, next := collect(p, header.GetRevision(), services,
+	rows, next := collect(p, header.GetRevision(), services,
 		func(sv *registry.ServiceView) string { return sv.Key.Name },
-		func(sv *registry.ServiceView) *pb.ServiceSummary { return summaryOf(v, sv) })
-	return &pb.ListServicesResponse{Header: header, Services: summaries, NextPageToken: next}, nil
+		func(sv *registry.ServiceView) *pb.ServiceSummary { return serviceRow(v, sv) })
+	return &pb.ListServicesResponse{Header: header, Services: rows, NextPageToken: next}, nil
 }
 
 func (r registryService) DeleteService(ctx context.Context, req *pb.DeleteServiceRequest) (*pb.DeleteServiceResponse, error) {
@@ -254,6 +255,14 @@ func findService(v *registry.View, tenant, namespace, field, name string) (*regi
 	return sv, nil
 }
 
+// findKnown finds a service that exists here, or that another region sends a summary of.
+func findKnown(v *registry.View, tenant, namespace, name string) (*registry.ServiceView, error) {
+	if sv, ok := v.KnownService(registry.ServiceOf(tenant, namespace, name)); ok {
+		return sv, nil
+	}
+	return findService(v, tenant, namespace, "name", name)
+}
+
 // serviceAnswer gives the definition as the API shows it: the defaults where a service has none.
 func serviceAnswer(v *reading, sv *registry.ServiceView) *pb.Service {
 	if sv.Definition == nil {
@@ -274,48 +283,4 @@ func instanceAnswer(v *reading, in *registry.InstanceView) *pb.Instance {
 		answer.DrainUntil = timestamppb.New(in.DrainUntil)
 	}
 	return answer
-}
-
-func summaryOf(v *reading, sv *registry.ServiceView) *pb.ServiceSummary {
-	protocol, _ := sv.Protocol("")
-	n := sv.Counts
-	return &pb.ServiceSummary{
-		Tenant: sv.Key.Tenant, Namespace: sv.Key.Namespace, Name: sv.Key.Name,
-		Protocol: protocol, Defined: sv.Definition != nil,
-		Instances: uint32(n.Instances), Passing: uint32(n.Passing), Warning: uint32(n.Warning),
-		Critical: uint32(n.Critical), Draining: uint32(n.Draining),
-		Tags: sv.Tags(), Zones: sv.Zones(), Regions: sv.Regions(), Sources: sourcesOf(v, sv),
-	}
-}
-
-// sourcesOf says of each region of a service how new what is shown of it is: of its instances, which follow each other, and
-// of the definition.
-func sourcesOf(v *reading, sv *registry.ServiceView) (all []*pb.Source) {
-	for rest := sv.Instances; len(rest) > 0; {
-		newest, n := rest[0], 0
-		for ; n < len(rest) && rest[n].Key.Scope == newest.Key.Scope; n++ {
-			if later(rest[n].SourceIncarnation, rest[n].SourceRevision, newest.SourceIncarnation, newest.SourceRevision) {
-				newest = rest[n]
-			}
-		}
-		all = append(all, v.source(newest.Key.Scope, newest.Instance.GetRegion(), newest.SourceRevision, newest.SourceIncarnation))
-		rest = rest[n:]
-	}
-	if sv.Definition == nil {
-		return all
-	}
-	from := v.placed(sv.DefinitionOrigin, sv.DefinitionMeta.ModifyRevision)
-	at := slices.IndexFunc(all, func(s *pb.Source) bool { return s.GetRegion() == from.GetRegion() })
-	switch {
-	case at < 0:
-		return append(all, from)
-	case later(from.GetIncarnation(), from.GetRevision(), all[at].GetIncarnation(), all[at].GetRevision()):
-		all[at] = from
-	}
-	return all
-}
-
-// later reports whether a position of a region is after another.
-func later(incarnation, revision, thanIncarnation, thanRevision uint64) bool {
-	return incarnation > thanIncarnation || incarnation == thanIncarnation && revision > thanRevision
 }

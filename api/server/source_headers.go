@@ -157,10 +157,7 @@ func eachSource(msg proto.Message, fn func(*pb.Source)) {
 			fn(i.GetSource())
 		}
 	case *pb.GetServiceResponse:
-		fn(m.GetService().GetSource())
-		for _, i := range m.GetInstances() {
-			fn(i.GetSource())
-		}
+		eachOfService(m, fn)
 	case *pb.ListServicesResponse:
 		for _, s := range m.GetServices() {
 			for _, source := range s.GetSources() {
@@ -171,6 +168,16 @@ func eachSource(msg proto.Message, fn func(*pb.Source)) {
 		eachPlanned(m, fn)
 	case *pb.ExplainResponse:
 		eachExplained(m, fn)
+	}
+}
+
+func eachOfService(m *pb.GetServiceResponse, fn func(*pb.Source)) {
+	fn(m.GetService().GetSource())
+	for _, i := range m.GetInstances() {
+		fn(i.GetSource())
+	}
+	for _, s := range m.GetSummaries() {
+		fn(s.GetSource())
 	}
 }
 

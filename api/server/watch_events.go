@@ -44,6 +44,7 @@ var watchKinds = map[pb.Kind]record.Kind{
 	pb.Kind_KIND_ROUTE:        record.KindRoute,
 	pb.Kind_KIND_CONFIG:       record.KindConfig,
 	pb.Kind_KIND_NODE:         record.KindNode,
+	pb.Kind_KIND_SUMMARY:      record.KindSummary,
 }
 
 // apiKind gives the API's kind of a record; unspecified for kinds that watches do not show.
@@ -63,6 +64,8 @@ func apiKind(k record.Kind) pb.Kind {
 		return pb.Kind_KIND_CONFIG
 	case record.KindNode:
 		return pb.Kind_KIND_NODE
+	case record.KindSummary:
+		return pb.Kind_KIND_SUMMARY
 	default:
 		return pb.Kind_KIND_UNSPECIFIED
 	}
@@ -192,6 +195,9 @@ func (w watchService) setValue(out *pb.Event, f *eventFilter, rec *record.Record
 	case record.KindNode:
 		v := &pb.Node{}
 		msg, out.Value = v, &pb.Event_Node{Node: v}
+	case record.KindSummary:
+		v := &pb.CapacitySummary{}
+		msg, out.Value = v, &pb.Event_Summary{Summary: v}
 	default:
 		return nil
 	}

@@ -78,6 +78,9 @@ type model struct {
 	stats     map[string]int
 	backwards int
 	forged    int // forged records that were taken over
+	// touched are the regions of which a copy was restored or cloned, and untouched counts how often another one fenced itself.
+	touched   map[[16]byte]bool
+	untouched int
 	forging   bool
 }
 
@@ -85,6 +88,7 @@ func newModel(t testing.TB, seed uint64, w rules) *model {
 	m := &model{
 		t: t, r: rand.New(rand.NewPCG(seed, 7)), rules: w, now: 1, cut: map[session]bool{}, stats: map[string]int{},
 		exporters: map[exporterKey]*Exporter{}, importers: map[exporterKey]*Importer{}, backups: map[int]*node{}, tails: map[exporterKey]*Tail{},
+		touched: map[[16]byte]bool{},
 	}
 	for n := range modelRegions {
 		m.nodes = append(m.nodes, &node{id: regionID(n), kv: state.NewMemory(), started: 1})
@@ -317,8 +321,12 @@ func (m *model) judge(n int, head []byte) {
 	if op == nil {
 		return
 	}
-	if r := m.apply(n, *op); r.Status == record.StatusOK {
-		m.stats[fmt.Sprintf("fence %d", op.SetFence.Fence)]++
+	if r := m.apply(n, *op); r.Status != record.StatusOK {
+		return
+	}
+	m.stats[fmt.Sprintf("fence %d", op.SetFence.Fence)]++
+	if !m.touched[m.nodes[n].id] {
+		m.untouched++
 	}
 }
 
@@ -452,6 +460,10 @@ func (m *model) restore(n int, marked bool) {
 		}
 	}
 	m.stats["restored"]++
+	m.touched[b.id] = true
+	if m.fenceOf(n) == record.FenceClone {
+		m.stats["restored as stopped"]++
+	}
 	if !marked {
 		return
 	}
@@ -476,9 +488,15 @@ type plan struct {
 	forging  bool
 }
 
+// run makes the steps of a plan. Two living copies find each other, and one stops, only when heads go back and forth a few
+// times; so that there is more to come after that, writes, restores and forged heads, everybody reaches everybody half-way.
 func (m *model) run(p plan) {
-	m.forging = p.forging
-	for range p.steps {
+	for n := range p.steps {
+		if p.clones && n == p.steps/2 {
+			m.settle()
+			m.stats["stopped half-way"] = m.stats["fence 2"]
+		}
+		m.forging = p.forging
 		m.step(p)
 	}
 }
@@ -524,6 +542,7 @@ func (m *model) step(p plan) {
 			c.started = m.now
 			m.nodes = append(m.nodes, c)
 			m.stats["cloned"]++
+			m.touched[c.id] = true
 		}
 	}
 }
@@ -586,26 +605,34 @@ func (m *model) settle() {
 
 // quiet reports whether nothing is under way and nobody differs.
 func (m *model) quiet() bool {
-	if len(m.nodes) > modelRegions {
-		return false
-	}
+	stopped := 0
 	for n := range m.nodes {
-		f, _, err := state.ReadFederation(m.nodes[n].kv)
-		if err != nil {
-			m.t.Fatal(err)
-		}
-		if f.Fence != record.FenceNone {
+		switch m.fenceOf(n) {
+		case record.FenceNone:
+		case record.FenceClone:
+			stopped++
+		default:
 			return false
 		}
 	}
-	return len(m.diverged()) == 0
+	return stopped == len(m.nodes)-modelRegions && len(m.diverged()) == 0
+}
+
+// fenceOf is what holds a node back from exporting.
+func (m *model) fenceOf(n int) record.Fence {
+	f, _, err := state.ReadFederation(m.nodes[n].kv)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return f.Fence
 }
 
 // diverged compares what every receiver has of every channel with what its home has.
 func (m *model) diverged() (bad []string) {
-	for d := range modelRegions {
-		for s := range modelRegions {
-			if d == s {
+	for d := range m.nodes {
+		for region := range modelRegions {
+			s := m.speaker(region)
+			if s < 0 || m.nodes[d].id == regionID(region) {
 				continue
 			}
 			for c := uint32(1); c <= 2; c++ {
@@ -618,8 +645,49 @@ func (m *model) diverged() (bad []string) {
 	return bad
 }
 
+// speaker is the copy of a region that others go by: the one that did not stop. Of two that live, either: when nothing moves any
+// more both have the same, or a receiver would have shown one what the other signed. -1: all have stopped (see halted); what
+// others have of the region then is of either copy, the newest of none, and stays until an operator decides.
+func (m *model) speaker(region int) int {
+	for n := range m.nodes {
+		if m.nodes[n].id == regionID(region) && m.fenceOf(n) != record.FenceClone {
+			return n
+		}
+	}
+	return -1
+}
+
+// halted names the regions all of whose copies stopped. That takes a restore of the one that lived into a time when it had
+// stopped; of itself the last copy never stops.
+func (m *model) halted() (bad []string) {
+	for region := range modelRegions {
+		if m.speaker(region) < 0 && m.stats["restored as stopped"] == 0 {
+			bad = append(bad, fmt.Sprintf("every copy of dc%d stopped", region+1))
+		}
+	}
+	return bad
+}
+
+// talking names the copies that stopped and export nevertheless.
+func (m *model) talking() (bad []string) {
+	for n := range m.nodes {
+		if m.fenceOf(n) != record.FenceClone {
+			continue
+		}
+		kv, pull := m.nodes[n].kv, &Pull{Region: m.nodes[n].id, Channel: 1}
+		_, refused, err := m.server(n).Open(kv, [16]byte{0xff}, pull, func() (state.Reader, func()) { return kv, func() {} })
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if refused == nil || refused.Refuse.Reason != RefusedFenced {
+			bad = append(bad, fmt.Sprintf("node %d stopped, and exports", n))
+		}
+	}
+	return bad
+}
+
 func (m *model) compare(d, s int, channel uint32) string {
-	alias, _, _, err := state.FindRegion(m.nodes[d].kv, regionID(s))
+	alias, _, _, err := state.FindRegion(m.nodes[d].kv, m.nodes[s].id)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -632,7 +700,7 @@ func (m *model) compare(d, s int, channel uint32) string {
 		m.t.Fatal(err)
 	}
 	if len(want) != len(got) {
-		return fmt.Sprintf("%d records of %d (%+v of %+v)", len(got), len(want), m.position(d, regionID(s), channel), m.position(s, regionID(s), channel))
+		return fmt.Sprintf("%d records of %d (%+v of %+v)", len(got), len(want), m.position(d, m.nodes[s].id, channel), m.position(s, m.nodes[s].id, channel))
 	}
 	for i := range want {
 		if !bytes.Equal(want[i].Key, got[i].Key) || !bytes.Equal(want[i].Entry, got[i].Entry) {
@@ -659,7 +727,7 @@ func (m *model) shown(d int, alias uint32, s int, channel uint32, items []record
 	rng := record.Range{Shard: record.ShardData, Tenant: 1, Namespace: 1, Kind: record.KindInstance, Scope: alias}
 	if channel == 2 {
 		rng.Kind, rng.Scope = record.KindConfig, record.ScopePlaced
-		if s != 0 {
+		if m.nodes[s].id != regionID(0) {
 			return ""
 		}
 	}
@@ -672,7 +740,7 @@ func (m *model) shown(d int, alias uint32, s int, channel uint32, items []record
 	}
 	for i := range got.Records {
 		r := &got.Records[i]
-		if v, ok := want[r.Key.Name]; !ok || v != string(r.Value) || r.Origin.Home != regionID(s) {
+		if v, ok := want[r.Key.Name]; !ok || v != string(r.Value) || r.Origin.Home != m.nodes[s].id {
 			return fmt.Sprintf("%q is shown as %q of %x", r.Key.Name, r.Value, r.Origin.Home)
 		}
 	}

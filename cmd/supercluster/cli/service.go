@@ -13,8 +13,8 @@ import (
 )
 
 func (a *App) serviceCommand() *cobra.Command {
-	watched := []pb.Kind{pb.Kind_KIND_SERVICE, pb.Kind_KIND_INSTANCE, pb.Kind_KIND_CHECK, pb.Kind_KIND_CHECK_STATUS}
-	watch := a.watchCommand("watch [SERVICE]", "Print the changes of services, instances and health as they happen",
+	watched := []pb.Kind{pb.Kind_KIND_SERVICE, pb.Kind_KIND_INSTANCE, pb.Kind_KIND_CHECK, pb.Kind_KIND_CHECK_STATUS, pb.Kind_KIND_SUMMARY}
+	watch := a.watchCommand("watch [SERVICE]", "Print the changes of services, instances, health and summaries as they happen",
 		"  supercluster service watch web\n  supercluster service watch -o json --from-revision 100", watched,
 		func(name, service string) bool { return name == service || strings.HasPrefix(name, service+"/") })
 	return group("service", "Services and their instances",
@@ -282,7 +282,7 @@ func (a *App) serviceListCommand() *cobra.Command {
 				t.header = []string{"SERVICE", "PROTOCOL", "INSTANCES", "PASSING", "WARNING", "CRITICAL", "DRAINING", "REGIONS", "ZONES", "TAGS"}
 				for _, s := range all {
 					t.add(s.GetName(), protocolText(s.GetProtocol()), utoa(s.GetInstances()), utoa(s.GetPassing()), utoa(s.GetWarning()),
-						utoa(s.GetCritical()), utoa(s.GetDraining()), joined(s.GetRegions()), joined(s.GetZones()), joined(s.GetTags()))
+						utoa(s.GetCritical()), utoa(s.GetDraining()), regionsText(s), joined(s.GetZones()), joined(s.GetTags()))
 				}
 			})
 		})
@@ -291,7 +291,7 @@ func (a *App) serviceListCommand() *cobra.Command {
 }
 
 func (a *App) serviceGetCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "get SERVICE", Short: "Show a service and its instances", Example: "  supercluster service get web -o yaml --watch", Args: args(1, 1)}
+	cmd := &cobra.Command{Use: "get SERVICE", Short: "Show a service, its instances, and what other regions say of it in summaries", Example: "  supercluster service get web -o yaml --watch", Args: args(1, 1)}
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.show(cmd, *watch, pb.Kind_KIND_UNSPECIFIED, args[0], func(ctx context.Context, c *client) (*pb.ReadHeader, error) {
@@ -299,7 +299,7 @@ func (a *App) serviceGetCommand() *cobra.Command {
 			if err != nil {
 				return nil, err
 			}
-			return r.GetHeader(), a.print(r, func(t *table) { serviceTable(t, r) })
+			return r.GetHeader(), a.printService(r)
 		})
 	}
 	return cmd

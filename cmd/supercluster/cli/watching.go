@@ -266,6 +266,8 @@ func eventDetail(e *pb.Event) string {
 		return "  to " + v.Route.GetService()
 	case *pb.Event_Config:
 		return fmt.Sprintf("  %s, %d bytes", formatText(v.Config.GetFormat()), len(v.Config.GetValue()))
+	case *pb.Event_Summary:
+		return fmt.Sprintf("  %s: %s", e.GetMeta().GetRegion(), capacityText(v.Summary))
 	default:
 		return ""
 	}

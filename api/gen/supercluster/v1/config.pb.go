@@ -39,6 +39,7 @@ const (
 	Kind_KIND_ROUTE        Kind = 5
 	Kind_KIND_CONFIG       Kind = 6
 	Kind_KIND_NODE         Kind = 7 // of no namespace; its revisions are those of shard 0 (system)
+	Kind_KIND_SUMMARY      Kind = 8 // named as the service that it is of
 )
 
 // Enum value maps for Kind.
@@ -52,6 +53,7 @@ var (
 		5: "KIND_ROUTE",
 		6: "KIND_CONFIG",
 		7: "KIND_NODE",
+		8: "KIND_SUMMARY",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED":  0,
@@ -62,6 +64,7 @@ var (
 		"KIND_ROUTE":        5,
 		"KIND_CONFIG":       6,
 		"KIND_NODE":         7,
+		"KIND_SUMMARY":      8,
 	}
 )
 
@@ -1634,6 +1637,7 @@ type Event struct {
 	//	*Event_Route
 	//	*Event_Config
 	//	*Event_Node
+	//	*Event_Summary
 	Value isEvent_Value `protobuf_oneof:"value"`
 	// The config value before the change, if asked for and still known.
 	PreviousConfig *Config `protobuf:"bytes,16,opt,name=previous_config,json=previousConfig,proto3" json:"previous_config,omitempty"`
@@ -1788,6 +1792,15 @@ func (x *Event) GetNode() *Node {
 	return nil
 }
 
+func (x *Event) GetSummary() *CapacitySummary {
+	if x != nil {
+		if x, ok := x.Value.(*Event_Summary); ok {
+			return x.Summary
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetPreviousConfig() *Config {
 	if x != nil {
 		return x.PreviousConfig
@@ -1834,6 +1847,10 @@ type Event_Node struct {
 	Node *Node `protobuf:"bytes,14,opt,name=node,proto3,oneof"`
 }
 
+type Event_Summary struct {
+	Summary *CapacitySummary `protobuf:"bytes,15,opt,name=summary,proto3,oneof"`
+}
+
 func (*Event_Service) isEvent_Value() {}
 
 func (*Event_Instance) isEvent_Value() {}
@@ -1847,6 +1864,8 @@ func (*Event_Route) isEvent_Value() {}
 func (*Event_Config) isEvent_Value() {}
 
 func (*Event_Node) isEvent_Value() {}
+
+func (*Event_Summary) isEvent_Value() {}
 
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2221,7 +2240,7 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\rfrom_revision\x18\x05 \x01(\x04R\ffromRevision\x125\n" +
 	"\bprogress\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bprogress\x12\x1a\n" +
 	"\bprevious\x18\a \x01(\bR\bprevious\x12)\n" +
-	"\x10from_incarnation\x18\b \x01(\x04R\x0ffromIncarnation\"\x83\x06\n" +
+	"\x10from_incarnation\x18\b \x01(\x04R\x0ffromIncarnation\"\xc1\x06\n" +
 	"\x05Event\x12/\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1b.supercluster.v1.Event.TypeR\x04type\x12)\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.supercluster.v1.KindR\x04kind\x12\x16\n" +
@@ -2236,7 +2255,8 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\fcheck_status\x18\v \x01(\v2\x1c.supercluster.v1.CheckStatusH\x00R\vcheckStatus\x12.\n" +
 	"\x05route\x18\f \x01(\v2\x16.supercluster.v1.RouteH\x00R\x05route\x121\n" +
 	"\x06config\x18\r \x01(\v2\x17.supercluster.v1.ConfigH\x00R\x06config\x12+\n" +
-	"\x04node\x18\x0e \x01(\v2\x15.supercluster.v1.NodeH\x00R\x04node\x12@\n" +
+	"\x04node\x18\x0e \x01(\v2\x15.supercluster.v1.NodeH\x00R\x04node\x12<\n" +
+	"\asummary\x18\x0f \x01(\v2 .supercluster.v1.CapacitySummaryH\x00R\asummary\x12@\n" +
 	"\x0fprevious_config\x18\x10 \x01(\v2\x17.supercluster.v1.ConfigR\x0epreviousConfig\x12/\n" +
 	"\x06source\x18\x11 \x01(\v2\x17.supercluster.v1.SourceR\x06source\";\n" +
 	"\x04Type\x12\x14\n" +
@@ -2250,7 +2270,7 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\bprogress\x18\x03 \x01(\bR\bprogress\x12.\n" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12 \n" +
 	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\x129\n" +
-	"\asources\x18\x06 \x03(\v2\x1f.supercluster.v1.SourcePositionR\asources*\x98\x01\n" +
+	"\asources\x18\x06 \x03(\v2\x1f.supercluster.v1.SourcePositionR\asources*\xaa\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_SERVICE\x10\x01\x12\x11\n" +
@@ -2261,7 +2281,8 @@ const file_supercluster_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"KIND_ROUTE\x10\x05\x12\x0f\n" +
 	"\vKIND_CONFIG\x10\x06\x12\r\n" +
-	"\tKIND_NODE\x10\a2\xf9\x06\n" +
+	"\tKIND_NODE\x10\a\x12\x10\n" +
+	"\fKIND_SUMMARY\x10\b2\xf9\x06\n" +
 	"\rConfigService\x12~\n" +
 	"\tPutConfig\x12!.supercluster.v1.PutConfigRequest\x1a\".supercluster.v1.PutConfigResponse\"*\x82\xd3\xe4\x93\x02$:\x01*\x1a\x1f/api/v1/config/{config.name=**}\x12t\n" +
 	"\tGetConfig\x12!.supercluster.v1.GetConfigRequest\x1a\".supercluster.v1.GetConfigResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/config/{name=**}\x12p\n" +
@@ -2330,10 +2351,11 @@ var file_supercluster_v1_config_proto_goTypes = []any{
 	(*CheckStatus)(nil),               // 38: supercluster.v1.CheckStatus
 	(*Route)(nil),                     // 39: supercluster.v1.Route
 	(*Node)(nil),                      // 40: supercluster.v1.Node
-	(*Source)(nil),                    // 41: supercluster.v1.Source
-	(*timestamppb.Timestamp)(nil),     // 42: google.protobuf.Timestamp
-	(*SourcePosition)(nil),            // 43: supercluster.v1.SourcePosition
-	(Format)(0),                       // 44: supercluster.v1.Format
+	(*CapacitySummary)(nil),           // 41: supercluster.v1.CapacitySummary
+	(*Source)(nil),                    // 42: supercluster.v1.Source
+	(*timestamppb.Timestamp)(nil),     // 43: google.protobuf.Timestamp
+	(*SourcePosition)(nil),            // 44: supercluster.v1.SourcePosition
+	(Format)(0),                       // 45: supercluster.v1.Format
 }
 var file_supercluster_v1_config_proto_depIdxs = []int32{
 	28, // 0: supercluster.v1.PutConfigRequest.config:type_name -> supercluster.v1.Config
@@ -2379,33 +2401,34 @@ var file_supercluster_v1_config_proto_depIdxs = []int32{
 	39, // 40: supercluster.v1.Event.route:type_name -> supercluster.v1.Route
 	28, // 41: supercluster.v1.Event.config:type_name -> supercluster.v1.Config
 	40, // 42: supercluster.v1.Event.node:type_name -> supercluster.v1.Node
-	28, // 43: supercluster.v1.Event.previous_config:type_name -> supercluster.v1.Config
-	41, // 44: supercluster.v1.Event.source:type_name -> supercluster.v1.Source
-	23, // 45: supercluster.v1.WatchResponse.events:type_name -> supercluster.v1.Event
-	42, // 46: supercluster.v1.WatchResponse.time:type_name -> google.protobuf.Timestamp
-	43, // 47: supercluster.v1.WatchResponse.sources:type_name -> supercluster.v1.SourcePosition
-	44, // 48: supercluster.v1.TxnOp.Put.format:type_name -> supercluster.v1.Format
-	4,  // 49: supercluster.v1.ConfigService.PutConfig:input_type -> supercluster.v1.PutConfigRequest
-	6,  // 50: supercluster.v1.ConfigService.GetConfig:input_type -> supercluster.v1.GetConfigRequest
-	8,  // 51: supercluster.v1.ConfigService.ListConfigs:input_type -> supercluster.v1.ListConfigsRequest
-	10, // 52: supercluster.v1.ConfigService.DeleteConfig:input_type -> supercluster.v1.DeleteConfigRequest
-	12, // 53: supercluster.v1.ConfigService.ListConfigHistory:input_type -> supercluster.v1.ListConfigHistoryRequest
-	15, // 54: supercluster.v1.ConfigService.RollbackConfig:input_type -> supercluster.v1.RollbackConfigRequest
-	19, // 55: supercluster.v1.ConfigService.Txn:input_type -> supercluster.v1.TxnRequest
-	22, // 56: supercluster.v1.WatchService.Watch:input_type -> supercluster.v1.WatchRequest
-	5,  // 57: supercluster.v1.ConfigService.PutConfig:output_type -> supercluster.v1.PutConfigResponse
-	7,  // 58: supercluster.v1.ConfigService.GetConfig:output_type -> supercluster.v1.GetConfigResponse
-	9,  // 59: supercluster.v1.ConfigService.ListConfigs:output_type -> supercluster.v1.ListConfigsResponse
-	11, // 60: supercluster.v1.ConfigService.DeleteConfig:output_type -> supercluster.v1.DeleteConfigResponse
-	14, // 61: supercluster.v1.ConfigService.ListConfigHistory:output_type -> supercluster.v1.ListConfigHistoryResponse
-	16, // 62: supercluster.v1.ConfigService.RollbackConfig:output_type -> supercluster.v1.RollbackConfigResponse
-	21, // 63: supercluster.v1.ConfigService.Txn:output_type -> supercluster.v1.TxnResponse
-	24, // 64: supercluster.v1.WatchService.Watch:output_type -> supercluster.v1.WatchResponse
-	57, // [57:65] is the sub-list for method output_type
-	49, // [49:57] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	41, // 43: supercluster.v1.Event.summary:type_name -> supercluster.v1.CapacitySummary
+	28, // 44: supercluster.v1.Event.previous_config:type_name -> supercluster.v1.Config
+	42, // 45: supercluster.v1.Event.source:type_name -> supercluster.v1.Source
+	23, // 46: supercluster.v1.WatchResponse.events:type_name -> supercluster.v1.Event
+	43, // 47: supercluster.v1.WatchResponse.time:type_name -> google.protobuf.Timestamp
+	44, // 48: supercluster.v1.WatchResponse.sources:type_name -> supercluster.v1.SourcePosition
+	45, // 49: supercluster.v1.TxnOp.Put.format:type_name -> supercluster.v1.Format
+	4,  // 50: supercluster.v1.ConfigService.PutConfig:input_type -> supercluster.v1.PutConfigRequest
+	6,  // 51: supercluster.v1.ConfigService.GetConfig:input_type -> supercluster.v1.GetConfigRequest
+	8,  // 52: supercluster.v1.ConfigService.ListConfigs:input_type -> supercluster.v1.ListConfigsRequest
+	10, // 53: supercluster.v1.ConfigService.DeleteConfig:input_type -> supercluster.v1.DeleteConfigRequest
+	12, // 54: supercluster.v1.ConfigService.ListConfigHistory:input_type -> supercluster.v1.ListConfigHistoryRequest
+	15, // 55: supercluster.v1.ConfigService.RollbackConfig:input_type -> supercluster.v1.RollbackConfigRequest
+	19, // 56: supercluster.v1.ConfigService.Txn:input_type -> supercluster.v1.TxnRequest
+	22, // 57: supercluster.v1.WatchService.Watch:input_type -> supercluster.v1.WatchRequest
+	5,  // 58: supercluster.v1.ConfigService.PutConfig:output_type -> supercluster.v1.PutConfigResponse
+	7,  // 59: supercluster.v1.ConfigService.GetConfig:output_type -> supercluster.v1.GetConfigResponse
+	9,  // 60: supercluster.v1.ConfigService.ListConfigs:output_type -> supercluster.v1.ListConfigsResponse
+	11, // 61: supercluster.v1.ConfigService.DeleteConfig:output_type -> supercluster.v1.DeleteConfigResponse
+	14, // 62: supercluster.v1.ConfigService.ListConfigHistory:output_type -> supercluster.v1.ListConfigHistoryResponse
+	16, // 63: supercluster.v1.ConfigService.RollbackConfig:output_type -> supercluster.v1.RollbackConfigResponse
+	21, // 64: supercluster.v1.ConfigService.Txn:output_type -> supercluster.v1.TxnResponse
+	24, // 65: supercluster.v1.WatchService.Watch:output_type -> supercluster.v1.WatchResponse
+	58, // [58:66] is the sub-list for method output_type
+	50, // [50:58] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_config_proto_init() }
@@ -2428,6 +2451,7 @@ func file_supercluster_v1_config_proto_init() {
 		(*Event_Route)(nil),
 		(*Event_Config)(nil),
 		(*Event_Node)(nil),
+		(*Event_Summary)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

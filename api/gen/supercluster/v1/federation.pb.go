@@ -3700,130 +3700,6 @@ func (x *SignedRegion) GetSignature() []byte {
 	return nil
 }
 
-// CapacitySummary is what a region has of a service, in numbers: the value of a summary record. Channels of the class
-// summaries carry it to regions that get no instances.
-type CapacitySummary struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	Zones         []*ZoneCapacity        `protobuf:"bytes,2,rep,name=zones,proto3" json:"zones,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CapacitySummary) Reset() {
-	*x = CapacitySummary{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[56]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CapacitySummary) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CapacitySummary) ProtoMessage() {}
-
-func (x *CapacitySummary) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[56]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CapacitySummary.ProtoReflect.Descriptor instead.
-func (*CapacitySummary) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{56}
-}
-
-func (x *CapacitySummary) GetService() string {
-	if x != nil {
-		return x.Service
-	}
-	return ""
-}
-
-func (x *CapacitySummary) GetZones() []*ZoneCapacity {
-	if x != nil {
-		return x.Zones
-	}
-	return nil
-}
-
-type ZoneCapacity struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Zone      string                 `protobuf:"bytes,1,opt,name=zone,proto3" json:"zone,omitempty"`
-	Instances uint32                 `protobuf:"varint,2,opt,name=instances,proto3" json:"instances,omitempty"`
-	// Instances that serve: passing or warning, and not draining.
-	Serving uint32 `protobuf:"varint,3,opt,name=serving,proto3" json:"serving,omitempty"`
-	// The sum of the weights of those that serve.
-	Weight        uint64 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ZoneCapacity) Reset() {
-	*x = ZoneCapacity{}
-	mi := &file_supercluster_v1_federation_proto_msgTypes[57]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ZoneCapacity) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ZoneCapacity) ProtoMessage() {}
-
-func (x *ZoneCapacity) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_federation_proto_msgTypes[57]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ZoneCapacity.ProtoReflect.Descriptor instead.
-func (*ZoneCapacity) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_federation_proto_rawDescGZIP(), []int{57}
-}
-
-func (x *ZoneCapacity) GetZone() string {
-	if x != nil {
-		return x.Zone
-	}
-	return ""
-}
-
-func (x *ZoneCapacity) GetInstances() uint32 {
-	if x != nil {
-		return x.Instances
-	}
-	return 0
-}
-
-func (x *ZoneCapacity) GetServing() uint32 {
-	if x != nil {
-		return x.Serving
-	}
-	return 0
-}
-
-func (x *ZoneCapacity) GetWeight() uint64 {
-	if x != nil {
-		return x.Weight
-	}
-	return 0
-}
-
 var File_supercluster_v1_federation_proto protoreflect.FileDescriptor
 
 const file_supercluster_v1_federation_proto_rawDesc = "" +
@@ -4092,15 +3968,7 @@ const file_supercluster_v1_federation_proto_rawDesc = "" +
 	"\x06region\x18\x02 \x01(\v2\x1d.supercluster.v1.SignedRegionR\x06regionJ\x04\b\x01\x10\x02\"H\n" +
 	"\fSignedRegion\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"`\n" +
-	"\x0fCapacitySummary\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\x123\n" +
-	"\x05zones\x18\x02 \x03(\v2\x1d.supercluster.v1.ZoneCapacityR\x05zones\"r\n" +
-	"\fZoneCapacity\x12\x12\n" +
-	"\x04zone\x18\x01 \x01(\tR\x04zone\x12\x1c\n" +
-	"\tinstances\x18\x02 \x01(\rR\tinstances\x12\x18\n" +
-	"\aserving\x18\x03 \x01(\rR\aserving\x12\x16\n" +
-	"\x06weight\x18\x04 \x01(\x04R\x06weight*R\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature*R\n" +
 	"\x05Fence\x12\x15\n" +
 	"\x11FENCE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -4150,7 +4018,7 @@ func file_supercluster_v1_federation_proto_rawDescGZIP() []byte {
 }
 
 var file_supercluster_v1_federation_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_supercluster_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_supercluster_v1_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_supercluster_v1_federation_proto_goTypes = []any{
 	(Fence)(0),                       // 0: supercluster.v1.Fence
 	(ReachState)(0),                  // 1: supercluster.v1.ReachState
@@ -4210,114 +4078,111 @@ var file_supercluster_v1_federation_proto_goTypes = []any{
 	(*JoinRequest)(nil),              // 55: supercluster.v1.JoinRequest
 	(*JoinResponse)(nil),             // 56: supercluster.v1.JoinResponse
 	(*SignedRegion)(nil),             // 57: supercluster.v1.SignedRegion
-	(*CapacitySummary)(nil),          // 58: supercluster.v1.CapacitySummary
-	(*ZoneCapacity)(nil),             // 59: supercluster.v1.ZoneCapacity
-	(*Region)(nil),                   // 60: supercluster.v1.Region
-	(*timestamppb.Timestamp)(nil),    // 61: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 62: google.protobuf.Duration
-	(*RegionCost)(nil),               // 63: supercluster.v1.RegionCost
+	(*Region)(nil),                   // 58: supercluster.v1.Region
+	(*timestamppb.Timestamp)(nil),    // 59: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 60: google.protobuf.Duration
+	(*RegionCost)(nil),               // 61: supercluster.v1.RegionCost
 }
 var file_supercluster_v1_federation_proto_depIdxs = []int32{
-	60, // 0: supercluster.v1.GetFederationResponse.region:type_name -> supercluster.v1.Region
+	58, // 0: supercluster.v1.GetFederationResponse.region:type_name -> supercluster.v1.Region
 	0,  // 1: supercluster.v1.GetFederationResponse.fence:type_name -> supercluster.v1.Fence
-	61, // 2: supercluster.v1.GetFederationResponse.fenced_at:type_name -> google.protobuf.Timestamp
+	59, // 2: supercluster.v1.GetFederationResponse.fenced_at:type_name -> google.protobuf.Timestamp
 	11, // 3: supercluster.v1.GetFederationResponse.peers:type_name -> supercluster.v1.Peer
 	10, // 4: supercluster.v1.GetFederationResponse.disagreements:type_name -> supercluster.v1.Disagreement
 	9,  // 5: supercluster.v1.GetFederationResponse.healing:type_name -> supercluster.v1.Healing
 	4,  // 6: supercluster.v1.GetFederationResponse.reachability:type_name -> supercluster.v1.Reachability
-	62, // 7: supercluster.v1.Reachability.for:type_name -> google.protobuf.Duration
+	60, // 7: supercluster.v1.Reachability.for:type_name -> google.protobuf.Duration
 	6,  // 8: supercluster.v1.Reachability.regions:type_name -> supercluster.v1.RegionReach
 	7,  // 9: supercluster.v1.Reachability.rows:type_name -> supercluster.v1.ReachRow
 	5,  // 10: supercluster.v1.Reachability.nodes:type_name -> supercluster.v1.NodeClock
-	62, // 11: supercluster.v1.NodeClock.offset:type_name -> google.protobuf.Duration
+	60, // 11: supercluster.v1.NodeClock.offset:type_name -> google.protobuf.Duration
 	1,  // 12: supercluster.v1.RegionReach.state:type_name -> supercluster.v1.ReachState
-	62, // 13: supercluster.v1.RegionReach.for:type_name -> google.protobuf.Duration
-	62, // 14: supercluster.v1.RegionReach.cost:type_name -> google.protobuf.Duration
-	62, // 15: supercluster.v1.RegionReach.round_trip:type_name -> google.protobuf.Duration
-	62, // 16: supercluster.v1.RegionReach.probed:type_name -> google.protobuf.Duration
-	62, // 17: supercluster.v1.RegionReach.heard:type_name -> google.protobuf.Duration
-	62, // 18: supercluster.v1.RegionReach.feed:type_name -> google.protobuf.Duration
-	62, // 19: supercluster.v1.RegionReach.known:type_name -> google.protobuf.Duration
-	62, // 20: supercluster.v1.RegionReach.fell:type_name -> google.protobuf.Duration
-	62, // 21: supercluster.v1.RegionReach.steady:type_name -> google.protobuf.Duration
-	62, // 22: supercluster.v1.RegionReach.clock_offset:type_name -> google.protobuf.Duration
-	62, // 23: supercluster.v1.ReachRow.age:type_name -> google.protobuf.Duration
+	60, // 13: supercluster.v1.RegionReach.for:type_name -> google.protobuf.Duration
+	60, // 14: supercluster.v1.RegionReach.cost:type_name -> google.protobuf.Duration
+	60, // 15: supercluster.v1.RegionReach.round_trip:type_name -> google.protobuf.Duration
+	60, // 16: supercluster.v1.RegionReach.probed:type_name -> google.protobuf.Duration
+	60, // 17: supercluster.v1.RegionReach.heard:type_name -> google.protobuf.Duration
+	60, // 18: supercluster.v1.RegionReach.feed:type_name -> google.protobuf.Duration
+	60, // 19: supercluster.v1.RegionReach.known:type_name -> google.protobuf.Duration
+	60, // 20: supercluster.v1.RegionReach.fell:type_name -> google.protobuf.Duration
+	60, // 21: supercluster.v1.RegionReach.steady:type_name -> google.protobuf.Duration
+	60, // 22: supercluster.v1.RegionReach.clock_offset:type_name -> google.protobuf.Duration
+	60, // 23: supercluster.v1.ReachRow.age:type_name -> google.protobuf.Duration
 	8,  // 24: supercluster.v1.ReachRow.seen:type_name -> supercluster.v1.ReachSeen
-	61, // 25: supercluster.v1.ReachRow.clock:type_name -> google.protobuf.Timestamp
-	62, // 26: supercluster.v1.ReachSeen.round_trip:type_name -> google.protobuf.Duration
-	61, // 27: supercluster.v1.Healing.at:type_name -> google.protobuf.Timestamp
-	60, // 28: supercluster.v1.Peer.region:type_name -> supercluster.v1.Region
-	62, // 29: supercluster.v1.Peer.age:type_name -> google.protobuf.Duration
-	61, // 30: supercluster.v1.Link.since:type_name -> google.protobuf.Timestamp
-	62, // 31: supercluster.v1.Link.round_trip:type_name -> google.protobuf.Duration
+	59, // 25: supercluster.v1.ReachRow.clock:type_name -> google.protobuf.Timestamp
+	60, // 26: supercluster.v1.ReachSeen.round_trip:type_name -> google.protobuf.Duration
+	59, // 27: supercluster.v1.Healing.at:type_name -> google.protobuf.Timestamp
+	58, // 28: supercluster.v1.Peer.region:type_name -> supercluster.v1.Region
+	60, // 29: supercluster.v1.Peer.age:type_name -> google.protobuf.Duration
+	59, // 30: supercluster.v1.Link.since:type_name -> google.protobuf.Timestamp
+	60, // 31: supercluster.v1.Link.round_trip:type_name -> google.protobuf.Duration
 	13, // 32: supercluster.v1.ListLinksResponse.links:type_name -> supercluster.v1.Link
 	15, // 33: supercluster.v1.Channel.selector:type_name -> supercluster.v1.Term
 	16, // 34: supercluster.v1.ChannelStatus.channel:type_name -> supercluster.v1.Channel
-	62, // 35: supercluster.v1.ChannelStatus.age:type_name -> google.protobuf.Duration
+	60, // 35: supercluster.v1.ChannelStatus.age:type_name -> google.protobuf.Duration
 	17, // 36: supercluster.v1.ListChannelsResponse.channels:type_name -> supercluster.v1.ChannelStatus
 	16, // 37: supercluster.v1.PutChannelRequest.channel:type_name -> supercluster.v1.Channel
 	16, // 38: supercluster.v1.PutChannelResponse.channel:type_name -> supercluster.v1.Channel
-	62, // 39: supercluster.v1.VerifyRequest.timeout:type_name -> google.protobuf.Duration
+	60, // 39: supercluster.v1.VerifyRequest.timeout:type_name -> google.protobuf.Duration
 	23, // 40: supercluster.v1.VerifyResponse.results:type_name -> supercluster.v1.VerifyResult
 	15, // 41: supercluster.v1.PutImportRequest.selector:type_name -> supercluster.v1.Term
 	28, // 42: supercluster.v1.ListQuarantineResponse.records:type_name -> supercluster.v1.QuarantinedRecord
-	62, // 43: supercluster.v1.CreateInvitationRequest.lifetime:type_name -> google.protobuf.Duration
-	61, // 44: supercluster.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
+	60, // 43: supercluster.v1.CreateInvitationRequest.lifetime:type_name -> google.protobuf.Duration
+	59, // 44: supercluster.v1.Invitation.expires:type_name -> google.protobuf.Timestamp
 	31, // 45: supercluster.v1.CreateInvitationResponse.invitation:type_name -> supercluster.v1.Invitation
 	31, // 46: supercluster.v1.AcceptInvitationRequest.invitation:type_name -> supercluster.v1.Invitation
 	11, // 47: supercluster.v1.AcceptInvitationResponse.peer:type_name -> supercluster.v1.Peer
 	11, // 48: supercluster.v1.ListPeersResponse.peers:type_name -> supercluster.v1.Peer
-	62, // 49: supercluster.v1.SetRegionCostRequest.cost:type_name -> google.protobuf.Duration
-	63, // 50: supercluster.v1.SetRegionCostResponse.costs:type_name -> supercluster.v1.RegionCost
-	60, // 51: supercluster.v1.RenameRegionResponse.region:type_name -> supercluster.v1.Region
+	60, // 49: supercluster.v1.SetRegionCostRequest.cost:type_name -> google.protobuf.Duration
+	61, // 50: supercluster.v1.SetRegionCostResponse.costs:type_name -> supercluster.v1.RegionCost
+	58, // 51: supercluster.v1.RenameRegionResponse.region:type_name -> supercluster.v1.Region
 	47, // 52: supercluster.v1.PutPlacementRequest.placement:type_name -> supercluster.v1.Placement
 	47, // 53: supercluster.v1.PutPlacementResponse.placement:type_name -> supercluster.v1.Placement
 	47, // 54: supercluster.v1.ListPlacementsResponse.placements:type_name -> supercluster.v1.Placement
-	62, // 55: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
+	60, // 55: supercluster.v1.ForwardedCall.timeout:type_name -> google.protobuf.Duration
 	57, // 56: supercluster.v1.JoinRequest.region:type_name -> supercluster.v1.SignedRegion
 	57, // 57: supercluster.v1.JoinResponse.region:type_name -> supercluster.v1.SignedRegion
-	59, // 58: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
-	2,  // 59: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
-	12, // 60: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
-	18, // 61: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
-	20, // 62: supercluster.v1.FederationService.PutChannel:input_type -> supercluster.v1.PutChannelRequest
-	22, // 63: supercluster.v1.FederationService.Verify:input_type -> supercluster.v1.VerifyRequest
-	25, // 64: supercluster.v1.FederationService.PutImport:input_type -> supercluster.v1.PutImportRequest
-	27, // 65: supercluster.v1.FederationService.ListQuarantine:input_type -> supercluster.v1.ListQuarantineRequest
-	30, // 66: supercluster.v1.FederationService.CreateInvitation:input_type -> supercluster.v1.CreateInvitationRequest
-	33, // 67: supercluster.v1.FederationService.AcceptInvitation:input_type -> supercluster.v1.AcceptInvitationRequest
-	35, // 68: supercluster.v1.FederationService.ListPeers:input_type -> supercluster.v1.ListPeersRequest
-	37, // 69: supercluster.v1.FederationService.RemovePeer:input_type -> supercluster.v1.RemovePeerRequest
-	39, // 70: supercluster.v1.FederationService.SetRegionCost:input_type -> supercluster.v1.SetRegionCostRequest
-	41, // 71: supercluster.v1.FederationService.RenameRegion:input_type -> supercluster.v1.RenameRegionRequest
-	43, // 72: supercluster.v1.FederationService.Unfence:input_type -> supercluster.v1.UnfenceRequest
-	45, // 73: supercluster.v1.FederationService.LinkTenant:input_type -> supercluster.v1.LinkTenantRequest
-	48, // 74: supercluster.v1.FederationService.PutPlacement:input_type -> supercluster.v1.PutPlacementRequest
-	50, // 75: supercluster.v1.FederationService.DeletePlacement:input_type -> supercluster.v1.DeletePlacementRequest
-	52, // 76: supercluster.v1.FederationService.ListPlacements:input_type -> supercluster.v1.ListPlacementsRequest
-	3,  // 77: supercluster.v1.FederationService.GetFederation:output_type -> supercluster.v1.GetFederationResponse
-	14, // 78: supercluster.v1.FederationService.ListLinks:output_type -> supercluster.v1.ListLinksResponse
-	19, // 79: supercluster.v1.FederationService.ListChannels:output_type -> supercluster.v1.ListChannelsResponse
-	21, // 80: supercluster.v1.FederationService.PutChannel:output_type -> supercluster.v1.PutChannelResponse
-	24, // 81: supercluster.v1.FederationService.Verify:output_type -> supercluster.v1.VerifyResponse
-	26, // 82: supercluster.v1.FederationService.PutImport:output_type -> supercluster.v1.PutImportResponse
-	29, // 83: supercluster.v1.FederationService.ListQuarantine:output_type -> supercluster.v1.ListQuarantineResponse
-	32, // 84: supercluster.v1.FederationService.CreateInvitation:output_type -> supercluster.v1.CreateInvitationResponse
-	34, // 85: supercluster.v1.FederationService.AcceptInvitation:output_type -> supercluster.v1.AcceptInvitationResponse
-	36, // 86: supercluster.v1.FederationService.ListPeers:output_type -> supercluster.v1.ListPeersResponse
-	38, // 87: supercluster.v1.FederationService.RemovePeer:output_type -> supercluster.v1.RemovePeerResponse
-	40, // 88: supercluster.v1.FederationService.SetRegionCost:output_type -> supercluster.v1.SetRegionCostResponse
-	42, // 89: supercluster.v1.FederationService.RenameRegion:output_type -> supercluster.v1.RenameRegionResponse
-	44, // 90: supercluster.v1.FederationService.Unfence:output_type -> supercluster.v1.UnfenceResponse
-	46, // 91: supercluster.v1.FederationService.LinkTenant:output_type -> supercluster.v1.LinkTenantResponse
-	49, // 92: supercluster.v1.FederationService.PutPlacement:output_type -> supercluster.v1.PutPlacementResponse
-	51, // 93: supercluster.v1.FederationService.DeletePlacement:output_type -> supercluster.v1.DeletePlacementResponse
-	53, // 94: supercluster.v1.FederationService.ListPlacements:output_type -> supercluster.v1.ListPlacementsResponse
-	77, // [77:95] is the sub-list for method output_type
-	59, // [59:77] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	2,  // 58: supercluster.v1.FederationService.GetFederation:input_type -> supercluster.v1.GetFederationRequest
+	12, // 59: supercluster.v1.FederationService.ListLinks:input_type -> supercluster.v1.ListLinksRequest
+	18, // 60: supercluster.v1.FederationService.ListChannels:input_type -> supercluster.v1.ListChannelsRequest
+	20, // 61: supercluster.v1.FederationService.PutChannel:input_type -> supercluster.v1.PutChannelRequest
+	22, // 62: supercluster.v1.FederationService.Verify:input_type -> supercluster.v1.VerifyRequest
+	25, // 63: supercluster.v1.FederationService.PutImport:input_type -> supercluster.v1.PutImportRequest
+	27, // 64: supercluster.v1.FederationService.ListQuarantine:input_type -> supercluster.v1.ListQuarantineRequest
+	30, // 65: supercluster.v1.FederationService.CreateInvitation:input_type -> supercluster.v1.CreateInvitationRequest
+	33, // 66: supercluster.v1.FederationService.AcceptInvitation:input_type -> supercluster.v1.AcceptInvitationRequest
+	35, // 67: supercluster.v1.FederationService.ListPeers:input_type -> supercluster.v1.ListPeersRequest
+	37, // 68: supercluster.v1.FederationService.RemovePeer:input_type -> supercluster.v1.RemovePeerRequest
+	39, // 69: supercluster.v1.FederationService.SetRegionCost:input_type -> supercluster.v1.SetRegionCostRequest
+	41, // 70: supercluster.v1.FederationService.RenameRegion:input_type -> supercluster.v1.RenameRegionRequest
+	43, // 71: supercluster.v1.FederationService.Unfence:input_type -> supercluster.v1.UnfenceRequest
+	45, // 72: supercluster.v1.FederationService.LinkTenant:input_type -> supercluster.v1.LinkTenantRequest
+	48, // 73: supercluster.v1.FederationService.PutPlacement:input_type -> supercluster.v1.PutPlacementRequest
+	50, // 74: supercluster.v1.FederationService.DeletePlacement:input_type -> supercluster.v1.DeletePlacementRequest
+	52, // 75: supercluster.v1.FederationService.ListPlacements:input_type -> supercluster.v1.ListPlacementsRequest
+	3,  // 76: supercluster.v1.FederationService.GetFederation:output_type -> supercluster.v1.GetFederationResponse
+	14, // 77: supercluster.v1.FederationService.ListLinks:output_type -> supercluster.v1.ListLinksResponse
+	19, // 78: supercluster.v1.FederationService.ListChannels:output_type -> supercluster.v1.ListChannelsResponse
+	21, // 79: supercluster.v1.FederationService.PutChannel:output_type -> supercluster.v1.PutChannelResponse
+	24, // 80: supercluster.v1.FederationService.Verify:output_type -> supercluster.v1.VerifyResponse
+	26, // 81: supercluster.v1.FederationService.PutImport:output_type -> supercluster.v1.PutImportResponse
+	29, // 82: supercluster.v1.FederationService.ListQuarantine:output_type -> supercluster.v1.ListQuarantineResponse
+	32, // 83: supercluster.v1.FederationService.CreateInvitation:output_type -> supercluster.v1.CreateInvitationResponse
+	34, // 84: supercluster.v1.FederationService.AcceptInvitation:output_type -> supercluster.v1.AcceptInvitationResponse
+	36, // 85: supercluster.v1.FederationService.ListPeers:output_type -> supercluster.v1.ListPeersResponse
+	38, // 86: supercluster.v1.FederationService.RemovePeer:output_type -> supercluster.v1.RemovePeerResponse
+	40, // 87: supercluster.v1.FederationService.SetRegionCost:output_type -> supercluster.v1.SetRegionCostResponse
+	42, // 88: supercluster.v1.FederationService.RenameRegion:output_type -> supercluster.v1.RenameRegionResponse
+	44, // 89: supercluster.v1.FederationService.Unfence:output_type -> supercluster.v1.UnfenceResponse
+	46, // 90: supercluster.v1.FederationService.LinkTenant:output_type -> supercluster.v1.LinkTenantResponse
+	49, // 91: supercluster.v1.FederationService.PutPlacement:output_type -> supercluster.v1.PutPlacementResponse
+	51, // 92: supercluster.v1.FederationService.DeletePlacement:output_type -> supercluster.v1.DeletePlacementResponse
+	53, // 93: supercluster.v1.FederationService.ListPlacements:output_type -> supercluster.v1.ListPlacementsResponse
+	76, // [76:94] is the sub-list for method output_type
+	58, // [58:76] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_federation_proto_init() }
@@ -4332,7 +4197,7 @@ func file_supercluster_v1_federation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_federation_proto_rawDesc), len(file_supercluster_v1_federation_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   58,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1342,9 +1342,12 @@ type GetServiceResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Header *ReadHeader            `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
 	// The definition; with `defined` false it shows the defaults.
-	Service       *Service    `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
-	Defined       bool        `protobuf:"varint,3,opt,name=defined,proto3" json:"defined,omitempty"`
-	Instances     []*Instance `protobuf:"bytes,4,rep,name=instances,proto3" json:"instances,omitempty"`
+	Service   *Service    `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	Defined   bool        `protobuf:"varint,3,opt,name=defined,proto3" json:"defined,omitempty"`
+	Instances []*Instance `protobuf:"bytes,4,rep,name=instances,proto3" json:"instances,omitempty"`
+	// What the regions say that they have of the service which send summaries here. A region that sends its instances too has
+	// them above as well.
+	Summaries     []*RegionSummary `protobuf:"bytes,5,rep,name=summaries,proto3" json:"summaries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1407,6 +1410,68 @@ func (x *GetServiceResponse) GetInstances() []*Instance {
 	return nil
 }
 
+func (x *GetServiceResponse) GetSummaries() []*RegionSummary {
+	if x != nil {
+		return x.Summaries
+	}
+	return nil
+}
+
+// RegionSummary is what another region says that it has of a service, in numbers.
+type RegionSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The region, its revision at which the numbers changed last, and how old this copy of them is.
+	Source *Source `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// By zone; instances without a zone are in one of an empty name.
+	Zones         []*ZoneCapacity `protobuf:"bytes,2,rep,name=zones,proto3" json:"zones,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionSummary) Reset() {
+	*x = RegionSummary{}
+	mi := &file_supercluster_v1_registry_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionSummary) ProtoMessage() {}
+
+func (x *RegionSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_registry_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionSummary.ProtoReflect.Descriptor instead.
+func (*RegionSummary) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RegionSummary) GetSource() *Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *RegionSummary) GetZones() []*ZoneCapacity {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
 type ListServicesRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -1422,7 +1487,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[23]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1499,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[23]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1512,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{23}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListServicesRequest) GetTenant() string {
@@ -1509,16 +1574,18 @@ type ServiceSummary struct {
 	Namespace string                 `protobuf:"bytes,12,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// The regions that have an instance, this one first. The numbers above count the instances of all of them.
 	Regions []string `protobuf:"bytes,13,rep,name=regions,proto3" json:"regions,omitempty"`
-	// Of each of `regions`, in that order, and last of the region of the definition if that is none of them: the newest
-	// revision of it that is shown, and how old the copy is.
-	Sources       []*Source `protobuf:"bytes,14,rep,name=sources,proto3" json:"sources,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Of each of `regions`, in that order, then of the region of the definition and of each of `summary_regions` if it is none
+	// of these: the newest revision of it that is shown, and how old the copy is.
+	Sources []*Source `protobuf:"bytes,14,rep,name=sources,proto3" json:"sources,omitempty"`
+	// The other regions that send a summary of the service. The numbers above count nothing of it.
+	SummaryRegions []string `protobuf:"bytes,15,rep,name=summary_regions,json=summaryRegions,proto3" json:"summary_regions,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ServiceSummary) Reset() {
 	*x = ServiceSummary{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[24]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1597,7 @@ func (x *ServiceSummary) String() string {
 func (*ServiceSummary) ProtoMessage() {}
 
 func (x *ServiceSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[24]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1610,7 @@ func (x *ServiceSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceSummary.ProtoReflect.Descriptor instead.
 func (*ServiceSummary) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{24}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ServiceSummary) GetName() string {
@@ -1644,6 +1711,13 @@ func (x *ServiceSummary) GetSources() []*Source {
 	return nil
 }
 
+func (x *ServiceSummary) GetSummaryRegions() []string {
+	if x != nil {
+		return x.SummaryRegions
+	}
+	return nil
+}
+
 type ListServicesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Header        *ReadHeader            `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
@@ -1655,7 +1729,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[25]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1741,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[25]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1754,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{25}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListServicesResponse) GetHeader() *ReadHeader {
@@ -1717,7 +1791,7 @@ type DeleteServiceRequest struct {
 
 func (x *DeleteServiceRequest) Reset() {
 	*x = DeleteServiceRequest{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[26]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1803,7 @@ func (x *DeleteServiceRequest) String() string {
 func (*DeleteServiceRequest) ProtoMessage() {}
 
 func (x *DeleteServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[26]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1816,7 @@ func (x *DeleteServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServiceRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{26}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteServiceRequest) GetTenant() string {
@@ -1789,7 +1863,7 @@ type DeleteServiceResponse struct {
 
 func (x *DeleteServiceResponse) Reset() {
 	*x = DeleteServiceResponse{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[27]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +1875,7 @@ func (x *DeleteServiceResponse) String() string {
 func (*DeleteServiceResponse) ProtoMessage() {}
 
 func (x *DeleteServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[27]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +1888,7 @@ func (x *DeleteServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServiceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServiceResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{27}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeleteServiceResponse) GetHeader() *WriteHeader {
@@ -1844,7 +1918,7 @@ type ListInstancesRequest struct {
 
 func (x *ListInstancesRequest) Reset() {
 	*x = ListInstancesRequest{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[28]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +1930,7 @@ func (x *ListInstancesRequest) String() string {
 func (*ListInstancesRequest) ProtoMessage() {}
 
 func (x *ListInstancesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[28]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1869,7 +1943,7 @@ func (x *ListInstancesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInstancesRequest.ProtoReflect.Descriptor instead.
 func (*ListInstancesRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{28}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListInstancesRequest) GetTenant() string {
@@ -1953,7 +2027,7 @@ type ListInstancesResponse struct {
 
 func (x *ListInstancesResponse) Reset() {
 	*x = ListInstancesResponse{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[29]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2039,7 @@ func (x *ListInstancesResponse) String() string {
 func (*ListInstancesResponse) ProtoMessage() {}
 
 func (x *ListInstancesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[29]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2052,7 @@ func (x *ListInstancesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInstancesResponse.ProtoReflect.Descriptor instead.
 func (*ListInstancesResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{29}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListInstancesResponse) GetHeader() *ReadHeader {
@@ -2013,7 +2087,7 @@ type PutRouteRequest struct {
 
 func (x *PutRouteRequest) Reset() {
 	*x = PutRouteRequest{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[30]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2099,7 @@ func (x *PutRouteRequest) String() string {
 func (*PutRouteRequest) ProtoMessage() {}
 
 func (x *PutRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[30]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2112,7 @@ func (x *PutRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRouteRequest.ProtoReflect.Descriptor instead.
 func (*PutRouteRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{30}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PutRouteRequest) GetRoute() *Route {
@@ -2072,7 +2146,7 @@ type PutRouteResponse struct {
 
 func (x *PutRouteResponse) Reset() {
 	*x = PutRouteResponse{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[31]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2158,7 @@ func (x *PutRouteResponse) String() string {
 func (*PutRouteResponse) ProtoMessage() {}
 
 func (x *PutRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[31]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2171,7 @@ func (x *PutRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRouteResponse.ProtoReflect.Descriptor instead.
 func (*PutRouteResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{31}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PutRouteResponse) GetHeader() *WriteHeader {
@@ -2126,7 +2200,7 @@ type GetRouteRequest struct {
 
 func (x *GetRouteRequest) Reset() {
 	*x = GetRouteRequest{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[32]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2212,7 @@ func (x *GetRouteRequest) String() string {
 func (*GetRouteRequest) ProtoMessage() {}
 
 func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[32]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2225,7 @@ func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteRequest.ProtoReflect.Descriptor instead.
 func (*GetRouteRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{32}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetRouteRequest) GetTenant() string {
@@ -2192,7 +2266,7 @@ type GetRouteResponse struct {
 
 func (x *GetRouteResponse) Reset() {
 	*x = GetRouteResponse{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[33]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2204,7 +2278,7 @@ func (x *GetRouteResponse) String() string {
 func (*GetRouteResponse) ProtoMessage() {}
 
 func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[33]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2217,7 +2291,7 @@ func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteResponse.ProtoReflect.Descriptor instead.
 func (*GetRouteResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{33}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetRouteResponse) GetHeader() *ReadHeader {
@@ -2247,7 +2321,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[34]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +2333,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[34]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +2346,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{34}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListRoutesRequest) GetTenant() string {
@@ -2321,7 +2395,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[35]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2333,7 +2407,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[35]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2346,7 +2420,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{35}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListRoutesResponse) GetHeader() *ReadHeader {
@@ -2383,7 +2457,7 @@ type DeleteRouteRequest struct {
 
 func (x *DeleteRouteRequest) Reset() {
 	*x = DeleteRouteRequest{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[36]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2395,7 +2469,7 @@ func (x *DeleteRouteRequest) String() string {
 func (*DeleteRouteRequest) ProtoMessage() {}
 
 func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[36]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2408,7 +2482,7 @@ func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRouteRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{36}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeleteRouteRequest) GetTenant() string {
@@ -2455,7 +2529,7 @@ type DeleteRouteResponse struct {
 
 func (x *DeleteRouteResponse) Reset() {
 	*x = DeleteRouteResponse{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[37]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2541,7 @@ func (x *DeleteRouteResponse) String() string {
 func (*DeleteRouteResponse) ProtoMessage() {}
 
 func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[37]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2554,7 @@ func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRouteResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{37}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeleteRouteResponse) GetHeader() *WriteHeader {
@@ -2511,7 +2585,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[38]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2597,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[38]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2610,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{38}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LookupRequest) GetTenant() string {
@@ -2623,7 +2697,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[39]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +2709,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[39]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +2722,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{39}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Endpoint) GetInstance() string {
@@ -2739,7 +2813,7 @@ type LookupResponse struct {
 
 func (x *LookupResponse) Reset() {
 	*x = LookupResponse{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[40]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2751,7 +2825,7 @@ func (x *LookupResponse) String() string {
 func (*LookupResponse) ProtoMessage() {}
 
 func (x *LookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[40]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2764,7 +2838,7 @@ func (x *LookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResponse.ProtoReflect.Descriptor instead.
 func (*LookupResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{40}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LookupResponse) GetHeader() *ReadHeader {
@@ -2820,7 +2894,7 @@ type ExcludedEndpoint struct {
 
 func (x *ExcludedEndpoint) Reset() {
 	*x = ExcludedEndpoint{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[41]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +2906,7 @@ func (x *ExcludedEndpoint) String() string {
 func (*ExcludedEndpoint) ProtoMessage() {}
 
 func (x *ExcludedEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[41]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +2919,7 @@ func (x *ExcludedEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExcludedEndpoint.ProtoReflect.Descriptor instead.
 func (*ExcludedEndpoint) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{41}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ExcludedEndpoint) GetEndpoint() *Endpoint {
@@ -2885,7 +2959,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[42]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +2971,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[42]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +2984,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{42}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ExplainRequest) GetTenant() string {
@@ -3010,7 +3084,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[43]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3022,7 +3096,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[43]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3035,7 +3109,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{43}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ExplainResponse) GetHeader() *ReadHeader {
@@ -3135,7 +3209,7 @@ type ExplainedRegion struct {
 
 func (x *ExplainedRegion) Reset() {
 	*x = ExplainedRegion{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[44]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3147,7 +3221,7 @@ func (x *ExplainedRegion) String() string {
 func (*ExplainedRegion) ProtoMessage() {}
 
 func (x *ExplainedRegion) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[44]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3160,7 +3234,7 @@ func (x *ExplainedRegion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedRegion.ProtoReflect.Descriptor instead.
 func (*ExplainedRegion) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{44}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ExplainedRegion) GetRegion() string {
@@ -3225,7 +3299,7 @@ type ExplainedTier struct {
 
 func (x *ExplainedTier) Reset() {
 	*x = ExplainedTier{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[45]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3237,7 +3311,7 @@ func (x *ExplainedTier) String() string {
 func (*ExplainedTier) ProtoMessage() {}
 
 func (x *ExplainedTier) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[45]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3250,7 +3324,7 @@ func (x *ExplainedTier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedTier.ProtoReflect.Descriptor instead.
 func (*ExplainedTier) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{45}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ExplainedTier) GetPriority() uint32 {
@@ -3287,7 +3361,7 @@ type ExplainedLocality struct {
 
 func (x *ExplainedLocality) Reset() {
 	*x = ExplainedLocality{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[46]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3299,7 +3373,7 @@ func (x *ExplainedLocality) String() string {
 func (*ExplainedLocality) ProtoMessage() {}
 
 func (x *ExplainedLocality) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[46]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3312,7 +3386,7 @@ func (x *ExplainedLocality) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedLocality.ProtoReflect.Descriptor instead.
 func (*ExplainedLocality) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{46}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExplainedLocality) GetZone() string {
@@ -3358,7 +3432,7 @@ type ExplainedEndpoint struct {
 
 func (x *ExplainedEndpoint) Reset() {
 	*x = ExplainedEndpoint{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[47]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3370,7 +3444,7 @@ func (x *ExplainedEndpoint) String() string {
 func (*ExplainedEndpoint) ProtoMessage() {}
 
 func (x *ExplainedEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[47]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3383,7 +3457,7 @@ func (x *ExplainedEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedEndpoint.ProtoReflect.Descriptor instead.
 func (*ExplainedEndpoint) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{47}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ExplainedEndpoint) GetEndpoint() *Endpoint {
@@ -3431,7 +3505,7 @@ type ExplainedRecord struct {
 
 func (x *ExplainedRecord) Reset() {
 	*x = ExplainedRecord{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[48]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3443,7 +3517,7 @@ func (x *ExplainedRecord) String() string {
 func (*ExplainedRecord) ProtoMessage() {}
 
 func (x *ExplainedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[48]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3456,7 +3530,7 @@ func (x *ExplainedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedRecord.ProtoReflect.Descriptor instead.
 func (*ExplainedRecord) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{48}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ExplainedRecord) GetKind() string {
@@ -3506,7 +3580,7 @@ type ExplainedRoute struct {
 
 func (x *ExplainedRoute) Reset() {
 	*x = ExplainedRoute{}
-	mi := &file_supercluster_v1_registry_proto_msgTypes[49]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3518,7 +3592,7 @@ func (x *ExplainedRoute) String() string {
 func (*ExplainedRoute) ProtoMessage() {}
 
 func (x *ExplainedRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_supercluster_v1_registry_proto_msgTypes[49]
+	mi := &file_supercluster_v1_registry_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3531,7 +3605,7 @@ func (x *ExplainedRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainedRoute.ProtoReflect.Descriptor instead.
 func (*ExplainedRoute) Descriptor() ([]byte, []int) {
-	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{49}
+	return file_supercluster_v1_registry_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ExplainedRoute) GetName() string {
@@ -3672,12 +3746,16 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12\x1d\n" +
 	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18?R\x04name\x120\n" +
-	"\x04read\x18\x04 \x01(\v2\x1c.supercluster.v1.ReadOptionsR\x04read\"\xd0\x01\n" +
+	"\x04read\x18\x04 \x01(\v2\x1c.supercluster.v1.ReadOptionsR\x04read\"\x8e\x02\n" +
 	"\x12GetServiceResponse\x123\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.supercluster.v1.ReadHeaderR\x06header\x122\n" +
 	"\aservice\x18\x02 \x01(\v2\x18.supercluster.v1.ServiceR\aservice\x12\x18\n" +
 	"\adefined\x18\x03 \x01(\bR\adefined\x127\n" +
-	"\tinstances\x18\x04 \x03(\v2\x19.supercluster.v1.InstanceR\tinstances\"\xfa\x01\n" +
+	"\tinstances\x18\x04 \x03(\v2\x19.supercluster.v1.InstanceR\tinstances\x12<\n" +
+	"\tsummaries\x18\x05 \x03(\v2\x1e.supercluster.v1.RegionSummaryR\tsummaries\"u\n" +
+	"\rRegionSummary\x12/\n" +
+	"\x06source\x18\x01 \x01(\v2\x17.supercluster.v1.SourceR\x06source\x123\n" +
+	"\x05zones\x18\x02 \x03(\v2\x1d.supercluster.v1.ZoneCapacityR\x05zones\"\xfa\x01\n" +
 	"\x13ListServicesRequest\x12\x1f\n" +
 	"\x06tenant\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18?R\x06tenant\x12%\n" +
 	"\tnamespace\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18?R\tnamespace\x12\x19\n" +
@@ -3685,7 +3763,7 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x04read\x18\x04 \x01(\v2\x1c.supercluster.v1.ReadOptionsR\x04read\x12%\n" +
 	"\tpage_size\x18\x05 \x01(\rB\b\xbaH\x05*\x03\x18\x88'R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\xac\x03\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\xd5\x03\n" +
 	"\x0eServiceSummary\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\bprotocol\x18\x02 \x01(\x0e2\x19.supercluster.v1.ProtocolR\bprotocol\x12\x18\n" +
@@ -3701,7 +3779,8 @@ const file_supercluster_v1_registry_proto_rawDesc = "" +
 	"\x06tenant\x18\v \x01(\tR\x06tenant\x12\x1c\n" +
 	"\tnamespace\x18\f \x01(\tR\tnamespace\x12\x18\n" +
 	"\aregions\x18\r \x03(\tR\aregions\x121\n" +
-	"\asources\x18\x0e \x03(\v2\x17.supercluster.v1.SourceR\asources\"\xb0\x01\n" +
+	"\asources\x18\x0e \x03(\v2\x17.supercluster.v1.SourceR\asources\x12'\n" +
+	"\x0fsummary_regions\x18\x0f \x03(\tR\x0esummaryRegions\"\xb0\x01\n" +
 	"\x14ListServicesResponse\x123\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.supercluster.v1.ReadHeaderR\x06header\x12;\n" +
 	"\bservices\x18\x02 \x03(\v2\x1f.supercluster.v1.ServiceSummaryR\bservices\x12&\n" +
@@ -3910,7 +3989,7 @@ func file_supercluster_v1_registry_proto_rawDescGZIP() []byte {
 }
 
 var file_supercluster_v1_registry_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_supercluster_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_supercluster_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_supercluster_v1_registry_proto_goTypes = []any{
 	(RegionState)(0),                   // 0: supercluster.v1.RegionState
 	(*CreateTenantRequest)(nil),        // 1: supercluster.v1.CreateTenantRequest
@@ -3936,175 +4015,180 @@ var file_supercluster_v1_registry_proto_goTypes = []any{
 	(*PutServiceResponse)(nil),         // 21: supercluster.v1.PutServiceResponse
 	(*GetServiceRequest)(nil),          // 22: supercluster.v1.GetServiceRequest
 	(*GetServiceResponse)(nil),         // 23: supercluster.v1.GetServiceResponse
-	(*ListServicesRequest)(nil),        // 24: supercluster.v1.ListServicesRequest
-	(*ServiceSummary)(nil),             // 25: supercluster.v1.ServiceSummary
-	(*ListServicesResponse)(nil),       // 26: supercluster.v1.ListServicesResponse
-	(*DeleteServiceRequest)(nil),       // 27: supercluster.v1.DeleteServiceRequest
-	(*DeleteServiceResponse)(nil),      // 28: supercluster.v1.DeleteServiceResponse
-	(*ListInstancesRequest)(nil),       // 29: supercluster.v1.ListInstancesRequest
-	(*ListInstancesResponse)(nil),      // 30: supercluster.v1.ListInstancesResponse
-	(*PutRouteRequest)(nil),            // 31: supercluster.v1.PutRouteRequest
-	(*PutRouteResponse)(nil),           // 32: supercluster.v1.PutRouteResponse
-	(*GetRouteRequest)(nil),            // 33: supercluster.v1.GetRouteRequest
-	(*GetRouteResponse)(nil),           // 34: supercluster.v1.GetRouteResponse
-	(*ListRoutesRequest)(nil),          // 35: supercluster.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),         // 36: supercluster.v1.ListRoutesResponse
-	(*DeleteRouteRequest)(nil),         // 37: supercluster.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),        // 38: supercluster.v1.DeleteRouteResponse
-	(*LookupRequest)(nil),              // 39: supercluster.v1.LookupRequest
-	(*Endpoint)(nil),                   // 40: supercluster.v1.Endpoint
-	(*LookupResponse)(nil),             // 41: supercluster.v1.LookupResponse
-	(*ExcludedEndpoint)(nil),           // 42: supercluster.v1.ExcludedEndpoint
-	(*ExplainRequest)(nil),             // 43: supercluster.v1.ExplainRequest
-	(*ExplainResponse)(nil),            // 44: supercluster.v1.ExplainResponse
-	(*ExplainedRegion)(nil),            // 45: supercluster.v1.ExplainedRegion
-	(*ExplainedTier)(nil),              // 46: supercluster.v1.ExplainedTier
-	(*ExplainedLocality)(nil),          // 47: supercluster.v1.ExplainedLocality
-	(*ExplainedEndpoint)(nil),          // 48: supercluster.v1.ExplainedEndpoint
-	(*ExplainedRecord)(nil),            // 49: supercluster.v1.ExplainedRecord
-	(*ExplainedRoute)(nil),             // 50: supercluster.v1.ExplainedRoute
-	(*Tenant)(nil),                     // 51: supercluster.v1.Tenant
-	(*WriteOptions)(nil),               // 52: supercluster.v1.WriteOptions
-	(*WriteHeader)(nil),                // 53: supercluster.v1.WriteHeader
-	(*ReadOptions)(nil),                // 54: supercluster.v1.ReadOptions
-	(*ReadHeader)(nil),                 // 55: supercluster.v1.ReadHeader
-	(*Namespace)(nil),                  // 56: supercluster.v1.Namespace
-	(*Instance)(nil),                   // 57: supercluster.v1.Instance
-	(*durationpb.Duration)(nil),        // 58: google.protobuf.Duration
-	(Health)(0),                        // 59: supercluster.v1.Health
-	(*Service)(nil),                    // 60: supercluster.v1.Service
-	(Protocol)(0),                      // 61: supercluster.v1.Protocol
+	(*RegionSummary)(nil),              // 24: supercluster.v1.RegionSummary
+	(*ListServicesRequest)(nil),        // 25: supercluster.v1.ListServicesRequest
+	(*ServiceSummary)(nil),             // 26: supercluster.v1.ServiceSummary
+	(*ListServicesResponse)(nil),       // 27: supercluster.v1.ListServicesResponse
+	(*DeleteServiceRequest)(nil),       // 28: supercluster.v1.DeleteServiceRequest
+	(*DeleteServiceResponse)(nil),      // 29: supercluster.v1.DeleteServiceResponse
+	(*ListInstancesRequest)(nil),       // 30: supercluster.v1.ListInstancesRequest
+	(*ListInstancesResponse)(nil),      // 31: supercluster.v1.ListInstancesResponse
+	(*PutRouteRequest)(nil),            // 32: supercluster.v1.PutRouteRequest
+	(*PutRouteResponse)(nil),           // 33: supercluster.v1.PutRouteResponse
+	(*GetRouteRequest)(nil),            // 34: supercluster.v1.GetRouteRequest
+	(*GetRouteResponse)(nil),           // 35: supercluster.v1.GetRouteResponse
+	(*ListRoutesRequest)(nil),          // 36: supercluster.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),         // 37: supercluster.v1.ListRoutesResponse
+	(*DeleteRouteRequest)(nil),         // 38: supercluster.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),        // 39: supercluster.v1.DeleteRouteResponse
+	(*LookupRequest)(nil),              // 40: supercluster.v1.LookupRequest
+	(*Endpoint)(nil),                   // 41: supercluster.v1.Endpoint
+	(*LookupResponse)(nil),             // 42: supercluster.v1.LookupResponse
+	(*ExcludedEndpoint)(nil),           // 43: supercluster.v1.ExcludedEndpoint
+	(*ExplainRequest)(nil),             // 44: supercluster.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 45: supercluster.v1.ExplainResponse
+	(*ExplainedRegion)(nil),            // 46: supercluster.v1.ExplainedRegion
+	(*ExplainedTier)(nil),              // 47: supercluster.v1.ExplainedTier
+	(*ExplainedLocality)(nil),          // 48: supercluster.v1.ExplainedLocality
+	(*ExplainedEndpoint)(nil),          // 49: supercluster.v1.ExplainedEndpoint
+	(*ExplainedRecord)(nil),            // 50: supercluster.v1.ExplainedRecord
+	(*ExplainedRoute)(nil),             // 51: supercluster.v1.ExplainedRoute
+	(*Tenant)(nil),                     // 52: supercluster.v1.Tenant
+	(*WriteOptions)(nil),               // 53: supercluster.v1.WriteOptions
+	(*WriteHeader)(nil),                // 54: supercluster.v1.WriteHeader
+	(*ReadOptions)(nil),                // 55: supercluster.v1.ReadOptions
+	(*ReadHeader)(nil),                 // 56: supercluster.v1.ReadHeader
+	(*Namespace)(nil),                  // 57: supercluster.v1.Namespace
+	(*Instance)(nil),                   // 58: supercluster.v1.Instance
+	(*durationpb.Duration)(nil),        // 59: google.protobuf.Duration
+	(Health)(0),                        // 60: supercluster.v1.Health
+	(*Service)(nil),                    // 61: supercluster.v1.Service
 	(*Source)(nil),                     // 62: supercluster.v1.Source
-	(*Route)(nil),                      // 63: supercluster.v1.Route
+	(*ZoneCapacity)(nil),               // 63: supercluster.v1.ZoneCapacity
+	(Protocol)(0),                      // 64: supercluster.v1.Protocol
+	(*Route)(nil),                      // 65: supercluster.v1.Route
 }
 var file_supercluster_v1_registry_proto_depIdxs = []int32{
-	51,  // 0: supercluster.v1.CreateTenantRequest.tenant:type_name -> supercluster.v1.Tenant
-	52,  // 1: supercluster.v1.CreateTenantRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 2: supercluster.v1.CreateTenantResponse.header:type_name -> supercluster.v1.WriteHeader
-	51,  // 3: supercluster.v1.CreateTenantResponse.tenant:type_name -> supercluster.v1.Tenant
-	54,  // 4: supercluster.v1.ListTenantsRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 5: supercluster.v1.ListTenantsResponse.header:type_name -> supercluster.v1.ReadHeader
-	51,  // 6: supercluster.v1.ListTenantsResponse.tenants:type_name -> supercluster.v1.Tenant
-	52,  // 7: supercluster.v1.DeleteTenantRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 8: supercluster.v1.DeleteTenantResponse.header:type_name -> supercluster.v1.WriteHeader
-	56,  // 9: supercluster.v1.CreateNamespaceRequest.namespace:type_name -> supercluster.v1.Namespace
-	52,  // 10: supercluster.v1.CreateNamespaceRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 11: supercluster.v1.CreateNamespaceResponse.header:type_name -> supercluster.v1.WriteHeader
-	56,  // 12: supercluster.v1.CreateNamespaceResponse.namespace:type_name -> supercluster.v1.Namespace
-	54,  // 13: supercluster.v1.ListNamespacesRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 14: supercluster.v1.ListNamespacesResponse.header:type_name -> supercluster.v1.ReadHeader
-	56,  // 15: supercluster.v1.ListNamespacesResponse.namespaces:type_name -> supercluster.v1.Namespace
-	52,  // 16: supercluster.v1.DeleteNamespaceRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 17: supercluster.v1.DeleteNamespaceResponse.header:type_name -> supercluster.v1.WriteHeader
-	57,  // 18: supercluster.v1.RegisterInstanceRequest.instance:type_name -> supercluster.v1.Instance
-	52,  // 19: supercluster.v1.RegisterInstanceRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 20: supercluster.v1.RegisterInstanceResponse.header:type_name -> supercluster.v1.WriteHeader
-	57,  // 21: supercluster.v1.RegisterInstanceResponse.instance:type_name -> supercluster.v1.Instance
-	58,  // 22: supercluster.v1.DeregisterInstanceRequest.drain:type_name -> google.protobuf.Duration
-	52,  // 23: supercluster.v1.DeregisterInstanceRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 24: supercluster.v1.DeregisterInstanceResponse.header:type_name -> supercluster.v1.WriteHeader
-	59,  // 25: supercluster.v1.HeartbeatTarget.health:type_name -> supercluster.v1.Health
+	52,  // 0: supercluster.v1.CreateTenantRequest.tenant:type_name -> supercluster.v1.Tenant
+	53,  // 1: supercluster.v1.CreateTenantRequest.options:type_name -> supercluster.v1.WriteOptions
+	54,  // 2: supercluster.v1.CreateTenantResponse.header:type_name -> supercluster.v1.WriteHeader
+	52,  // 3: supercluster.v1.CreateTenantResponse.tenant:type_name -> supercluster.v1.Tenant
+	55,  // 4: supercluster.v1.ListTenantsRequest.read:type_name -> supercluster.v1.ReadOptions
+	56,  // 5: supercluster.v1.ListTenantsResponse.header:type_name -> supercluster.v1.ReadHeader
+	52,  // 6: supercluster.v1.ListTenantsResponse.tenants:type_name -> supercluster.v1.Tenant
+	53,  // 7: supercluster.v1.DeleteTenantRequest.options:type_name -> supercluster.v1.WriteOptions
+	54,  // 8: supercluster.v1.DeleteTenantResponse.header:type_name -> supercluster.v1.WriteHeader
+	57,  // 9: supercluster.v1.CreateNamespaceRequest.namespace:type_name -> supercluster.v1.Namespace
+	53,  // 10: supercluster.v1.CreateNamespaceRequest.options:type_name -> supercluster.v1.WriteOptions
+	54,  // 11: supercluster.v1.CreateNamespaceResponse.header:type_name -> supercluster.v1.WriteHeader
+	57,  // 12: supercluster.v1.CreateNamespaceResponse.namespace:type_name -> supercluster.v1.Namespace
+	55,  // 13: supercluster.v1.ListNamespacesRequest.read:type_name -> supercluster.v1.ReadOptions
+	56,  // 14: supercluster.v1.ListNamespacesResponse.header:type_name -> supercluster.v1.ReadHeader
+	57,  // 15: supercluster.v1.ListNamespacesResponse.namespaces:type_name -> supercluster.v1.Namespace
+	53,  // 16: supercluster.v1.DeleteNamespaceRequest.options:type_name -> supercluster.v1.WriteOptions
+	54,  // 17: supercluster.v1.DeleteNamespaceResponse.header:type_name -> supercluster.v1.WriteHeader
+	58,  // 18: supercluster.v1.RegisterInstanceRequest.instance:type_name -> supercluster.v1.Instance
+	53,  // 19: supercluster.v1.RegisterInstanceRequest.options:type_name -> supercluster.v1.WriteOptions
+	54,  // 20: supercluster.v1.RegisterInstanceResponse.header:type_name -> supercluster.v1.WriteHeader
+	58,  // 21: supercluster.v1.RegisterInstanceResponse.instance:type_name -> supercluster.v1.Instance
+	59,  // 22: supercluster.v1.DeregisterInstanceRequest.drain:type_name -> google.protobuf.Duration
+	53,  // 23: supercluster.v1.DeregisterInstanceRequest.options:type_name -> supercluster.v1.WriteOptions
+	54,  // 24: supercluster.v1.DeregisterInstanceResponse.header:type_name -> supercluster.v1.WriteHeader
+	60,  // 25: supercluster.v1.HeartbeatTarget.health:type_name -> supercluster.v1.Health
 	17,  // 26: supercluster.v1.HeartbeatRequest.targets:type_name -> supercluster.v1.HeartbeatTarget
-	60,  // 27: supercluster.v1.PutServiceRequest.service:type_name -> supercluster.v1.Service
-	52,  // 28: supercluster.v1.PutServiceRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 29: supercluster.v1.PutServiceResponse.header:type_name -> supercluster.v1.WriteHeader
-	60,  // 30: supercluster.v1.PutServiceResponse.service:type_name -> supercluster.v1.Service
-	54,  // 31: supercluster.v1.GetServiceRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 32: supercluster.v1.GetServiceResponse.header:type_name -> supercluster.v1.ReadHeader
-	60,  // 33: supercluster.v1.GetServiceResponse.service:type_name -> supercluster.v1.Service
-	57,  // 34: supercluster.v1.GetServiceResponse.instances:type_name -> supercluster.v1.Instance
-	54,  // 35: supercluster.v1.ListServicesRequest.read:type_name -> supercluster.v1.ReadOptions
-	61,  // 36: supercluster.v1.ServiceSummary.protocol:type_name -> supercluster.v1.Protocol
-	62,  // 37: supercluster.v1.ServiceSummary.sources:type_name -> supercluster.v1.Source
-	55,  // 38: supercluster.v1.ListServicesResponse.header:type_name -> supercluster.v1.ReadHeader
-	25,  // 39: supercluster.v1.ListServicesResponse.services:type_name -> supercluster.v1.ServiceSummary
-	52,  // 40: supercluster.v1.DeleteServiceRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 41: supercluster.v1.DeleteServiceResponse.header:type_name -> supercluster.v1.WriteHeader
-	59,  // 42: supercluster.v1.ListInstancesRequest.health:type_name -> supercluster.v1.Health
-	54,  // 43: supercluster.v1.ListInstancesRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 44: supercluster.v1.ListInstancesResponse.header:type_name -> supercluster.v1.ReadHeader
-	57,  // 45: supercluster.v1.ListInstancesResponse.instances:type_name -> supercluster.v1.Instance
-	63,  // 46: supercluster.v1.PutRouteRequest.route:type_name -> supercluster.v1.Route
-	52,  // 47: supercluster.v1.PutRouteRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 48: supercluster.v1.PutRouteResponse.header:type_name -> supercluster.v1.WriteHeader
-	63,  // 49: supercluster.v1.PutRouteResponse.route:type_name -> supercluster.v1.Route
-	54,  // 50: supercluster.v1.GetRouteRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 51: supercluster.v1.GetRouteResponse.header:type_name -> supercluster.v1.ReadHeader
-	63,  // 52: supercluster.v1.GetRouteResponse.route:type_name -> supercluster.v1.Route
-	54,  // 53: supercluster.v1.ListRoutesRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 54: supercluster.v1.ListRoutesResponse.header:type_name -> supercluster.v1.ReadHeader
-	63,  // 55: supercluster.v1.ListRoutesResponse.routes:type_name -> supercluster.v1.Route
-	52,  // 56: supercluster.v1.DeleteRouteRequest.options:type_name -> supercluster.v1.WriteOptions
-	53,  // 57: supercluster.v1.DeleteRouteResponse.header:type_name -> supercluster.v1.WriteHeader
-	54,  // 58: supercluster.v1.LookupRequest.read:type_name -> supercluster.v1.ReadOptions
-	59,  // 59: supercluster.v1.Endpoint.health:type_name -> supercluster.v1.Health
-	62,  // 60: supercluster.v1.Endpoint.source:type_name -> supercluster.v1.Source
-	55,  // 61: supercluster.v1.LookupResponse.header:type_name -> supercluster.v1.ReadHeader
-	40,  // 62: supercluster.v1.LookupResponse.endpoints:type_name -> supercluster.v1.Endpoint
-	42,  // 63: supercluster.v1.LookupResponse.excluded:type_name -> supercluster.v1.ExcludedEndpoint
-	61,  // 64: supercluster.v1.LookupResponse.protocol:type_name -> supercluster.v1.Protocol
-	40,  // 65: supercluster.v1.ExcludedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
-	54,  // 66: supercluster.v1.ExplainRequest.read:type_name -> supercluster.v1.ReadOptions
-	55,  // 67: supercluster.v1.ExplainResponse.header:type_name -> supercluster.v1.ReadHeader
-	61,  // 68: supercluster.v1.ExplainResponse.protocol:type_name -> supercluster.v1.Protocol
-	45,  // 69: supercluster.v1.ExplainResponse.regions:type_name -> supercluster.v1.ExplainedRegion
-	46,  // 70: supercluster.v1.ExplainResponse.tiers:type_name -> supercluster.v1.ExplainedTier
-	48,  // 71: supercluster.v1.ExplainResponse.endpoints:type_name -> supercluster.v1.ExplainedEndpoint
-	50,  // 72: supercluster.v1.ExplainResponse.routes:type_name -> supercluster.v1.ExplainedRoute
-	49,  // 73: supercluster.v1.ExplainResponse.definition:type_name -> supercluster.v1.ExplainedRecord
-	0,   // 74: supercluster.v1.ExplainedRegion.state:type_name -> supercluster.v1.RegionState
-	58,  // 75: supercluster.v1.ExplainedRegion.cost:type_name -> google.protobuf.Duration
-	58,  // 76: supercluster.v1.ExplainedRegion.age:type_name -> google.protobuf.Duration
-	47,  // 77: supercluster.v1.ExplainedTier.localities:type_name -> supercluster.v1.ExplainedLocality
-	40,  // 78: supercluster.v1.ExplainedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
-	49,  // 79: supercluster.v1.ExplainedEndpoint.records:type_name -> supercluster.v1.ExplainedRecord
-	62,  // 80: supercluster.v1.ExplainedRecord.source:type_name -> supercluster.v1.Source
-	49,  // 81: supercluster.v1.ExplainedRoute.record:type_name -> supercluster.v1.ExplainedRecord
-	1,   // 82: supercluster.v1.TenantService.CreateTenant:input_type -> supercluster.v1.CreateTenantRequest
-	3,   // 83: supercluster.v1.TenantService.ListTenants:input_type -> supercluster.v1.ListTenantsRequest
-	5,   // 84: supercluster.v1.TenantService.DeleteTenant:input_type -> supercluster.v1.DeleteTenantRequest
-	7,   // 85: supercluster.v1.TenantService.CreateNamespace:input_type -> supercluster.v1.CreateNamespaceRequest
-	9,   // 86: supercluster.v1.TenantService.ListNamespaces:input_type -> supercluster.v1.ListNamespacesRequest
-	11,  // 87: supercluster.v1.TenantService.DeleteNamespace:input_type -> supercluster.v1.DeleteNamespaceRequest
-	13,  // 88: supercluster.v1.RegistryService.RegisterInstance:input_type -> supercluster.v1.RegisterInstanceRequest
-	15,  // 89: supercluster.v1.RegistryService.DeregisterInstance:input_type -> supercluster.v1.DeregisterInstanceRequest
-	18,  // 90: supercluster.v1.RegistryService.Heartbeat:input_type -> supercluster.v1.HeartbeatRequest
-	20,  // 91: supercluster.v1.RegistryService.PutService:input_type -> supercluster.v1.PutServiceRequest
-	22,  // 92: supercluster.v1.RegistryService.GetService:input_type -> supercluster.v1.GetServiceRequest
-	24,  // 93: supercluster.v1.RegistryService.ListServices:input_type -> supercluster.v1.ListServicesRequest
-	27,  // 94: supercluster.v1.RegistryService.DeleteService:input_type -> supercluster.v1.DeleteServiceRequest
-	29,  // 95: supercluster.v1.RegistryService.ListInstances:input_type -> supercluster.v1.ListInstancesRequest
-	31,  // 96: supercluster.v1.RegistryService.PutRoute:input_type -> supercluster.v1.PutRouteRequest
-	33,  // 97: supercluster.v1.RegistryService.GetRoute:input_type -> supercluster.v1.GetRouteRequest
-	35,  // 98: supercluster.v1.RegistryService.ListRoutes:input_type -> supercluster.v1.ListRoutesRequest
-	37,  // 99: supercluster.v1.RegistryService.DeleteRoute:input_type -> supercluster.v1.DeleteRouteRequest
-	39,  // 100: supercluster.v1.RegistryService.Lookup:input_type -> supercluster.v1.LookupRequest
-	43,  // 101: supercluster.v1.RegistryService.Explain:input_type -> supercluster.v1.ExplainRequest
-	2,   // 102: supercluster.v1.TenantService.CreateTenant:output_type -> supercluster.v1.CreateTenantResponse
-	4,   // 103: supercluster.v1.TenantService.ListTenants:output_type -> supercluster.v1.ListTenantsResponse
-	6,   // 104: supercluster.v1.TenantService.DeleteTenant:output_type -> supercluster.v1.DeleteTenantResponse
-	8,   // 105: supercluster.v1.TenantService.CreateNamespace:output_type -> supercluster.v1.CreateNamespaceResponse
-	10,  // 106: supercluster.v1.TenantService.ListNamespaces:output_type -> supercluster.v1.ListNamespacesResponse
-	12,  // 107: supercluster.v1.TenantService.DeleteNamespace:output_type -> supercluster.v1.DeleteNamespaceResponse
-	14,  // 108: supercluster.v1.RegistryService.RegisterInstance:output_type -> supercluster.v1.RegisterInstanceResponse
-	16,  // 109: supercluster.v1.RegistryService.DeregisterInstance:output_type -> supercluster.v1.DeregisterInstanceResponse
-	19,  // 110: supercluster.v1.RegistryService.Heartbeat:output_type -> supercluster.v1.HeartbeatResponse
-	21,  // 111: supercluster.v1.RegistryService.PutService:output_type -> supercluster.v1.PutServiceResponse
-	23,  // 112: supercluster.v1.RegistryService.GetService:output_type -> supercluster.v1.GetServiceResponse
-	26,  // 113: supercluster.v1.RegistryService.ListServices:output_type -> supercluster.v1.ListServicesResponse
-	28,  // 114: supercluster.v1.RegistryService.DeleteService:output_type -> supercluster.v1.DeleteServiceResponse
-	30,  // 115: supercluster.v1.RegistryService.ListInstances:output_type -> supercluster.v1.ListInstancesResponse
-	32,  // 116: supercluster.v1.RegistryService.PutRoute:output_type -> supercluster.v1.PutRouteResponse
-	34,  // 117: supercluster.v1.RegistryService.GetRoute:output_type -> supercluster.v1.GetRouteResponse
-	36,  // 118: supercluster.v1.RegistryService.ListRoutes:output_type -> supercluster.v1.ListRoutesResponse
-	38,  // 119: supercluster.v1.RegistryService.DeleteRoute:output_type -> supercluster.v1.DeleteRouteResponse
-	41,  // 120: supercluster.v1.RegistryService.Lookup:output_type -> supercluster.v1.LookupResponse
-	44,  // 121: supercluster.v1.RegistryService.Explain:output_type -> supercluster.v1.ExplainResponse
-	102, // [102:122] is the sub-list for method output_type
-	82,  // [82:102] is the sub-list for method input_type
-	82,  // [82:82] is the sub-list for extension type_name
-	82,  // [82:82] is the sub-list for extension extendee
-	0,   // [0:82] is the sub-list for field type_name
+	61,  // 27: supercluster.v1.PutServiceRequest.service:type_name -> supercluster.v1.Service
+	53,  // 28: supercluster.v1.PutServiceRequest.options:type_name -> supercluster.v1.WriteOptions
+	54,  // 29: supercluster.v1.PutServiceResponse.header:type_name -> supercluster.v1.WriteHeader
+	61,  // 30: supercluster.v1.PutServiceResponse.service:type_name -> supercluster.v1.Service
+	55,  // 31: supercluster.v1.GetServiceRequest.read:type_name -> supercluster.v1.ReadOptions
+	56,  // 32: supercluster.v1.GetServiceResponse.header:type_name -> supercluster.v1.ReadHeader
+	61,  // 33: supercluster.v1.GetServiceResponse.service:type_name -> supercluster.v1.Service
+	58,  // 34: supercluster.v1.GetServiceResponse.instances:type_name -> supercluster.v1.Instance
+	24,  // 35: supercluster.v1.GetServiceResponse.summaries:type_name -> supercluster.v1.RegionSummary
+	62,  // 36: supercluster.v1.RegionSummary.source:type_name -> supercluster.v1.Source
+	63,  // 37: supercluster.v1.RegionSummary.zones:type_name -> supercluster.v1.ZoneCapacity
+	55,  // 38: supercluster.v1.ListServicesRequest.read:type_name -> supercluster.v1.ReadOptions
+	64,  // 39: supercluster.v1.ServiceSummary.protocol:type_name -> supercluster.v1.Protocol
+	62,  // 40: supercluster.v1.ServiceSummary.sources:type_name -> supercluster.v1.Source
+	56,  // 41: supercluster.v1.ListServicesResponse.header:type_name -> supercluster.v1.ReadHeader
+	26,  // 42: supercluster.v1.ListServicesResponse.services:type_name -> supercluster.v1.ServiceSummary
+	53,  // 43: supercluster.v1.DeleteServiceRequest.options:type_name -> supercluster.v1.WriteOptions
+	54,  // 44: supercluster.v1.DeleteServiceResponse.header:type_name -> supercluster.v1.WriteHeader
+	60,  // 45: supercluster.v1.ListInstancesRequest.health:type_name -> supercluster.v1.Health
+	55,  // 46: supercluster.v1.ListInstancesRequest.read:type_name -> supercluster.v1.ReadOptions
+	56,  // 47: supercluster.v1.ListInstancesResponse.header:type_name -> supercluster.v1.ReadHeader
+	58,  // 48: supercluster.v1.ListInstancesResponse.instances:type_name -> supercluster.v1.Instance
+	65,  // 49: supercluster.v1.PutRouteRequest.route:type_name -> supercluster.v1.Route
+	53,  // 50: supercluster.v1.PutRouteRequest.options:type_name -> supercluster.v1.WriteOptions
+	54,  // 51: supercluster.v1.PutRouteResponse.header:type_name -> supercluster.v1.WriteHeader
+	65,  // 52: supercluster.v1.PutRouteResponse.route:type_name -> supercluster.v1.Route
+	55,  // 53: supercluster.v1.GetRouteRequest.read:type_name -> supercluster.v1.ReadOptions
+	56,  // 54: supercluster.v1.GetRouteResponse.header:type_name -> supercluster.v1.ReadHeader
+	65,  // 55: supercluster.v1.GetRouteResponse.route:type_name -> supercluster.v1.Route
+	55,  // 56: supercluster.v1.ListRoutesRequest.read:type_name -> supercluster.v1.ReadOptions
+	56,  // 57: supercluster.v1.ListRoutesResponse.header:type_name -> supercluster.v1.ReadHeader
+	65,  // 58: supercluster.v1.ListRoutesResponse.routes:type_name -> supercluster.v1.Route
+	53,  // 59: supercluster.v1.DeleteRouteRequest.options:type_name -> supercluster.v1.WriteOptions
+	54,  // 60: supercluster.v1.DeleteRouteResponse.header:type_name -> supercluster.v1.WriteHeader
+	55,  // 61: supercluster.v1.LookupRequest.read:type_name -> supercluster.v1.ReadOptions
+	60,  // 62: supercluster.v1.Endpoint.health:type_name -> supercluster.v1.Health
+	62,  // 63: supercluster.v1.Endpoint.source:type_name -> supercluster.v1.Source
+	56,  // 64: supercluster.v1.LookupResponse.header:type_name -> supercluster.v1.ReadHeader
+	41,  // 65: supercluster.v1.LookupResponse.endpoints:type_name -> supercluster.v1.Endpoint
+	43,  // 66: supercluster.v1.LookupResponse.excluded:type_name -> supercluster.v1.ExcludedEndpoint
+	64,  // 67: supercluster.v1.LookupResponse.protocol:type_name -> supercluster.v1.Protocol
+	41,  // 68: supercluster.v1.ExcludedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
+	55,  // 69: supercluster.v1.ExplainRequest.read:type_name -> supercluster.v1.ReadOptions
+	56,  // 70: supercluster.v1.ExplainResponse.header:type_name -> supercluster.v1.ReadHeader
+	64,  // 71: supercluster.v1.ExplainResponse.protocol:type_name -> supercluster.v1.Protocol
+	46,  // 72: supercluster.v1.ExplainResponse.regions:type_name -> supercluster.v1.ExplainedRegion
+	47,  // 73: supercluster.v1.ExplainResponse.tiers:type_name -> supercluster.v1.ExplainedTier
+	49,  // 74: supercluster.v1.ExplainResponse.endpoints:type_name -> supercluster.v1.ExplainedEndpoint
+	51,  // 75: supercluster.v1.ExplainResponse.routes:type_name -> supercluster.v1.ExplainedRoute
+	50,  // 76: supercluster.v1.ExplainResponse.definition:type_name -> supercluster.v1.ExplainedRecord
+	0,   // 77: supercluster.v1.ExplainedRegion.state:type_name -> supercluster.v1.RegionState
+	59,  // 78: supercluster.v1.ExplainedRegion.cost:type_name -> google.protobuf.Duration
+	59,  // 79: supercluster.v1.ExplainedRegion.age:type_name -> google.protobuf.Duration
+	48,  // 80: supercluster.v1.ExplainedTier.localities:type_name -> supercluster.v1.ExplainedLocality
+	41,  // 81: supercluster.v1.ExplainedEndpoint.endpoint:type_name -> supercluster.v1.Endpoint
+	50,  // 82: supercluster.v1.ExplainedEndpoint.records:type_name -> supercluster.v1.ExplainedRecord
+	62,  // 83: supercluster.v1.ExplainedRecord.source:type_name -> supercluster.v1.Source
+	50,  // 84: supercluster.v1.ExplainedRoute.record:type_name -> supercluster.v1.ExplainedRecord
+	1,   // 85: supercluster.v1.TenantService.CreateTenant:input_type -> supercluster.v1.CreateTenantRequest
+	3,   // 86: supercluster.v1.TenantService.ListTenants:input_type -> supercluster.v1.ListTenantsRequest
+	5,   // 87: supercluster.v1.TenantService.DeleteTenant:input_type -> supercluster.v1.DeleteTenantRequest
+	7,   // 88: supercluster.v1.TenantService.CreateNamespace:input_type -> supercluster.v1.CreateNamespaceRequest
+	9,   // 89: supercluster.v1.TenantService.ListNamespaces:input_type -> supercluster.v1.ListNamespacesRequest
+	11,  // 90: supercluster.v1.TenantService.DeleteNamespace:input_type -> supercluster.v1.DeleteNamespaceRequest
+	13,  // 91: supercluster.v1.RegistryService.RegisterInstance:input_type -> supercluster.v1.RegisterInstanceRequest
+	15,  // 92: supercluster.v1.RegistryService.DeregisterInstance:input_type -> supercluster.v1.DeregisterInstanceRequest
+	18,  // 93: supercluster.v1.RegistryService.Heartbeat:input_type -> supercluster.v1.HeartbeatRequest
+	20,  // 94: supercluster.v1.RegistryService.PutService:input_type -> supercluster.v1.PutServiceRequest
+	22,  // 95: supercluster.v1.RegistryService.GetService:input_type -> supercluster.v1.GetServiceRequest
+	25,  // 96: supercluster.v1.RegistryService.ListServices:input_type -> supercluster.v1.ListServicesRequest
+	28,  // 97: supercluster.v1.RegistryService.DeleteService:input_type -> supercluster.v1.DeleteServiceRequest
+	30,  // 98: supercluster.v1.RegistryService.ListInstances:input_type -> supercluster.v1.ListInstancesRequest
+	32,  // 99: supercluster.v1.RegistryService.PutRoute:input_type -> supercluster.v1.PutRouteRequest
+	34,  // 100: supercluster.v1.RegistryService.GetRoute:input_type -> supercluster.v1.GetRouteRequest
+	36,  // 101: supercluster.v1.RegistryService.ListRoutes:input_type -> supercluster.v1.ListRoutesRequest
+	38,  // 102: supercluster.v1.RegistryService.DeleteRoute:input_type -> supercluster.v1.DeleteRouteRequest
+	40,  // 103: supercluster.v1.RegistryService.Lookup:input_type -> supercluster.v1.LookupRequest
+	44,  // 104: supercluster.v1.RegistryService.Explain:input_type -> supercluster.v1.ExplainRequest
+	2,   // 105: supercluster.v1.TenantService.CreateTenant:output_type -> supercluster.v1.CreateTenantResponse
+	4,   // 106: supercluster.v1.TenantService.ListTenants:output_type -> supercluster.v1.ListTenantsResponse
+	6,   // 107: supercluster.v1.TenantService.DeleteTenant:output_type -> supercluster.v1.DeleteTenantResponse
+	8,   // 108: supercluster.v1.TenantService.CreateNamespace:output_type -> supercluster.v1.CreateNamespaceResponse
+	10,  // 109: supercluster.v1.TenantService.ListNamespaces:output_type -> supercluster.v1.ListNamespacesResponse
+	12,  // 110: supercluster.v1.TenantService.DeleteNamespace:output_type -> supercluster.v1.DeleteNamespaceResponse
+	14,  // 111: supercluster.v1.RegistryService.RegisterInstance:output_type -> supercluster.v1.RegisterInstanceResponse
+	16,  // 112: supercluster.v1.RegistryService.DeregisterInstance:output_type -> supercluster.v1.DeregisterInstanceResponse
+	19,  // 113: supercluster.v1.RegistryService.Heartbeat:output_type -> supercluster.v1.HeartbeatResponse
+	21,  // 114: supercluster.v1.RegistryService.PutService:output_type -> supercluster.v1.PutServiceResponse
+	23,  // 115: supercluster.v1.RegistryService.GetService:output_type -> supercluster.v1.GetServiceResponse
+	27,  // 116: supercluster.v1.RegistryService.ListServices:output_type -> supercluster.v1.ListServicesResponse
+	29,  // 117: supercluster.v1.RegistryService.DeleteService:output_type -> supercluster.v1.DeleteServiceResponse
+	31,  // 118: supercluster.v1.RegistryService.ListInstances:output_type -> supercluster.v1.ListInstancesResponse
+	33,  // 119: supercluster.v1.RegistryService.PutRoute:output_type -> supercluster.v1.PutRouteResponse
+	35,  // 120: supercluster.v1.RegistryService.GetRoute:output_type -> supercluster.v1.GetRouteResponse
+	37,  // 121: supercluster.v1.RegistryService.ListRoutes:output_type -> supercluster.v1.ListRoutesResponse
+	39,  // 122: supercluster.v1.RegistryService.DeleteRoute:output_type -> supercluster.v1.DeleteRouteResponse
+	42,  // 123: supercluster.v1.RegistryService.Lookup:output_type -> supercluster.v1.LookupResponse
+	45,  // 124: supercluster.v1.RegistryService.Explain:output_type -> supercluster.v1.ExplainResponse
+	105, // [105:125] is the sub-list for method output_type
+	85,  // [85:105] is the sub-list for method input_type
+	85,  // [85:85] is the sub-list for extension type_name
+	85,  // [85:85] is the sub-list for extension extendee
+	0,   // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_registry_proto_init() }
@@ -4120,7 +4204,7 @@ func file_supercluster_v1_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_registry_proto_rawDesc), len(file_supercluster_v1_registry_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   50,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

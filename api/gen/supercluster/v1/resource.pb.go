@@ -1821,6 +1821,130 @@ func (x *RegionCost) GetCost() *durationpb.Duration {
 	return nil
 }
 
+// CapacitySummary is what a region has of a service, in numbers: the value of a summary record. Channels of the class
+// summaries carry it to regions that get no instances.
+type CapacitySummary struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Zones         []*ZoneCapacity        `protobuf:"bytes,2,rep,name=zones,proto3" json:"zones,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CapacitySummary) Reset() {
+	*x = CapacitySummary{}
+	mi := &file_supercluster_v1_resource_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CapacitySummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CapacitySummary) ProtoMessage() {}
+
+func (x *CapacitySummary) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_resource_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CapacitySummary.ProtoReflect.Descriptor instead.
+func (*CapacitySummary) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CapacitySummary) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *CapacitySummary) GetZones() []*ZoneCapacity {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+type ZoneCapacity struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Zone      string                 `protobuf:"bytes,1,opt,name=zone,proto3" json:"zone,omitempty"`
+	Instances uint32                 `protobuf:"varint,2,opt,name=instances,proto3" json:"instances,omitempty"`
+	// Instances that serve: passing or warning, and not draining.
+	Serving uint32 `protobuf:"varint,3,opt,name=serving,proto3" json:"serving,omitempty"`
+	// The sum of the weights of those that serve.
+	Weight        uint64 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ZoneCapacity) Reset() {
+	*x = ZoneCapacity{}
+	mi := &file_supercluster_v1_resource_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ZoneCapacity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ZoneCapacity) ProtoMessage() {}
+
+func (x *ZoneCapacity) ProtoReflect() protoreflect.Message {
+	mi := &file_supercluster_v1_resource_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ZoneCapacity.ProtoReflect.Descriptor instead.
+func (*ZoneCapacity) Descriptor() ([]byte, []int) {
+	return file_supercluster_v1_resource_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ZoneCapacity) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *ZoneCapacity) GetInstances() uint32 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
+func (x *ZoneCapacity) GetServing() uint32 {
+	if x != nil {
+		return x.Serving
+	}
+	return 0
+}
+
+func (x *ZoneCapacity) GetWeight() uint64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
 var File_supercluster_v1_resource_proto protoreflect.FileDescriptor
 
 const file_supercluster_v1_resource_proto_rawDesc = "" +
@@ -1976,7 +2100,15 @@ const file_supercluster_v1_resource_proto_rawDesc = "" +
 	"\n" +
 	"RegionCost\x12\x1f\n" +
 	"\x06region\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18 R\x06region\x12-\n" +
-	"\x04cost\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04cost*p\n" +
+	"\x04cost\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04cost\"`\n" +
+	"\x0fCapacitySummary\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x123\n" +
+	"\x05zones\x18\x02 \x03(\v2\x1d.supercluster.v1.ZoneCapacityR\x05zones\"r\n" +
+	"\fZoneCapacity\x12\x12\n" +
+	"\x04zone\x18\x01 \x01(\tR\x04zone\x12\x1c\n" +
+	"\tinstances\x18\x02 \x01(\rR\tinstances\x12\x18\n" +
+	"\aserving\x18\x03 \x01(\rR\aserving\x12\x16\n" +
+	"\x06weight\x18\x04 \x01(\x04R\x06weight*p\n" +
 	"\bProtocol\x12\x18\n" +
 	"\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rPROTOCOL_HTTP\x10\x01\x12\x12\n" +
@@ -2015,7 +2147,7 @@ func file_supercluster_v1_resource_proto_rawDescGZIP() []byte {
 }
 
 var file_supercluster_v1_resource_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_supercluster_v1_resource_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_supercluster_v1_resource_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_supercluster_v1_resource_proto_goTypes = []any{
 	(Protocol)(0),                 // 0: supercluster.v1.Protocol
 	(Health)(0),                   // 1: supercluster.v1.Health
@@ -2037,52 +2169,55 @@ var file_supercluster_v1_resource_proto_goTypes = []any{
 	(*Node)(nil),                  // 17: supercluster.v1.Node
 	(*Region)(nil),                // 18: supercluster.v1.Region
 	(*RegionCost)(nil),            // 19: supercluster.v1.RegionCost
-	nil,                           // 20: supercluster.v1.Service.MetadataEntry
-	nil,                           // 21: supercluster.v1.Instance.PortsEntry
-	nil,                           // 22: supercluster.v1.Instance.MetadataEntry
-	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*CapacitySummary)(nil),       // 20: supercluster.v1.CapacitySummary
+	(*ZoneCapacity)(nil),          // 21: supercluster.v1.ZoneCapacity
+	nil,                           // 22: supercluster.v1.Service.MetadataEntry
+	nil,                           // 23: supercluster.v1.Instance.PortsEntry
+	nil,                           // 24: supercluster.v1.Instance.MetadataEntry
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
 }
 var file_supercluster_v1_resource_proto_depIdxs = []int32{
-	23, // 0: supercluster.v1.Source.age:type_name -> google.protobuf.Duration
-	23, // 1: supercluster.v1.SourcePosition.age:type_name -> google.protobuf.Duration
+	25, // 0: supercluster.v1.Source.age:type_name -> google.protobuf.Duration
+	25, // 1: supercluster.v1.SourcePosition.age:type_name -> google.protobuf.Duration
 	7,  // 2: supercluster.v1.SourcePosition.channels:type_name -> supercluster.v1.ChannelPosition
 	4,  // 3: supercluster.v1.Tenant.meta:type_name -> supercluster.v1.Meta
 	4,  // 4: supercluster.v1.Namespace.meta:type_name -> supercluster.v1.Meta
 	0,  // 5: supercluster.v1.Port.protocol:type_name -> supercluster.v1.Protocol
 	0,  // 6: supercluster.v1.Service.protocol:type_name -> supercluster.v1.Protocol
 	10, // 7: supercluster.v1.Service.ports:type_name -> supercluster.v1.Port
-	20, // 8: supercluster.v1.Service.metadata:type_name -> supercluster.v1.Service.MetadataEntry
+	22, // 8: supercluster.v1.Service.metadata:type_name -> supercluster.v1.Service.MetadataEntry
 	4,  // 9: supercluster.v1.Service.meta:type_name -> supercluster.v1.Meta
 	5,  // 10: supercluster.v1.Service.source:type_name -> supercluster.v1.Source
-	21, // 11: supercluster.v1.Instance.ports:type_name -> supercluster.v1.Instance.PortsEntry
-	22, // 12: supercluster.v1.Instance.metadata:type_name -> supercluster.v1.Instance.MetadataEntry
+	23, // 11: supercluster.v1.Instance.ports:type_name -> supercluster.v1.Instance.PortsEntry
+	24, // 12: supercluster.v1.Instance.metadata:type_name -> supercluster.v1.Instance.MetadataEntry
 	13, // 13: supercluster.v1.Instance.checks:type_name -> supercluster.v1.Check
 	4,  // 14: supercluster.v1.Instance.meta:type_name -> supercluster.v1.Meta
 	1,  // 15: supercluster.v1.Instance.health:type_name -> supercluster.v1.Health
 	14, // 16: supercluster.v1.Instance.check_status:type_name -> supercluster.v1.CheckStatus
-	24, // 17: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
+	26, // 17: supercluster.v1.Instance.drain_until:type_name -> google.protobuf.Timestamp
 	5,  // 18: supercluster.v1.Instance.source:type_name -> supercluster.v1.Source
 	2,  // 19: supercluster.v1.Check.type:type_name -> supercluster.v1.CheckType
-	23, // 20: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
-	23, // 21: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
-	23, // 22: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
+	25, // 20: supercluster.v1.Check.interval:type_name -> google.protobuf.Duration
+	25, // 21: supercluster.v1.Check.timeout:type_name -> google.protobuf.Duration
+	25, // 22: supercluster.v1.Check.ttl:type_name -> google.protobuf.Duration
 	1,  // 23: supercluster.v1.CheckStatus.health:type_name -> supercluster.v1.Health
-	24, // 24: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
+	26, // 24: supercluster.v1.CheckStatus.since:type_name -> google.protobuf.Timestamp
 	4,  // 25: supercluster.v1.Route.meta:type_name -> supercluster.v1.Meta
 	5,  // 26: supercluster.v1.Route.source:type_name -> supercluster.v1.Source
 	3,  // 27: supercluster.v1.Config.format:type_name -> supercluster.v1.Format
-	24, // 28: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
+	26, // 28: supercluster.v1.Config.time:type_name -> google.protobuf.Timestamp
 	4,  // 29: supercluster.v1.Config.meta:type_name -> supercluster.v1.Meta
 	5,  // 30: supercluster.v1.Config.source:type_name -> supercluster.v1.Source
-	24, // 31: supercluster.v1.Region.updated:type_name -> google.protobuf.Timestamp
+	26, // 31: supercluster.v1.Region.updated:type_name -> google.protobuf.Timestamp
 	19, // 32: supercluster.v1.Region.costs:type_name -> supercluster.v1.RegionCost
-	23, // 33: supercluster.v1.RegionCost.cost:type_name -> google.protobuf.Duration
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	25, // 33: supercluster.v1.RegionCost.cost:type_name -> google.protobuf.Duration
+	21, // 34: supercluster.v1.CapacitySummary.zones:type_name -> supercluster.v1.ZoneCapacity
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_supercluster_v1_resource_proto_init() }
@@ -2096,7 +2231,7 @@ func file_supercluster_v1_resource_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_supercluster_v1_resource_proto_rawDesc), len(file_supercluster_v1_resource_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
