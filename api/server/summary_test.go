@@ -29,7 +29,7 @@ func TestGetService_Summaries(t *testing.T) {
 		if len(got.GetSummaries()) != 1 {
 			t.Fatalf("%s: %v", name, got.GetSummaries())
 		}
-		requireSource(t, got.GetSummaries()[0].GetSource(), "dc2")
+		requireSource(t, got.GetSummaries()[0].GetSource(), "dc2", got.GetHeader())
 		return got
 	}
 	web := get("web")
@@ -72,7 +72,7 @@ func TestListServices_Summaries(t *testing.T) {
 				t.Errorf("row %v", s)
 			}
 			last := s.GetSources()[len(s.GetSources())-1]
-			requireSource(t, last, "dc2")
+			requireSource(t, last, "dc2", list.GetHeader())
 		}
 		if token = list.GetNextPageToken(); token == "" {
 			break
@@ -103,7 +103,7 @@ func TestWatch_Summaries(t *testing.T) {
 	h.region.summarized(t, "api", someZones...)
 	for _, stream := range []grpc.ServerStreamingClient[pb.WatchResponse]{all, alone} {
 		e := receive(t, stream, "PUT SUMMARY api")[0].GetEvents()[0]
-		requireSource(t, e.GetSource(), "dc2")
+		requireSource(t, e.GetSource(), "dc2", nil)
 		if e.GetMeta().GetRegion() != "dc2" || len(e.GetSummary().GetZones()) != 2 || e.GetSummary().GetZones()[0].GetServing() != 2 {
 			t.Errorf("event %v", e)
 		}
