@@ -32,10 +32,7 @@ type connection struct {
 func (c *connection) follow(ctx context.Context, calls *caller) error {
 	f := c.u.f
 	for {
-		if err := calls.askClock(ctx); err != nil {
-			return err
-		}
-		answer, err := calls.call(ctx, callOffers, c.wish())
+		answer, err := c.askOffers(ctx, calls)
 		if err != nil {
 			return err
 		}
@@ -65,6 +62,18 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 			return err
 		}
 	}
+}
+
+// askOffers asks for the clock of the peer and for what it offers, at once: after a connection is made, each round trip is one in which
+// nothing comes.
+func (c *connection) askOffers(ctx context.Context, calls *caller) (answer []byte, err error) {
+	var g errgroup.Group
+	g.Go(func() error { return calls.askClock(ctx) })
+	g.Go(func() (err error) {
+		answer, err = calls.call(ctx, callOffers, c.wish())
+		return err
+	})
+	return answer, g.Wait()
 }
 
 // untilOffers waits until peers are to be asked again what they offer: sooner when a channel falls quiet.
