@@ -142,19 +142,20 @@ func (s *space) start() {
 		urgent()
 		b := make([]byte, 1<<16)
 		for !s.closing.Load() {
-			if s.stop.wait(s.tun, time.Hour) {
-				s.drain(b)
+			if s.stop.wait(s.tun, time.Hour) && !s.drain(b) {
+				return
 			}
 		}
 	})
 }
 
-// drain routes what the device holds.
-func (s *space) drain(b []byte) {
+// drain routes what the device holds; false when it will hold nothing any more, so that nobody waits for it in vain, and that at the
+// cost of all others.
+func (s *space) drain(b []byte) (open bool) {
 	for {
 		n, err := unix.Read(s.tun, b)
 		if err != nil {
-			return
+			return err == unix.EAGAIN || err == unix.EINTR
 		}
 		if to, ok := siteOf(b[:n]); ok {
 			s.route(to, b[:n])
