@@ -32,6 +32,7 @@ type connection struct {
 func (c *connection) follow(ctx context.Context, calls *caller) error {
 	f := c.u.f
 	for {
+		wanted := f.routes.wants() // before they are asked: a channel may fall quiet when it has been looked at
 		answer, err := c.askOffers(ctx, calls)
 		if err != nil {
 			return err
@@ -58,7 +59,7 @@ func (c *connection) follow(ctx context.Context, calls *caller) error {
 		if err := c.askLeader(ctx, calls); err != nil {
 			return err
 		}
-		if err := f.untilOffers(ctx); err != nil {
+		if err := f.untilOffers(ctx, wanted); err != nil {
 			return err
 		}
 	}
@@ -76,13 +77,13 @@ func (c *connection) askOffers(ctx context.Context, calls *caller) (answer []byt
 	return answer, g.Wait()
 }
 
-// untilOffers waits until peers are to be asked again what they offer: sooner when a channel falls quiet.
-func (f *Federation) untilOffers(ctx context.Context) error {
+// untilOffers waits until peers are to be asked again what they offer: sooner when a channel falls quiet, or fell while they were asked.
+func (f *Federation) untilOffers(ctx context.Context, wanted <-chan struct{}) error {
 	t := time.NewTimer(f.cfg.Tuning.OfferEvery)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-f.routes.wants():
+	case <-wanted:
 	case <-ctx.Done():
 	}
 	return ctx.Err()

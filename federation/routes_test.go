@@ -164,3 +164,24 @@ func TestInlet_LaterPullerStays(t *testing.T) {
 		t.Error("a puller stays after its end")
 	}
 }
+
+// TestRoutes_WantedWhileAsked: a channel that falls quiet while peers are asked what they offer has them asked again at once.
+func TestRoutes_WantedWhileAsked(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		f := &Federation{routes: newRoutes(), cfg: Config{Tuning: Tuning{OfferEvery: time.Minute}}}
+		name := channelName{[16]byte{1}, 1}
+		c, ok := f.routes.claim(name, name.region, record.FeedPosition{}, time.Second, time.Now())
+		if !ok {
+			t.Fatal("the home may not serve its channel")
+		}
+		wanted := f.routes.wants()
+		c.falls(true)
+		began := time.Now()
+		if err := f.untilOffers(t.Context(), wanted); err != nil || time.Since(began) > 0 {
+			t.Errorf("asked again after %v, %v", time.Since(began), err)
+		}
+		if err := f.untilOffers(t.Context(), f.routes.wants()); err != nil || time.Since(began) != time.Minute {
+			t.Errorf("and then after %v, %v", time.Since(began), err)
+		}
+	})
+}
