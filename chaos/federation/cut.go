@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,14 +17,14 @@ import (
 )
 
 const (
-	oneWay     = 50 * time.Millisecond  // so the round trip is 100 ms
-	probeEvery = 20 * time.Millisecond  // a local put in each region
-	beforeFor  = 8 * time.Second        // how long local puts are measured before
-	inOneTxn   = 128                    // keys
-	bulk       = 8                      // writers of the keys
-	countEvery = 500 * time.Millisecond // counting reads every key: seldom, for it takes from what is measured
-	equalIn    = 10 * time.Second       // after healing
-	slower     = 3                      // times, the p99 of local puts meanwhile
+	oneWay     = 50 * time.Millisecond // so the round trip is 100 ms
+	probeEvery = 20 * time.Millisecond // a local put in each region
+	beforeFor  = 8 * time.Second       // how long local puts are measured before
+	inOneTxn   = 128                   // keys
+	bulk       = 8                     // writers of the keys
+	lookEvery  = 50 * time.Millisecond // whether a region has caught up
+	equalIn    = 10 * time.Second      // after healing
+	slower     = 3                     // times, the p99 of local puts meanwhile
 )
 
 // cutting is the second part: regions of one server.
@@ -65,7 +66,7 @@ func (r *runner) cutting(ctx context.Context) error {
 	var all sync.WaitGroup
 	for i, region := range f.Regions {
 		all.Go(func() {
-			problems[i] = equalWith(ctx, region, r.keys, time.Minute)
+			problems[i] = equalWith(ctx, region, f.Regions[0], r.keys, time.Minute)
 			took[i] = time.Since(healed)
 		})
 	}
@@ -130,22 +131,63 @@ func write(ctx context.Context, r *fleet.Region, keys int) error {
 	return nil
 }
 
-// equalWith waits until a region has all keys and is equal to its sources.
-func equalWith(ctx context.Context, r *fleet.Region, keys int, within time.Duration) error {
+// equalWith waits until a region has all that its source had when it was asked first, counts the keys, and asks whether it is equal.
+// It counts once: that reads every key, and so takes from what is measured.
+func equalWith(ctx context.Context, r, source *fleet.Region, keys int, within time.Duration) error {
 	deadline := time.Now().Add(within)
-	for {
-		answer, err := pb.NewConfigServiceClient(r.Conns[0]).ListConfigs(ctx, &pb.ListConfigsRequest{
-			Prefix: "dc1/keys/", CountOnly: true, Read: &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_LOCAL},
-		})
-		if err == nil && answer.GetCount() == uint64(keys) {
-			break
+	want, err := positions(ctx, source, source)
+	if err != nil {
+		return err
+	}
+	if r == source {
+		return r.Equal(ctx, within)
+	}
+	for missing := errNothingYet; missing != nil; sleep(ctx, lookEvery) {
+		if missing = caughtUp(ctx, r, source, want); missing != nil && (time.Now().After(deadline) || ctx.Err() != nil) {
+			return fmt.Errorf("after %v %w", within, missing)
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			return fmt.Errorf("%d of %d keys after %v, %v", answer.GetCount(), keys, within, err)
-		}
-		sleep(ctx, countEvery)
+	}
+	answer, err := pb.NewConfigServiceClient(r.Conns[0]).ListConfigs(ctx, &pb.ListConfigsRequest{
+		Prefix: "dc1/keys/", CountOnly: true, Read: &pb.ReadOptions{Consistency: pb.Consistency_CONSISTENCY_LOCAL},
+	})
+	if err != nil || answer.GetCount() != uint64(keys) {
+		return fmt.Errorf("%d of %d keys, %v", answer.GetCount(), keys, err)
 	}
 	return r.Equal(ctx, time.Until(deadline))
+}
+
+var errNothingYet = errors.New("nothing was looked at")
+
+// caughtUp says what a region lacks of the channels of another one; nil: nothing.
+func caughtUp(ctx context.Context, r, source *fleet.Region, want map[string]uint64) error {
+	have, err := positions(ctx, r, source)
+	if err != nil {
+		return err
+	}
+	for class, sequence := range want {
+		if have[class] < sequence {
+			return fmt.Errorf("channel %s is at %d of %d", class, have[class], sequence)
+		}
+	}
+	return nil
+}
+
+// positions gives where the channels of a source are in a region, by class.
+func positions(ctx context.Context, r, source *fleet.Region) (map[string]uint64, error) {
+	answer, err := r.API().ListChannels(ctx, &pb.ListChannelsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]uint64{}
+	for _, c := range answer.GetChannels() {
+		if c.GetOwn() && r == source || !c.GetOwn() && c.GetRegion() == source.Name {
+			at[c.GetChannel().GetClass()] = c.GetSequence()
+		}
+	}
+	if len(at) == 0 {
+		return nil, fmt.Errorf("%s shows no channel of %s", r.Name, source.Name)
+	}
+	return at, nil
 }
 
 // puts is what local puts took.

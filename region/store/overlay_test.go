@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -72,7 +73,8 @@ func modelKey(t *rapid.T) record.Key {
 func (m *model) rowKey(t *rapid.T) []byte {
 	switch rapid.IntRange(0, 4).Draw(t, "row") {
 	case 0:
-		return append([]byte{record.SpaceMeta}, rapid.SampledFrom([]string{"x", "y"}).Draw(t, "meta")...)
+		space := rapid.SampledFrom([]byte{record.SpaceMeta, record.SpaceOrigins}).Draw(t, "space")
+		return append([]byte{space}, rapid.SampledFrom([]string{"x", "y"}).Draw(t, "meta")...)
 	case 1:
 		return record.AppendTransactionKey(nil, 1, rapid.Uint64Range(0, m.revision).Draw(t, "revision"))
 	default:
@@ -191,7 +193,9 @@ func (m *model) checkCache(t *rapid.T) {
 			t.Fatalf("the cache says %x=%x for %q; the newest is %x=%x (%v)", h.key, h.value, name, key, value, found)
 		}
 	}
-	for key, value := range m.fixed.rows {
+	kept := maps.Clone(m.fixed.fixed.rows)
+	maps.Copy(kept, m.fixed.carried.rows)
+	for key, value := range kept {
 		if want, found, _ := m.twin.Get([]byte(key)); found != (value != nil) || !bytes.Equal(value, want) {
 			t.Fatalf("the kept row %x is %x; want %x (%v)", key, value, want, found)
 		}
