@@ -139,9 +139,6 @@ func equalWith(ctx context.Context, r, source *fleet.Region, keys int, within ti
 	if err != nil {
 		return err
 	}
-	if r == source {
-		return r.Equal(ctx, within)
-	}
 	for missing := errNothingYet; missing != nil; sleep(ctx, lookEvery) {
 		if missing = caughtUp(ctx, r, source, want); missing != nil && (time.Now().After(deadline) || ctx.Err() != nil) {
 			return fmt.Errorf("after %v %w", within, missing)
