@@ -1,12 +1,17 @@
 package store
 
-import "supercluster/region/record"
+import (
+	"sync"
 
-// fixedRows keeps rows that Apply reads by their exact key again and again. Only Update uses it.
+	"supercluster/region/record"
+)
+
+// fixedRows keeps rows that Apply reads by their exact key again and again. Only Update uses it, but for what is shared.
 type fixedRows struct {
-	// fixed are the head row, counters, proposer windows, where channels stand. They are few and small in any real region. Of
-	// some spaces it is also kept that a row is not there: most regions have no federation row, import without a selector and
-	// take no snapshot over, and each entry asks for it.
+	// shared are rows that whoever sends, takes over or tells of changes reads after each of them: the head row, what is known
+	// of regions, where channels stand.
+	shared sharedRows
+	// fixed are counters and proposer windows. They are few and small in any real region.
 	fixed keptRows
 	// carried are small rows of what channels carry: what changed once, the health of an instance say, changes again, and each
 	// change looks for what was there. There may be many, so they are in no way of the others.
@@ -15,24 +20,43 @@ type fixedRows struct {
 
 func newFixedRows() *fixedRows {
 	return &fixedRows{
-		fixed:   keptRows{rows: map[string][]byte{}, most: 8192, largest: 16 << 10},
+		shared:  sharedRows{rows: map[string]sharedRow{}},
+		fixed:   keptRows{rows: map[string][]byte{}, most: mostFixed, largest: largestFixed},
 		carried: keptRows{rows: map[string][]byte{}, most: 4096, largest: 1 << 10},
 	}
 }
 
+const (
+	mostFixed    = 8192
+	largestFixed = 16 << 10
+)
+
 func (f *fixedRows) clear() {
+	f.shared.clear()
 	clear(f.fixed.rows)
 	clear(f.carried.rows)
 }
 
-// of gives where a row is kept; nil: nowhere.
+// isShared reports whether a row is one of the shared ones.
+func isShared(key []byte) bool {
+	if len(key) == 0 {
+		return false
+	}
+	switch key[0] {
+	case record.SpaceMeta, record.SpaceCursors, record.SpaceResync, record.SpaceRegions, record.SpaceFederated:
+		return true
+	default:
+		return false
+	}
+}
+
+// of gives where a row is kept that is not shared; nil: nowhere.
 func (f *fixedRows) of(key []byte) *keptRows {
 	if len(key) == 0 {
 		return nil
 	}
 	switch key[0] {
-	case record.SpaceMeta, record.SpaceCounters, record.SpaceAlarms, record.SpaceWindows, record.SpaceCursors,
-		record.SpaceResync, record.SpaceRegions, record.SpaceFederated:
+	case record.SpaceCounters, record.SpaceAlarms, record.SpaceWindows:
 		return &f.fixed
 	case record.SpaceExported, record.SpaceOrigins:
 		return &f.carried
@@ -43,6 +67,9 @@ func (f *fixedRows) of(key []byte) *keptRows {
 
 // get gives a row that is kept; a value of nil says that the row is not there.
 func (f *fixedRows) get(key []byte) ([]byte, bool) {
+	if isShared(key) {
+		return f.shared.newest(key)
+	}
 	kept := f.of(key)
 	if kept == nil {
 		return nil, false
@@ -51,29 +78,95 @@ func (f *fixedRows) get(key []byte) ([]byte, bool) {
 	return value, ok
 }
 
-// put keeps a row that was read.
-func (f *fixedRows) put(key, value []byte) {
+// put keeps a row that was read, in the publication of some sequence.
+func (f *fixedRows) put(key, value []byte, sequence uint64) {
+	if isShared(key) {
+		f.shared.put(key, append([]byte{}, value...), sequence) // not nil, also when empty
+		return
+	}
 	if kept := f.of(key); kept != nil {
 		kept.put(key, value)
 	}
 }
 
-// missed keeps that a row is not there.
-func (f *fixedRows) missed(key []byte) {
-	if len(key) == 0 || len(f.fixed.rows) >= f.fixed.most {
-		return
-	}
-	switch key[0] {
-	case record.SpaceMeta, record.SpaceRegions, record.SpaceFederated, record.SpaceCursors, record.SpaceResync:
-		f.fixed.rows[string(key)] = nil
+// missed keeps that a row is not there in the publication of some sequence, if it is a shared one: most regions have no
+// federation row, import without a selector and take no snapshot over, and each entry asks for it.
+func (f *fixedRows) missed(key []byte, sequence uint64) {
+	if isShared(key) {
+		f.shared.put(key, nil, sequence)
 	}
 }
 
-// update brings a kept row up to a write.
-func (f *fixedRows) update(w *write) {
+// update brings a kept row up to a write, in the publication of some sequence, which is the next one.
+func (f *fixedRows) update(w *write, sequence uint64) {
+	if isShared(w.key) {
+		f.shared.update(w, sequence)
+		return
+	}
 	if kept := f.of(w.key); kept != nil {
 		kept.update(w)
 	}
+}
+
+// sharedRows are rows that Update keeps and readers of a publication find without Pebble. Update alone changes them, so it
+// reads them without the lock.
+//
+// Coherence, as that of the cache: a row is good for the publication since which it is so and for later ones. It changes
+// before the next publication shows, and whoever reads an older one is sent to Pebble.
+type sharedRows struct {
+	mu   sync.RWMutex
+	rows map[string]sharedRow // at most mostFixed; when they are full all are dropped
+}
+
+// sharedRow never changes. value is nil if the row is not there.
+type sharedRow struct {
+	value []byte
+	since uint64
+}
+
+// newest gives a row as it was published last; a value of nil says that it is not there. It is for Update.
+func (s *sharedRows) newest(key []byte) ([]byte, bool) {
+	row, ok := s.rows[string(key)]
+	return row.value, ok
+}
+
+// in gives a row as the publication of some sequence has it; a value of nil says that it is not there.
+func (s *sharedRows) in(sequence uint64, key []byte) ([]byte, bool) {
+	s.mu.RLock()
+	row, ok := s.rows[string(key)]
+	s.mu.RUnlock()
+	return row.value, ok && row.since <= sequence
+}
+
+func (s *sharedRows) put(key, value []byte, since uint64) {
+	if len(value) > largestFixed {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rows) >= mostFixed {
+		clear(s.rows)
+	}
+	s.rows[string(key)] = sharedRow{value, since}
+}
+
+func (s *sharedRows) update(w *write, since uint64) {
+	if _, kept := s.rows[string(w.key)]; !kept {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.deleted || len(w.value) > largestFixed {
+		delete(s.rows, string(w.key))
+		return
+	}
+	s.rows[string(w.key)] = sharedRow{append([]byte{}, w.value...), since}
+}
+
+func (s *sharedRows) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.rows)
 }
 
 // keptRows are at most so many rows, none larger than largest bytes. When they are full all are dropped.

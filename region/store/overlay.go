@@ -21,6 +21,7 @@ import (
 type overlay struct {
 	base      *reader
 	published record.Positions // of base: what is written now is newer
+	sequence  uint64           // of the publication that base is
 	cache     *cache
 	fixed     *fixedRows
 
@@ -57,8 +58,8 @@ func newOverlay(cache *cache, fixed *fixedRows) *overlay {
 	}
 }
 
-// begin makes the overlay empty, over a state.
-func (o *overlay) begin(base *reader, published record.Positions) {
+// begin makes the overlay empty, over a state that was published.
+func (o *overlay) begin(base *reader, published record.Positions, sequence uint64) {
 	const keep = 1 << 13 // a map never shrinks, so after a giant another one is cheaper to clear
 	if len(o.byKey) > keep {
 		o.byKey, o.heads, o.writes = map[uint64]int32{}, map[uint64]int32{}, nil
@@ -66,7 +67,7 @@ func (o *overlay) begin(base *reader, published record.Positions) {
 	clear(o.byKey)
 	clear(o.heads)
 	clear(o.writes)
-	o.base, o.published = base, published
+	o.base, o.published, o.sequence = base, published, sequence
 	o.writes, o.stale, o.ordered = o.writes[:0], nil, nil
 	o.arena.reset()
 }
@@ -92,9 +93,9 @@ func (o *overlay) Get(key []byte) ([]byte, bool, error) {
 	value, found, err := o.base.Get(key)
 	switch {
 	case found:
-		o.fixed.put(key, value)
+		o.fixed.put(key, value, o.sequence)
 	case err == nil:
-		o.fixed.missed(key)
+		o.fixed.missed(key, o.sequence)
 	}
 	return value, found, err
 }
@@ -239,8 +240,9 @@ func (o *overlay) fill(batch *pebble.Batch) error {
 	return nil
 }
 
-// writeThrough brings the caches up to the writes, once they are in the database and before anybody sees them.
-func (o *overlay) writeThrough() {
+// writeThrough brings the caches up to the writes, once they are in the database and before anybody sees them in the
+// publication of some sequence.
+func (o *overlay) writeThrough(sequence uint64) {
 	for _, prefix := range o.stale {
 		o.cache.remove(prefix)
 	}
@@ -250,6 +252,6 @@ func (o *overlay) writeThrough() {
 		}
 	}
 	for i := range o.writes {
-		o.fixed.update(&o.writes[i])
+		o.fixed.update(&o.writes[i], sequence)
 	}
 }

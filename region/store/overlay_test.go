@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"testing"
@@ -37,6 +38,8 @@ type model struct {
 	base     *reader
 	twin     *state.Memory
 	revision uint64
+	sequence uint64             // of the last publication
+	earlier  []*pebble.Snapshot // by sequence - 1
 }
 
 func newModel(t testing.TB) *model {
@@ -47,7 +50,7 @@ func newModel(t testing.TB) *model {
 
 func (m *model) begin() {
 	m.base = &reader{rows: m.db}
-	m.overlay.begin(m.base, record.Positions{System: m.revision, Data: m.revision})
+	m.overlay.begin(m.base, record.Positions{System: m.revision, Data: m.revision}, m.sequence)
 }
 
 func (m *model) commit(t *rapid.T) {
@@ -62,7 +65,17 @@ func (m *model) commit(t *rapid.T) {
 	if err := batch.Commit(pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
-	m.overlay.writeThrough()
+	m.sequence++
+	m.overlay.writeThrough(m.sequence)
+	m.earlier = append(m.earlier, m.db.NewSnapshot())
+}
+
+func (m *model) close(t *rapid.T) {
+	for _, s := range m.earlier {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func modelKey(t *rapid.T) record.Key {
@@ -166,10 +179,11 @@ func (m *model) compareScan(t *rapid.T, from, to []byte, reverse bool) {
 }
 
 // Whatever is written, read or removed in whatever order, an overlay over cache and Pebble answers like one sorted
-// map; and the cache holds nothing that is not the newest version (I3).
+// map; the cache holds nothing that is not the newest version (I3); and a publication has its own rows, however old it is.
 func TestOverlay_AnswersLikeTheTwin(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newModel(t)
+		defer m.close(rt)
 		for range rapid.IntRange(1, 6).Draw(rt, "batches") {
 			m.begin()
 			for range rapid.IntRange(0, 30).Draw(rt, "steps") {
@@ -177,6 +191,7 @@ func TestOverlay_AnswersLikeTheTwin(t *testing.T) {
 			}
 			m.commit(rt)
 			m.checkCache(rt)
+			m.checkShared(rt)
 		}
 	})
 }
@@ -202,10 +217,32 @@ func (m *model) checkCache(t *rapid.T) {
 	}
 }
 
+func (m *model) checkShared(t *rapid.T) {
+	for key := range m.fixed.shared.rows {
+		row, ok := m.fixed.shared.newest([]byte(key))
+		if want, found, _ := m.twin.Get([]byte(key)); !ok || found != (row != nil) || !bytes.Equal(row, want) {
+			t.Fatalf("the shared row %x is %x; want %x (%v)", key, row, want, found)
+		}
+		for i, snapshot := range m.earlier {
+			r := &reader{rows: snapshot, shared: &m.fixed.shared, sequence: uint64(i + 1)}
+			got, found, err := r.Get([]byte(key))
+			wanted := &reader{rows: snapshot}
+			want, exists, _ := wanted.Get([]byte(key))
+			if err != nil || found != exists || !bytes.Equal(got, want) {
+				t.Fatalf("publication %d of %d: the row %x is %x (%v, %v); want %x (%v)", i+1, m.sequence, key, got, found, err, want, exists)
+			}
+			if err := errors.Join(r.close(), wanted.close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // A scan may be deleted from while it runs, as range deletes and purges do.
 func TestOverlay_DeleteWhileScanning(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newModel(t)
+		defer m.close(rt)
 		for range 2 { // once in the base, once in the overlay
 			m.begin()
 			for range rapid.IntRange(0, 10).Draw(rt, "rows") {

@@ -21,6 +21,9 @@ type reader struct {
 	rows rows
 	held io.Closer        // of the value that Get gave last
 	iter *pebble.Iterator // for First, opened when first needed
+
+	shared   *sharedRows // of the publication that is read; nil: Pebble has all
+	sequence uint64
 }
 
 var _ state.Reader = (*reader)(nil)
@@ -29,6 +32,9 @@ var _ state.Reader = (*reader)(nil)
 func (r *reader) Get(key []byte) ([]byte, bool, error) {
 	if err := r.letGo(); err != nil {
 		return nil, false, err
+	}
+	if value, ok := r.kept(key); ok {
+		return value, value != nil, nil
 	}
 	value, held, err := r.rows.Get(key)
 	if err == pebble.ErrNotFound {
@@ -39,6 +45,14 @@ func (r *reader) Get(key []byte) ([]byte, bool, error) {
 	}
 	r.held = held
 	return value, true, nil
+}
+
+// kept gives a row that is found without Pebble; a value of nil says that it is not there.
+func (r *reader) kept(key []byte) ([]byte, bool) {
+	if r.shared == nil || !isShared(key) {
+		return nil, false
+	}
+	return r.shared.in(r.sequence, key)
 }
 
 func (r *reader) letGo() error {

@@ -174,7 +174,7 @@ func (s *Store) show(c current, d *database, summary state.Summary) {
 	s.fixed.clear()
 	s.sequence++
 	s.cache.reset(s.sequence)
-	s.publish(newView(d, Published{Positions: summary.Positions, Applied: summary.AppliedIndex}, s.sequence))
+	s.publish(newView(d, Published{Positions: summary.Positions, Applied: summary.AppliedIndex}, s.sequence, &s.fixed.shared))
 	s.ring.reset(summary.Positions)
 }
 

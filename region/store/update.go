@@ -46,7 +46,7 @@ func (s *Store) update(entries []sm.Entry) (err error) {
 		}
 	}()
 	now := s.view.Load().Published
-	s.overlay.begin(base, now.Positions)
+	s.overlay.begin(base, now.Positions, s.sequence)
 	var b batch
 	for i := range entries {
 		if err := s.apply(&entries[i], &now, &b); err != nil {
@@ -133,8 +133,8 @@ func (s *Store) commit(now Published, b batch) error {
 	}
 	s.sequence++
 	s.cache.sequence.Store(s.sequence)
-	s.overlay.writeThrough()
-	s.publish(newView(s.live, now, s.sequence))
+	s.overlay.writeThrough(s.sequence)
+	s.publish(newView(s.live, now, s.sequence, &s.fixed.shared))
 	if len(b.commits) > 0 {
 		s.ring.add(b)
 	}

@@ -14,6 +14,7 @@ import (
 type view struct {
 	Published
 	sequence uint64 // of publications in this process, for the cache
+	shared   *sharedRows
 	database *database
 	snapshot *pebble.Snapshot
 	refs     atomic.Int64
@@ -24,9 +25,9 @@ type view struct {
 }
 
 // newView pins the database as it is now. The caller holds its first reference.
-func newView(d *database, p Published, sequence uint64) *view {
+func newView(d *database, p Published, sequence uint64, shared *sharedRows) *view {
 	d.retain()
-	v := &view{Published: p, sequence: sequence, database: d, snapshot: d.NewSnapshot()}
+	v := &view{Published: p, sequence: sequence, shared: shared, database: d, snapshot: d.NewSnapshot()}
 	v.refs.Store(1)
 	return v
 }
@@ -55,7 +56,9 @@ func (v *view) release() {
 	v.database.release()
 }
 
-func (v *view) reader() *reader { return &reader{rows: v.snapshot} }
+func (v *view) reader() *reader {
+	return &reader{rows: v.snapshot, shared: v.shared, sequence: v.sequence}
+}
 
 // read runs fn on the view's rows.
 func (v *view) read(fn func(r *reader) error) error {
