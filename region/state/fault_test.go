@@ -39,6 +39,13 @@ func (b *brittle) Get(key []byte) ([]byte, bool, error) {
 	return b.KV.Get(key)
 }
 
+func (b *brittle) GetAll(keys [][]byte, fn func(i int, value []byte, found bool) error) error {
+	if err := b.step(); err != nil {
+		return err
+	}
+	return b.KV.GetAll(keys, fn)
+}
+
 func (b *brittle) First(from, to []byte) (key, value []byte, found bool, err error) {
 	if err := b.step(); err != nil {
 		return nil, nil, false, err

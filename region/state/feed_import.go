@@ -1,6 +1,11 @@
 package state
 
-import "supercluster/region/record"
+import (
+	"bytes"
+	"slices"
+
+	"supercluster/region/record"
+)
 
 // inbound is a channel of another region while an entry is applied.
 type inbound struct {
@@ -14,7 +19,7 @@ type inbound struct {
 	// incarnation is that of the home whose records are taken over.
 	incarnation uint64
 	// before are rows as they were read to judge the digest, without their entries; a row that is changed goes out of it.
-	before map[string]rowBefore
+	before map[string]*rowBefore
 
 	siblings     []uint32 // all channels of the region that are here
 	links        []TenantLink
@@ -24,6 +29,9 @@ type inbound struct {
 type rowBefore struct {
 	record.Imported
 	found bool
+
+	element record.Digest // of the row as the records leave it, if they do
+	left    bool
 }
 
 // inbound finds a channel of another region; nil, and a refusal, if nothing may come from there.
@@ -140,36 +148,79 @@ func distinctChanges(rec *record.FeedRecord) bool {
 
 // digestAfter gives the digest that the channel will have, and whether anything is put.
 func (m *machine) digestAfter(in *inbound, recs []record.FeedRecord) (digest record.Digest, growth bool, err error) {
+	if err := m.readBefore(in, recs); err != nil {
+		return digest, false, err
+	}
 	digest = in.state.Digest
-	now := map[string]*record.Digest{} // of keys met before in the batch; nil is none
-	in.before = map[string]rowBefore{}
 	for i := range recs {
 		for j := range recs[i].Changes {
 			c := &recs[i].Changes[j]
-			old, met := now[string(c.Key)]
-			if !met {
-				row, found, err := m.imported(in, c.Key)
-				if err != nil {
-					return digest, false, err
-				}
-				if found {
-					old = &row.Element
-				}
-				row.Entry = nil
-				in.before[string(c.Key)] = rowBefore{row, found}
+			row := in.before[string(c.Key)]
+			if row.left {
+				digest.Remove(row.element)
 			}
-			if old != nil {
-				digest.Remove(*old)
-			}
-			now[string(c.Key)] = nil
-			if c.Op == record.FeedPut {
-				e := record.Element(c.Key, c.Entry)
-				digest.Add(e)
-				now[string(c.Key)], growth = &e, true
+			if row.left = c.Op == record.FeedPut; row.left {
+				row.element, growth = record.Element(c.Key, c.Entry), true
+				digest.Add(row.element)
 			}
 		}
 	}
 	return digest, growth, nil
+}
+
+// inOrder is from how many rows on they are read in the order of their keys: a search in all tables costs more than a few
+// that the tables' filters end.
+const inOrder = 8
+
+// readBefore reads the rows that the records change, without their entries.
+func (m *machine) readBefore(in *inbound, recs []record.FeedRecord) error {
+	n := 0
+	for i := range recs {
+		n += len(recs[i].Changes)
+	}
+	in.before = make(map[string]*rowBefore, n)
+	rows, keys := make([]rowBefore, n), make([][]byte, 0, n)
+	for i := range recs {
+		for j := range recs[i].Changes {
+			key := recs[i].Changes[j].Key
+			if _, met := in.before[string(key)]; !met {
+				in.before[string(key)] = &rows[len(keys)]
+				keys = append(keys, key)
+			}
+		}
+	}
+	if len(keys) >= inOrder {
+		return m.readInOrder(in, keys)
+	}
+	for i, key := range keys {
+		row, found, err := m.imported(in, key)
+		if err != nil {
+			return err
+		}
+		rows[i].set(row, found)
+	}
+	return nil
+}
+
+func (m *machine) readInOrder(in *inbound, keys [][]byte) error {
+	slices.SortFunc(keys, bytes.Compare) // the keys of rows are in the same order
+	ofRows := make([][]byte, len(keys))
+	for i, key := range keys {
+		ofRows[i] = record.AppendImportedKey(nil, in.alias, in.channel, key)
+	}
+	return m.kv.GetAll(ofRows, func(i int, value []byte, found bool) (err error) {
+		var row record.Imported
+		if found {
+			row, err = record.DecodeImported(value)
+		}
+		in.before[string(keys[i])].set(row, found)
+		return err
+	})
+}
+
+func (b *rowBefore) set(row record.Imported, found bool) {
+	row.Entry = nil
+	b.Imported, b.found, b.element, b.left = row, found, row.Element, found
 }
 
 // imported finds an imported record. Entry is valid until the next read.

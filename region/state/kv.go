@@ -25,6 +25,9 @@ type Iterator interface {
 // together or not at all; that is the owner's part.
 type KV interface {
 	Reader
+	// GetAll finds many rows: it calls fn with the place of each key in keys, which ascend. It costs little where no rows are
+	// between them. The value is valid until fn returns and must not be changed; fn does not use the KV.
+	GetAll(keys [][]byte, fn func(i int, value []byte, found bool) error) error
 	// Set and Delete copy what they are given. Deleting a missing row is no error.
 	Set(key, value []byte) error
 	Delete(key []byte) error

@@ -47,6 +47,17 @@ func (m *Memory) Scan(from, to []byte, reverse bool) (Iterator, error) {
 	return &memoryIterator{rows: m.rows, from: bytes.Clone(from), to: bytes.Clone(to), reverse: reverse}, nil
 }
 
+// GetAll implements KV.
+func (m *Memory) GetAll(keys [][]byte, fn func(i int, value []byte, found bool) error) error {
+	for i, key := range keys {
+		r, ok := m.rows.Get(row{key: key})
+		if err := fn(i, r.value, ok); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Set implements KV.
 func (m *Memory) Set(key, value []byte) error {
 	m.rows.Set(row{key: bytes.Clone(key), value: bytes.Clone(value)})

@@ -32,6 +32,7 @@ type overlay struct {
 	ordered *btree.BTreeG[int32] // writes by key; nil until an ordered read
 	sought  []byte               // what a probe of ordered looks for
 	sorted  []int32              // writes in key order, made for the batch
+	lacking []byte               // prefix of a record that base has no version of
 	seed    maphash.Seed
 	arena   arena
 }
@@ -70,6 +71,7 @@ func (o *overlay) begin(base *reader, published record.Positions, sequence uint6
 	o.base, o.published, o.sequence = base, published, sequence
 	o.writes, o.stale, o.ordered = o.writes[:0], nil, nil
 	o.arena.reset()
+	o.lacking = o.lacking[:0]
 }
 
 // find gives what this Update did to a row, nil when nothing.
@@ -100,6 +102,21 @@ func (o *overlay) Get(key []byte) ([]byte, bool, error) {
 	return value, found, err
 }
 
+// GetAll implements state.KV.
+func (o *overlay) GetAll(keys [][]byte, fn func(i int, value []byte, found bool) error) error {
+	asked := make([]int, 0, len(keys)) // of the base
+	for i, key := range keys {
+		if w := o.find(key); w != nil {
+			if err := fn(i, w.value, !w.deleted); err != nil {
+				return err
+			}
+			continue
+		}
+		asked = append(asked, i)
+	}
+	return o.base.getAll(keys, asked, fn)
+}
+
 // First implements state.Reader.
 func (o *overlay) First(from, to []byte) (key, value []byte, found bool, err error) {
 	prefix := versionsOf(from, to)
@@ -117,9 +134,16 @@ func (o *overlay) First(from, to []byte) (key, value []byte, found bool, err err
 	if h := o.cache.get(prefix); h != nil && within(h.key, from, to) {
 		return h.key, h.value, true, nil
 	}
+	if len(o.lacking) > 0 && bytes.Equal(o.lacking, prefix) {
+		return nil, nil, false, nil
+	}
 	key, value, found, err = o.base.First(from, to)
-	if found && len(from) == len(prefix) {
+	switch {
+	case len(from) != len(prefix): // perhaps not the newest
+	case found:
 		o.cache.put(newHead(key, value))
+	case err == nil:
+		o.lacking = append(o.lacking[:0], prefix...) // who finds nothing in the way of a new record asks again to make it
 	}
 	return key, value, found, err
 }

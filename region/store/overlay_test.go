@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -147,11 +148,33 @@ func (m *model) compareRows(t *rapid.T) {
 	if err != nil || found != exists || !bytes.Equal(got, want) {
 		t.Fatalf("Get(%x) = %x, %v, %v; want %x, %v", key, got, found, err, want, exists)
 	}
+	m.compareMany(t)
 	from, to := m.bounds(t)
 	k, v, found, err := m.overlay.First(from, to)
 	wantK, wantV, exists, _ := m.twin.First(from, to)
 	if err != nil || found != exists || !bytes.Equal(k, wantK) || !bytes.Equal(v, wantV) {
 		t.Fatalf("First(%x, %x) = %x, %x, %v, %v; want %x, %x, %v", from, to, k, v, found, err, wantK, wantV, exists)
+	}
+}
+
+func (m *model) compareMany(t *rapid.T) {
+	var keys [][]byte
+	for range rapid.IntRange(0, 12).Draw(t, "keys") {
+		keys = append(keys, m.rowKey(t))
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	rows := func(kv state.KV) []string {
+		all := make([]string, len(keys))
+		if err := kv.GetAll(keys, func(i int, value []byte, found bool) error {
+			all[i] += fmt.Sprintf("%x=%x %v", keys[i], value, found)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if got, want := rows(m.overlay), rows(m.twin); !slices.Equal(got, want) {
+		t.Fatalf("GetAll\n got %q\nwant %q", got, want)
 	}
 }
 

@@ -66,10 +66,8 @@ func (r *reader) letGo() error {
 
 // First implements state.Reader. A range inside the versions of one record lets Pebble skip by its bloom filters.
 func (r *reader) First(from, to []byte) (key, value []byte, found bool, err error) {
-	if r.iter == nil {
-		if r.iter, err = r.rows.NewIter(nil); err != nil {
-			return nil, nil, false, diskFault(err, "rows can not be read")
-		}
+	if err := r.open(); err != nil {
+		return nil, nil, false, err
 	}
 	if prefix := versionsOf(from, to); prefix != nil {
 		found = r.iter.SeekPrefixGE(from)
@@ -86,6 +84,43 @@ func (r *reader) First(from, to []byte) (key, value []byte, found bool, err erro
 		return nil, nil, false, diskFault(err, "a row can not be read")
 	}
 	return key, value, true, nil
+}
+
+// open has the iterator of First and getAll opened.
+func (r *reader) open() (err error) {
+	if r.iter == nil {
+		r.iter, err = r.rows.NewIter(nil)
+	}
+	return diskFault(err, "rows can not be read")
+}
+
+// getAll calls fn with the rows of some of the keys, which ascend. A key before the row that was found for one before it is
+// that of no row, so where there are none one search answers for all.
+func (r *reader) getAll(keys [][]byte, which []int, fn func(i int, value []byte, found bool) error) error {
+	if err := r.open(); err != nil {
+		return err
+	}
+	valid := true
+	for n, i := range which {
+		if n == 0 || valid && bytes.Compare(r.iter.Key(), keys[i]) < 0 {
+			valid = r.iter.SeekGE(keys[i])
+		}
+		if err := r.iter.Error(); err != nil {
+			return diskFault(err, "rows can not be read")
+		}
+		var value []byte
+		found := valid && bytes.Equal(r.iter.Key(), keys[i])
+		if found {
+			var err error
+			if value, err = r.iter.ValueAndErr(); err != nil {
+				return diskFault(err, "a row can not be read")
+			}
+		}
+		if err := fn(i, value, found); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Scan implements state.Reader.
