@@ -79,7 +79,9 @@ type Config struct {
 	Socket net.PacketConn
 	// Forward answers a call that was made in another region, by its rules; nil refuses them.
 	Forward func(ctx context.Context, c *ForwardedCall) ([]byte, error)
-	Tuning  Tuning
+	// CatchingUp is called with each operation that is part of catching up with another region; nil is not.
+	CatchingUp func()
+	Tuning     Tuning
 
 	Log   *slog.Logger
 	Meter metric.Meter

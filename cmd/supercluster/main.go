@@ -28,6 +28,7 @@ func main() {
 	if serves(os.Args[1:]) {
 		relaxTimers()
 		letGarbageGather()
+		letMonitorWait()
 	}
 	began := processStart(time.Now())
 	ctx, cancel := context.WithCancel(context.Background())
