@@ -6,10 +6,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"supercluster/internal/bubble"
 )
 
 func TestWaiting_HurriesForAWhileAfterTheLastCall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var trace []string
 		begin := time.Now()
 		w := &Waiting{slice: time.Minute, set: func(d time.Duration) error {
