@@ -3,7 +3,6 @@ package monitor
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -48,7 +47,7 @@ func thread() (int, error) {
 		return 0, err
 	}
 	if len(names) < 2 {
-		return 0, fmt.Errorf("%s: there is one thread only", filepath.Clean(tasks))
+		return 0, fmt.Errorf("%s: there is one thread only", tasks)
 	}
 	return strconv.Atoi(names[1])
 }

@@ -142,7 +142,7 @@ func (o *overlay) First(from, to []byte) (key, value []byte, found bool, err err
 	case len(from) != len(prefix): // perhaps not the newest
 	case found:
 		o.cache.put(newHead(key, value))
-	case err == nil:
+	case err == nil && len(to) == len(prefix): // of all versions there is none
 		o.lacking = append(o.lacking[:0], prefix...) // who finds nothing in the way of a new record asks again to make it
 	}
 	return key, value, found, err

@@ -97,7 +97,7 @@ func (m *model) rowKey(t *rapid.T) []byte {
 }
 
 func (m *model) bounds(t *rapid.T) (from, to []byte) {
-	switch rapid.IntRange(0, 3).Draw(t, "bounds") {
+	switch rapid.IntRange(0, 4).Draw(t, "bounds") {
 	case 0: // all versions of a record
 		from = record.AppendVersionPrefix(nil, modelKey(t))
 		return from, record.PrefixSuccessor(bytes.Clone(from))
@@ -107,6 +107,9 @@ func (m *model) bounds(t *rapid.T) (from, to []byte) {
 		return from, record.PrefixSuccessor(record.AppendVersionPrefix(nil, k))
 	case 2:
 		return []byte{record.SpaceMeta}, nil
+	case 3: // its versions newer than a revision
+		k := modelKey(t)
+		return record.AppendVersionPrefix(nil, k), record.AppendVersionKey(nil, k, rapid.Uint64Range(0, m.revision+1).Draw(t, "newerThan"))
 	default:
 		return m.rowKey(t), m.rowKey(t)
 	}
@@ -293,6 +296,29 @@ func TestOverlay_DeleteWhileScanning(t *testing.T) {
 		}
 		if _, _, found, _ := m.overlay.First([]byte{record.SpaceVersions}, nil); found {
 			rt.Fatal("a row is left")
+		}
+		m.commit(rt)
+	})
+}
+
+// A record that has nothing in a part of its versions has others.
+func TestOverlay_NothingInAPartOfTheVersions(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newModel(t)
+		defer m.close(rt)
+		k := record.Key{Shard: 1, Tenant: 1, Kind: record.KindConfig, Name: "a"}
+		prefix := record.AppendVersionPrefix(nil, k)
+		m.begin()
+		m.revision = 5
+		m.set(rt, record.AppendVersionKey(nil, k, 5))
+		m.commit(rt)
+		m.cache.remove(prefix)
+		m.begin()
+		for _, to := range [][]byte{record.AppendVersionKey(nil, k, 9), record.PrefixSuccessor(bytes.Clone(prefix))} {
+			_, _, found, err := m.overlay.First(prefix, to)
+			if _, _, want, _ := m.twin.First(prefix, to); err != nil || found != want {
+				rt.Fatalf("First to %x: %v, %v; want %v", to, found, err, want)
+			}
 		}
 		m.commit(rt)
 	})
