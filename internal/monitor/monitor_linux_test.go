@@ -1,10 +1,11 @@
 package monitor
 
 import (
-	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,10 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sleeps are the numbers of nanosleep and clock_nanosleep. Of the runtime's threads only the monitor sleeps for a time.
+// sleeps are the numbers of nanosleep and clock_nanosleep. The monitor is nearly always in one of them while the process works;
+// other threads of the runtime are for a moment, now and then.
 var sleeps = map[string][]string{"amd64": {"35", "230"}, "arm64": {"101", "115"}}
 
-func TestThread_IsTheOneThatSleepsWhileTheProcessWorks(t *testing.T) {
+func TestThread_IsTheOneThatSleepsMostWhileTheProcessWorks(t *testing.T) {
+	const enough = 50 // times that a thread was seen asleep
 	numbers, known := sleeps[runtime.GOARCH]
 	if !known {
 		t.Fatalf("the numbers of nanosleep on %s are not in the table", runtime.GOARCH)
@@ -24,21 +27,30 @@ func TestThread_IsTheOneThatSleepsWhileTheProcessWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var seen []string
+	asleep := map[string]int{}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); { // it works all the time
-		b, err := os.ReadFile(fmt.Sprintf("%s/%d/syscall", tasks, tid))
+		threads, err := os.ReadDir(tasks)
 		if err != nil {
 			t.Fatal(err)
 		}
-		number, _, _ := strings.Cut(string(b), " ")
-		if slices.Contains(numbers, number) {
+		for _, thread := range threads {
+			b, err := os.ReadFile(filepath.Join(tasks, thread.Name(), "syscall"))
+			if err != nil {
+				continue // it has ended
+			}
+			if number, _, _ := strings.Cut(string(b), " "); !slices.Contains(numbers, number) {
+				continue
+			}
+			if asleep[thread.Name()]++; asleep[thread.Name()] < enough {
+				continue
+			}
+			if thread.Name() != strconv.Itoa(tid) {
+				t.Errorf("thread %s sleeps, not %d: %v", thread.Name(), tid, asleep)
+			}
 			return
 		}
-		if !slices.Contains(seen, number) {
-			seen = append(seen, number)
-		}
 	}
-	t.Errorf("thread %d was in the calls %q, never in one of %q", tid, seen, numbers)
+	t.Errorf("no thread was seen asleep %d times: %v", enough, asleep)
 }
 
 func TestSlice_IsOfTheMonitorAlone(t *testing.T) {
