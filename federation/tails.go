@@ -1,7 +1,6 @@
 package federation
 
 import (
-	"bytes"
 	"context"
 	"sync"
 
@@ -88,7 +87,6 @@ func (t *tails) look() error {
 	now := t.f.cfg.Now().UnixNano()
 	any := false
 	err := t.f.pinned(func(r state.Reader) error {
-		r = &remembering{Reader: r, rows: map[string]row{}}
 		for _, name := range names {
 			before := t.of(name)
 			next, err := t.f.server.Tail(r, name.region, name.channel, before, now)
@@ -109,30 +107,6 @@ func (t *tails) look() error {
 		t.mu.Unlock()
 	}
 	return err
-}
-
-// remembering reads each row once: the channels of a region share most of what is looked at. The rows do not change.
-type remembering struct {
-	state.Reader
-	rows map[string]row
-}
-
-type row struct {
-	value []byte
-	found bool
-}
-
-// Get implements state.Reader.
-func (m *remembering) Get(key []byte) ([]byte, bool, error) {
-	if known, ok := m.rows[string(key)]; ok {
-		return known.value, known.found, nil
-	}
-	value, found, err := m.Reader.Get(key)
-	if err == nil {
-		value = bytes.Clone(value)
-		m.rows[string(key)] = row{value, found}
-	}
-	return value, found, err
 }
 
 func (t *tails) set(name channelName, next *feed.Tail) {

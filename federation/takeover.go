@@ -54,7 +54,7 @@ const (
 
 // yield is how long bulk work leaves the store to others after an operation that took so long.
 func yield(took time.Duration, busy bool) time.Duration {
-	took = took * 5 / 3
+	took *= 2
 	if busy {
 		took *= busyYield
 	}

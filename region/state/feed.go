@@ -14,8 +14,9 @@ type federation struct {
 	row      record.Federation
 	dirty    bool
 	self     [16]byte
-	channels []ownChannel
 	spaces   []spaceRow
+	channels []ownChannel // once exporting read them
+	read     bool         // channels are
 }
 
 // ownChannel is a channel of this region while an entry is applied.
@@ -47,24 +48,35 @@ func (m *machine) federated() (*federation, error) {
 		return nil, err
 	}
 	f.self = id.RegionID
+	m.fed, m.fedRead = f, true
+	return f, nil
+}
+
+// exporting is federated with the channels of this region: an import, which is most entries of many regions, needs none.
+func (m *machine) exporting() (*federation, error) {
+	f, err := m.federated()
+	if err != nil || f == nil || f.read {
+		return f, err
+	}
 	docs, err := Channels(m.kv)
 	if err != nil {
 		return nil, err
 	}
+	channels := make([]ownChannel, len(docs))
 	for i := range docs {
 		s, _, err := readFeedState(m.kv, AliasSelf, docs[i].ID)
 		if err != nil {
 			return nil, err
 		}
-		f.channels = append(f.channels, ownChannel{doc: docs[i], state: s})
+		channels[i] = ownChannel{doc: docs[i], state: s}
 	}
-	m.fed, m.fedRead = f, true
+	f.channels, f.read = channels, true
 	return f, nil
 }
 
-// federate gives what is known of federation and begins it if there is none.
+// federate is exporting, and begins federation if there is none.
 func (m *machine) federate() (*federation, error) {
-	f, err := m.federated()
+	f, err := m.exporting()
 	if err != nil || f != nil {
 		return f, err
 	}
@@ -72,7 +84,7 @@ func (m *machine) federate() (*federation, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.fed = &federation{self: id.RegionID, dirty: true, row: record.Federation{
+	m.fed = &federation{self: id.RegionID, dirty: true, read: true, row: record.Federation{
 		Incarnation: 1, Seen: 1, NextAlias: AliasSelf + 1, NextChannel: 1,
 	}}
 	return m.fed, m.setRegion(AliasSelf, &record.Region{ID: id.RegionID})

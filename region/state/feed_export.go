@@ -22,8 +22,11 @@ type export struct {
 
 // exportPlan writes what is planned to the channels that carry it. What came from elsewhere never goes out again.
 func (m *machine) exportPlan() error {
-	f, err := m.federated()
-	if err != nil || f == nil || len(f.channels) == 0 || m.plan.home != [16]byte{} {
+	if m.plan.home != [16]byte{} {
+		return nil
+	}
+	f, err := m.exporting()
+	if err != nil || f == nil || len(f.channels) == 0 {
 		return err
 	}
 	var exports []export
@@ -207,6 +210,9 @@ func (m *machine) fencedOff(op *record.Op, r *record.Result) (bool, error) {
 	if err != nil || f == nil || f.row.Fence != record.FenceHealing || op.Type == record.OpHeal {
 		return false, err
 	}
+	if _, err := m.exporting(); err != nil {
+		return false, err
+	}
 	off, err := m.exportable()
 	if off {
 		refuse(r, record.StatusFenced, "the region runs on restored data and heals from its peers (%s); try again in a while",
@@ -221,7 +227,7 @@ const maxWalkBytes = 256 << 10
 // walkExported takes one step of a backfill: it looks at records that are there already, in the order of their keys, and
 // tells the channel of those that it must begin or cease to carry. Writes that happen meanwhile judge their own records.
 func (m *machine) walkExported(b *record.Walk, r *record.Result) error {
-	f, err := m.federated()
+	f, err := m.exporting()
 	if err != nil {
 		return err
 	}

@@ -146,7 +146,7 @@ const maxTrimFeed = 4096
 
 // trimFeed removes the oldest records from the log of a channel. Who stands before them gets a snapshot.
 func (m *machine) trimFeed(b *record.TrimFeed, r *record.Result) error {
-	f, err := m.federated()
+	f, err := m.exporting()
 	if err != nil {
 		return err
 	}

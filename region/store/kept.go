@@ -11,8 +11,10 @@ type fixedRows struct {
 	// shared are rows that whoever sends, takes over or tells of changes reads after each of them: the head row, what is known
 	// of regions, where channels stand.
 	shared sharedRows
-	// fixed are counters and proposer windows. They are few and small in any real region.
+	// fixed are counters and alarms. They are few and small in any real region.
 	fixed keptRows
+	// windows are what proposers are remembered for.
+	windows windows
 	// carried are small rows of what channels carry: what changed once, the health of an instance say, changes again, and each
 	// change looks for what was there. There may be many, so they are in no way of the others.
 	carried keptRows
@@ -22,6 +24,7 @@ func newFixedRows() *fixedRows {
 	return &fixedRows{
 		shared:  sharedRows{rows: map[string]sharedRow{}},
 		fixed:   keptRows{rows: map[string][]byte{}, most: mostFixed, largest: largestFixed},
+		windows: windows{rows: map[string]map[string][]byte{}},
 		carried: keptRows{rows: map[string][]byte{}, most: 4096, largest: 1 << 10},
 	}
 }
@@ -34,6 +37,7 @@ const (
 func (f *fixedRows) clear() {
 	f.shared.clear()
 	clear(f.fixed.rows)
+	clear(f.windows.rows)
 	clear(f.carried.rows)
 }
 
@@ -56,7 +60,7 @@ func (f *fixedRows) of(key []byte) *keptRows {
 		return nil
 	}
 	switch key[0] {
-	case record.SpaceCounters, record.SpaceAlarms, record.SpaceWindows:
+	case record.SpaceCounters, record.SpaceAlarms:
 		return &f.fixed
 	case record.SpaceExported, record.SpaceOrigins:
 		return &f.carried
@@ -69,6 +73,9 @@ func (f *fixedRows) of(key []byte) *keptRows {
 func (f *fixedRows) get(key []byte) ([]byte, bool) {
 	if isShared(key) {
 		return f.shared.newest(key)
+	}
+	if window := windowOf(key); window != nil {
+		return f.windows.get(window, key)
 	}
 	kept := f.of(key)
 	if kept == nil {
@@ -101,6 +108,10 @@ func (f *fixedRows) missed(key []byte, sequence uint64) {
 func (f *fixedRows) update(w *write, sequence uint64) {
 	if isShared(w.key) {
 		f.shared.update(w, sequence)
+		return
+	}
+	if window := windowOf(w.key); window != nil {
+		f.windows.update(window, w)
 		return
 	}
 	if kept := f.of(w.key); kept != nil {

@@ -92,6 +92,13 @@ func (o *overlay) Get(key []byte) ([]byte, bool, error) {
 	if value, ok := o.fixed.get(key); ok {
 		return value, value != nil, nil
 	}
+	if window := windowOf(key); window != nil {
+		if err := o.fixed.windows.load(window, o.base); err != nil {
+			return nil, false, err
+		}
+		value, _ := o.fixed.windows.get(window, key)
+		return value, value != nil, nil
+	}
 	value, found, err := o.base.Get(key)
 	switch {
 	case found:

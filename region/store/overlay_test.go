@@ -85,7 +85,9 @@ func modelKey(t *rapid.T) record.Key {
 
 // rowKey draws the key of a version of the present or the past, of a transaction, or of a row without a suffix.
 func (m *model) rowKey(t *rapid.T) []byte {
-	switch rapid.IntRange(0, 4).Draw(t, "row") {
+	switch rapid.IntRange(0, 5).Draw(t, "row") {
+	case 5:
+		return record.AppendWindowKey(nil, rapid.Uint64Range(1, 3).Draw(t, "replica"), rapid.Uint64Range(0, 3).Draw(t, "group"))
 	case 0:
 		space := rapid.SampledFrom([]byte{record.SpaceMeta, record.SpaceOrigins}).Draw(t, "space")
 		return append([]byte{space}, rapid.SampledFrom([]string{"x", "y"}).Draw(t, "meta")...)
@@ -218,6 +220,7 @@ func TestOverlay_AnswersLikeTheTwin(t *testing.T) {
 			m.commit(rt)
 			m.checkCache(rt)
 			m.checkShared(rt)
+			m.checkWindows(rt)
 		}
 	})
 }
@@ -239,6 +242,24 @@ func (m *model) checkCache(t *rapid.T) {
 	for key, value := range kept {
 		if want, found, _ := m.twin.Get([]byte(key)); found != (value != nil) || !bytes.Equal(value, want) {
 			t.Fatalf("the kept row %x is %x; want %x (%v)", key, value, want, found)
+		}
+	}
+}
+
+func (m *model) checkWindows(t *rapid.T) {
+	for window, rows := range m.fixed.windows.rows {
+		it, err := m.twin.Scan([]byte(window), record.PrefixSuccessor([]byte(window)), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for ; it.Next(); n++ {
+			if value, ok := rows[string(it.Key())]; !ok || !bytes.Equal(value, it.Value()) {
+				t.Fatalf("the kept row %x is %x (%v); want %x", it.Key(), value, ok, it.Value())
+			}
+		}
+		if len(rows) != n {
+			t.Fatalf("the kept window %x has %d rows; want %d", window, len(rows), n)
 		}
 	}
 }
