@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"supercluster/bench/measure"
@@ -90,6 +91,10 @@ func benchFederation(ctx context.Context, opt options) ([]measure.Row, error) {
 	return withMirror(ctx, opt, rows)
 }
 
+// crowded reports whether regions of so many servers, ours or the peer's, share out the processors: each server has one, as on
+// a machine of its own, where the system would move the threads of all of them over all processors.
+func crowded(nodes int) bool { return nodes*len(sitesOf()) >= 2*runtime.NumCPU() }
+
 // fedStage is three joined regions under load.
 type fedStage struct {
 	opt    options
@@ -113,7 +118,12 @@ func federationStage(ctx context.Context, opt options, nodes int, rates []int) (
 	starting, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	begin := time.Now()
-	if s.fleet, err = fleet.Start(starting, s.lines, opt.binary, sitesOf(), nodes); err != nil {
+	var options []fleet.Option
+	if crowded(nodes) {
+		fmt.Printf("three regions of %d on %d processors: each server is held to one\n", nodes, runtime.NumCPU())
+		options = append(options, fleet.OneProcessor)
+	}
+	if s.fleet, err = fleet.Start(starting, s.lines, opt.binary, sitesOf(), nodes, options...); err != nil {
 		return nil, err
 	}
 	defer s.fleet.Close()

@@ -101,6 +101,9 @@ func mirrorLags(ctx context.Context, opt options, m mirrors) (map[string][]time.
 		return nil, err
 	}
 	defer group.Close()
+	if crowded(m.nodes) {
+		group.OneProcessor()
+	}
 	length := 5 * opt.round
 	if m.atSource {
 		length = 2 * opt.round // it falls behind; it must also end

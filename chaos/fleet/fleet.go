@@ -42,13 +42,19 @@ type Region struct {
 	Conns []*grpc.ClientConn // one for each node, in their order
 }
 
+// Option says how the processes of a fleet run.
+type Option func(*procs.Group)
+
+// OneProcessor holds each server to one processor, in turn.
+func OneProcessor(g *procs.Group) { g.OneProcessor() }
+
 // Start starts a region of n nodes at each site and waits until all serve.
-func Start(ctx context.Context, w *wan.WAN, binary string, sites []string, n int) (*Fleet, error) {
+func Start(ctx context.Context, w *wan.WAN, binary string, sites []string, n int, options ...Option) (*Fleet, error) {
 	var all []Site
 	for _, site := range sites {
 		all = append(all, Site{Name: site, Nodes: n})
 	}
-	return StartSites(ctx, w, binary, all)
+	return StartSites(ctx, w, binary, all, options...)
 }
 
 // Site says what to start at a site.
@@ -62,10 +68,13 @@ type Site struct {
 }
 
 // StartSites is Start with regions that differ.
-func StartSites(ctx context.Context, w *wan.WAN, binary string, sites []Site) (*Fleet, error) {
+func StartSites(ctx context.Context, w *wan.WAN, binary string, sites []Site, options ...Option) (*Fleet, error) {
 	group, err := procs.NewGroup()
 	if err != nil {
 		return nil, err
+	}
+	for _, option := range options {
+		option(group)
 	}
 	f := &Fleet{WAN: w, Group: group}
 	for _, site := range sites {

@@ -16,6 +16,7 @@ import (
 type Group struct {
 	Dir   string // temporary, removed by Close
 	procs []*Process
+	held  bool
 }
 
 // Process is one running server.
@@ -35,6 +36,10 @@ func NewGroup() (*Group, error) {
 	return &Group{Dir: dir}, nil
 }
 
+// OneProcessor holds each process that starts from here on to one of the processors that this one may use, in turn. So many
+// servers on few processors disturb each other less like threads of one machine and more like machines with a processor each.
+func (g *Group) OneProcessor() { g.held = true }
+
 // Start runs a program; its output goes to a log file in the group's folder.
 func (g *Group) Start(name string, args ...string) (*Process, error) {
 	path := filepath.Join(g.Dir, fmt.Sprintf("%s-%d.log", name, len(g.procs)))
@@ -47,7 +52,11 @@ func (g *Group) Start(name string, args ...string) (*Process, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Dir = g.Dir
-	if err := cmd.Start(); err != nil {
+	start := cmd.Start
+	if g.held {
+		start = func() error { return onProcessor(len(g.procs), cmd.Start) }
+	}
+	if err := start(); err != nil {
 		return nil, err
 	}
 	p := &Process{Name: name, Cmd: cmd, Log: path, done: make(chan struct{})}
