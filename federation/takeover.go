@@ -45,7 +45,7 @@ func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []
 
 // bulkBytes is from which size on an operation is part of catching up: then most of the time belongs to local writers, and
 // more of it while tables are written. With 100,000 records to catch up with, their p99 was 75 ms without pauses, and
-// it is 4 to 8 ms with them; the end comes a second later (ADR 0018, 0019).
+// it is 5 to 9 ms with them; the end comes a second later (ADR 0018, 0019).
 const (
 	bulkBytes = feed.MaxBatchBytes / 2
 	busyYield = 3

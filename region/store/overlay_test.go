@@ -254,8 +254,8 @@ func (m *model) checkWindows(t *rapid.T) {
 		}
 		n := 0
 		for ; it.Next(); n++ {
-			if value, ok := rows[string(it.Key())]; !ok || !bytes.Equal(value, it.Value()) {
-				t.Fatalf("the kept row %x is %x (%v); want %x", it.Key(), value, ok, it.Value())
+			if value := rows[string(it.Key())]; value == nil || !bytes.Equal(value, it.Value()) {
+				t.Fatalf("the kept row %x is %x (%v); want %x", it.Key(), value, value != nil, it.Value())
 			}
 		}
 		if len(rows) != n {

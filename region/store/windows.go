@@ -58,6 +58,6 @@ func (w *windows) update(window []byte, by *write) {
 	case by.deleted:
 		delete(rows, string(by.key))
 	default:
-		rows[string(by.key)] = append(rows[string(by.key)][:0], by.value...)
+		rows[string(by.key)] = append([]byte{}, by.value...) // not nil, also when empty
 	}
 }
