@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"supercluster/internal/procs"
 	"supercluster/region/record"
 	"supercluster/region/wire"
 )
@@ -53,14 +53,14 @@ func newCluster(t testing.TB, names ...string) *cluster {
 	return c
 }
 
+// freeAddress is one that no connection is given before its node listens there.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := procs.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }
 
 // threeNodes starts a region of three and waits until all are ready.
