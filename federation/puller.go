@@ -24,6 +24,7 @@ type puller struct {
 	asked  int64
 	opened bool
 	answer int64 // the newest stamp that was answered
+	credit allowance
 
 	mu     sync.Mutex
 	queue  []*feed.Message
@@ -107,6 +108,7 @@ func (p *puller) run(ctx context.Context) error {
 func (p *puller) pull(ctx context.Context) error {
 	p.takeAll()
 	p.opened = false
+	p.credit = allowance{whole: p.f.cfg.Tuning.Credit}
 	importer := &feed.Importer{Self: p.f.cfg.Identity.RegionID, Region: p.name.region, Channel: p.name.channel, Keys: p.f.book.verify}
 	var ask *feed.Message
 	if err := p.f.pinned(func(r state.Reader) (err error) {

@@ -30,13 +30,15 @@ func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []
 				return err
 			}
 		}
-		size := uint32(0)
+		size := 0
 		for _, each := range messages[i : i+n] {
-			size += uint32(each.Size())
+			size += each.Size()
 		}
-		credit := &feed.Message{Type: feed.TypeCredit, Region: p.name.region, Channel: p.name.channel, Credit: size}
-		if err := p.in.send(ctx, credit); err != nil {
-			return err
+		if back := p.credit.took(size); back > 0 {
+			m := &feed.Message{Type: feed.TypeCredit, Region: p.name.region, Channel: p.name.channel, Credit: back}
+			if err := p.in.send(ctx, m); err != nil {
+				return err
+			}
 		}
 		i += n
 	}

@@ -13,8 +13,8 @@ func (l *Link) widen(ctx context.Context, address string) {
 	defer users.Wait()
 	defer l.narrow(0)
 	s := spread{window: l.end.cfg.Limits.StreamWindow}
-	stepped := l.Status().Stats
-	looked, steps, bulk := stepped, 0, 1
+	looked := l.look()
+	stepped, bulk := looked, 1
 	tick := time.NewTicker(needEvery)
 	defer tick.Stop()
 	for {
@@ -24,21 +24,31 @@ func (l *Link) widen(ctx context.Context, address string) {
 		case <-tick.C:
 		}
 		l.forgetEnded()
-		now := l.Status().Stats
-		need := s.steady(time.Now(), grown(now.WireIn, looked.WireIn)/needEvery.Seconds(), now.RTT)
+		now := l.look()
+		took := now.at.Sub(looked.at)
+		if took < needEvery/2 {
+			continue // dialing took the time of the last one
+		}
+		need := s.steady(now.at, grown(now.WireIn, looked.WireIn)/took.Seconds(), now.RTT)
 		looked = now
-		if steps++; steps == int(spreadEvery/needEvery) {
+		if took := now.at.Sub(stepped.at); took > spreadEvery-needEvery/2 {
 			moved := max(grown(now.WireIn, stepped.WireIn), grown(now.WireOut, stepped.WireOut))
-			stepped, steps = now, 0
-			bulk = s.step(time.Now(), l.behind(), moved/spreadEvery.Seconds(), now.RTT)
+			stepped = now
+			bulk = s.step(now.at, l.behind(), moved/took.Seconds(), now.RTT)
 		}
 		want := max(need, bulk)
 		l.narrow(want - 1)
-		if now.Connections < want {
-			l.grow(ctx, address, &users)
-		}
+		l.grow(ctx, address, want-now.Connections, &users)
 	}
 }
+
+// look is what a link had moved at some time.
+type look struct {
+	Stats
+	at time.Time
+}
+
+func (l *Link) look() look { return look{l.Status().Stats, time.Now()} }
 
 // behind reports whether much is to be fetched.
 func (l *Link) behind() bool {
@@ -50,10 +60,19 @@ func (l *Link) behind() bool {
 // grown is what a counter gained; it is smaller than before when a connection ended.
 func grown(now, before uint64) float64 { return float64(now - min(now, before)) }
 
-// grow adds one connection and its user. What fails is tried again at the next step.
-func (l *Link) grow(ctx context.Context, address string, users *sync.WaitGroup) {
+// grow adds n connections at once, each with its user. What fails is tried again at the next step.
+func (l *Link) grow(ctx context.Context, address string, n int, users *sync.WaitGroup) {
 	dialing, cancel := context.WithTimeout(ctx, l.cfg.DialTimeout)
 	defer cancel()
+	var dials sync.WaitGroup
+	for range n {
+		dials.Go(func() { l.add(ctx, dialing, address, users) })
+	}
+	dials.Wait()
+}
+
+// add dials one more connection, for whom uses it until ctx ends.
+func (l *Link) add(ctx, dialing context.Context, address string, users *sync.WaitGroup) {
 	c, err := l.end.dial(dialing, l.cfg.Region, address, true)
 	if err != nil {
 		l.log.Debug("no extra connection to a region", "error", err)

@@ -18,7 +18,7 @@ const (
 // it lost, one packet for each round trip. One that needs no more than aloneBytes on their way, 12 packets, does not
 // notice; on a path shorter than farAway nobody does.
 const (
-	needEvery  = 500 * time.Millisecond // between looks at what is needed
+	needEvery  = 200 * time.Millisecond // between looks at what is needed
 	aloneBytes = 12 * 1252
 	farAway    = 50 * time.Millisecond
 )
