@@ -326,6 +326,66 @@ func TestLink_Extra(t *testing.T) {
 	})
 }
 
+// TestLink_ExtraForAStream: what begins to come steadily from far away soon has as many connections as it needs, and keeps them for
+// a while.
+func TestLink_ExtraForAStream(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const far = 300 * time.Millisecond // a round trip takes 170 ms: the near end has 20 ms of the path, the far one half of far
+		begin := make(chan struct{})
+		serve := func(ctx context.Context, c *Conn) error {
+			s, err := c.Accept(ctx)
+			if err != nil || c.Extra() {
+				return err
+			}
+			<-begin
+			for body := noise(1000); ctx.Err() == nil; time.Sleep(time.Second / 300) {
+				if err := s.Send(ctx, Message{Body: body}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		receive := func(ctx context.Context, c *Conn) error {
+			s, err := c.Open(ctx, ClassConfig)
+			if err != nil {
+				return err
+			}
+			if err := s.Send(ctx, Message{}); err != nil {
+				return err
+			}
+			for {
+				if _, err := s.Recv(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		k := keep(t, func(w *world, server *Config, cfg *LinkConfig) {
+			w.rtt = far
+			server.Accept = serve
+			cfg.Handler = receive
+			cfg.Extra = func(ctx context.Context, _ *Conn) error { <-ctx.Done(); return nil }
+		})
+		defer k.stop()
+		k.reach(Up, 5*time.Second)
+		time.Sleep(5 * time.Second)
+		if n := k.link.Status().Stats.Connections; n != 1 {
+			t.Errorf("%d connections before anything comes", n)
+		}
+		close(begin)
+		began := time.Now()
+		for k.link.Status().Stats.Connections < 3 && time.Since(began) < 10*time.Second {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 900*time.Millisecond {
+			t.Errorf("three connections after %v", took)
+		}
+		time.Sleep(spreadHold / 2)
+		if n := k.link.Status().Stats.Connections; n < 3 {
+			t.Errorf("%d connections while the stream goes on", n)
+		}
+	})
+}
+
 func TestLink_StopWhileDialing(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		k := keep(t, func(w *world, _ *Config, _ *LinkConfig) { w.weather.black = true })
