@@ -51,9 +51,16 @@ func (p *Place) inside(fn func() error) error {
 	return p.Inside(fn)
 }
 
+// windowSize is that of the connections of a load, as large as the server's.
+const windowSize = 1 << 20
+
 // Connect opens n connections to an address at the place.
 func (p *Place) Connect(address string, n int) ([]*grpc.ClientConn, error) {
-	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		// Fixed windows: the estimator that they switch off sends a ping for each read, and a server answers it.
+		grpc.WithInitialWindowSize(windowSize), grpc.WithInitialConnWindowSize(windowSize),
+	}
 	if p.Dial != nil {
 		address = "passthrough:///" + address
 		options = append(options, grpc.WithContextDialer(p.Dial))
