@@ -16,6 +16,7 @@ type inbound struct {
 	known   bool            // the channel was here before
 	take    record.Selector // what of the region's records is shown here
 	shown   []shownChange
+	looked  lookedAt // where the last rival was looked for, since the last commit
 	// incarnation is that of the home whose records are taken over.
 	incarnation uint64
 	// before are rows as they were read to judge the digest, without their entries; a row that is changed goes out of it.

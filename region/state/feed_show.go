@@ -62,7 +62,7 @@ func (m *machine) show(in *inbound, key []byte, row *record.Imported) (record.Ke
 	}
 	local := localKey(in, &k, row)
 	if !k.Regional {
-		if row.Quarantine, err = m.rival(local); err != nil || row.Quarantine != record.QuarantineNone {
+		if row.Quarantine, err = m.rival(in, local); err != nil || row.Quarantine != record.QuarantineNone {
 			return local, nil, err
 		}
 	}
@@ -131,10 +131,14 @@ func (m *machine) linked(in *inbound, k *record.FeedKey, row *record.Imported) (
 }
 
 // rival looks for a record of this region with the name of an imported placed one.
-func (m *machine) rival(k record.Key) (record.Quarantine, error) {
+func (m *machine) rival(in *inbound, k record.Key) (record.Quarantine, error) {
 	v, row, err := m.newest(k)
-	if err != nil || !v.live() {
+	if err != nil {
 		return record.QuarantineNone, err
+	}
+	in.looked = lookedAt{found: true, key: k, version: v, row: append(in.looked.row[:0], row...)}
+	if !v.live() {
+		return record.QuarantineNone, nil
 	}
 	var rec record.Record
 	if _, err := record.DecodeVersion(row, &rec); err != nil {
@@ -144,6 +148,22 @@ func (m *machine) rival(k record.Key) (record.Quarantine, error) {
 		return record.QuarantineCollision, nil
 	}
 	return record.QuarantineNone, nil
+}
+
+// lookedAt is what newest gave for a record.
+type lookedAt struct {
+	found   bool // anything was looked at
+	key     record.Key
+	version version
+	row     []byte
+}
+
+// newestShown is newest for a record that is about to be shown: who looked for its rival a moment ago has found it already.
+func (m *machine) newestShown(in *inbound, k record.Key) (v version, row []byte, err error) {
+	if in.looked.found && in.looked.key == k {
+		return in.looked.version, in.looked.row, nil
+	}
+	return m.newest(k)
 }
 
 // commitShown writes what in.shown changes, in one revision of its shard.
@@ -162,7 +182,7 @@ func (m *machine) commitShown(in *inbound, w record.Writer, t record.Trace, revi
 			return err
 		}
 	}
-	in.shown = in.shown[:0]
+	in.shown, in.looked.found = in.shown[:0], false // what was looked at may have been written
 	return nil
 }
 
@@ -170,7 +190,7 @@ func (m *machine) planShown(in *inbound, s *shownChange) error {
 	if _, twice := m.planned(s.key); twice {
 		return nil // two records of a hostile peer that are shown in one place: the first stays
 	}
-	before, row, err := m.newest(s.key)
+	before, row, err := m.newestShown(in, s.key)
 	if err != nil {
 		return err
 	}
