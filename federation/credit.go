@@ -1,7 +1,7 @@
 package federation
 
-// giveParts is in how many parts a peer gets its credit back. A word for each operation was nearly half of all packets between
-// regions that tell each other single changes.
+// giveParts is in how many parts a peer gets its credit back. With a word for each operation more than half of the bytes that
+// went back for a single change were such words.
 const giveParts = 8
 
 // allowance is the credit of a pull. A peer stops when it has none left; then all that it sent is taken over some time, and that

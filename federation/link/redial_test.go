@@ -259,24 +259,26 @@ func TestLink_SilentServerIsAskedLast(t *testing.T) {
 	})
 }
 
+// receive does what a puller does: it opens a stream, and takes what the peer sends.
+func receive(ctx context.Context, c *Conn) error {
+	s, err := c.Open(ctx, ClassConfig)
+	if err != nil {
+		return err
+	}
+	if err := s.Send(ctx, Message{}); err != nil {
+		return err
+	}
+	for {
+		if _, err := s.Recv(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // TestLink_Extra holds that a backlog on a lossy path is fetched over more connections, and that they go again.
 func TestLink_Extra(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var extras atomic.Int64
-		pump := func(ctx context.Context, c *Conn) error { // what a puller does: the peer sends all the time
-			s, err := c.Open(ctx, ClassConfig)
-			if err != nil {
-				return err
-			}
-			if err := s.Send(ctx, Message{}); err != nil {
-				return err
-			}
-			for {
-				if _, err := s.Recv(ctx); err != nil {
-					return err
-				}
-			}
-		}
 		serve := func(ctx context.Context, c *Conn) error {
 			if c.Extra() {
 				extras.Add(1)
@@ -295,7 +297,7 @@ func TestLink_Extra(t *testing.T) {
 		k := keep(t, func(w *world, server *Config, cfg *LinkConfig) {
 			w.weather.every = 100 // a loss by chance tells over minutes, not over the 2 s in which a link decides
 			server.Accept = serve
-			cfg.Handler, cfg.Extra = pump, pump
+			cfg.Handler, cfg.Extra = receive, receive
 		})
 		defer k.stop()
 		k.reach(Up, 5*time.Second)
@@ -344,20 +346,6 @@ func TestLink_ExtraForAStream(t *testing.T) {
 				}
 			}
 			return nil
-		}
-		receive := func(ctx context.Context, c *Conn) error {
-			s, err := c.Open(ctx, ClassConfig)
-			if err != nil {
-				return err
-			}
-			if err := s.Send(ctx, Message{}); err != nil {
-				return err
-			}
-			for {
-				if _, err := s.Recv(ctx); err != nil {
-					return err
-				}
-			}
 		}
 		k := keep(t, func(w *world, server *Config, cfg *LinkConfig) {
 			w.rtt = far
