@@ -238,9 +238,13 @@ type Digest [32]byte
 
 // Element hashes one live record of a channel.
 func Element(key, entry []byte) (e Digest) {
+	var small [1024]byte
+	b := append(binary.AppendUvarint(small[:0], uint64(len(key))), key...)
+	if len(b)+len(entry) <= len(small) { // as most are; then nothing is allocated
+		return sha256.Sum256(append(b, entry...))
+	}
 	h := sha256.New()
-	h.Write(binary.AppendUvarint(nil, uint64(len(key))))
-	h.Write(key)
+	h.Write(b)
 	h.Write(entry)
 	h.Sum(e[:0])
 	return e

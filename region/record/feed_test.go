@@ -3,6 +3,7 @@ package record_test
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"reflect"
 	"strings"
 	"testing"
@@ -445,4 +446,14 @@ func FuzzDecodeFeed(f *testing.F) {
 		again(t, b, record.DecodeFeedHead, record.AppendFeedHead)
 		again(t, b, record.DecodeChannelDocument, record.AppendChannelDocument)
 	})
+}
+
+// An element is the hash of its parts, however long they are.
+func TestElement_OfAnyLength(t *testing.T) {
+	for _, n := range []int{0, 1, 1000, 1011, 1012, 1013, 1014, 1015, 1 << 20} {
+		key, entry := []byte("0123456789"), bytes.Repeat([]byte{7}, n)
+		if got, want := record.Element(key, entry), record.Digest(sha256.Sum256(append(append([]byte{10}, key...), entry...))); got != want {
+			t.Errorf("of %d bytes: %x, want %x", n, got, want)
+		}
+	}
 }

@@ -34,14 +34,19 @@ type Without struct {
 }
 
 // Apply applies one entry. An error means that this replica cannot know what the others did and must stop: the entry or
-// a row is unreadable, or the rows below failed. Values of the entry live on in the commits.
+// a row is unreadable, or the rows below failed. Values of the entry live on in the commits. Who applies one entry after the
+// other has a Scratch do it.
 func Apply(kv KV, index uint64, e *record.Entry) (Outcome, error) {
 	return ApplyWithout(kv, index, e, Without{})
 }
 
 // ApplyWithout is Apply without some rules.
 func ApplyWithout(kv KV, index uint64, e *record.Entry, w Without) (Outcome, error) {
-	return apply(kv, index, e, limits{
+	return apply(&Scratch{}, kv, index, e, usualLimits(w))
+}
+
+func usualLimits(w Without) limits {
+	return limits{
 		rangeKeys:      record.MaxRangeKeys,
 		readBytes:      record.MaxReadBytes,
 		entryReadBytes: record.MaxEntryReadBytes,
@@ -49,11 +54,13 @@ func ApplyWithout(kv KV, index uint64, e *record.Entry, w Without) (Outcome, err
 		requestNanos:   record.RequestNanos,
 		history:        record.MaxHistoryBytes,
 		without:        w,
-	})
+	}
 }
 
-func apply(kv KV, index uint64, e *record.Entry, l limits) (Outcome, error) {
+func apply(s *Scratch, kv KV, index uint64, e *record.Entry, l limits) (Outcome, error) {
 	m := &machine{kv: kv, entry: e, limits: l}
+	m.borrow(s)
+	defer m.giveBack()
 	if err := m.begin(index); err != nil {
 		return Outcome{}, err
 	}
@@ -89,7 +96,8 @@ type machine struct {
 	plan     plan
 	answered int // bytes of records answered by the operations so far
 
-	// Scratch, used again by each operation.
+	// Memory used again by each operation; what is in scratch by the entries that follow, too.
+	scratch            *Scratch
 	from, to, key, row []byte
 	outcomes           []byte
 	changes            []record.Change
@@ -117,8 +125,8 @@ func (m *machine) begin(index uint64) error {
 	n := len(m.entry.Ops)
 	m.out.Results = make([]record.Result, n)
 	m.outcomes = make([]byte, n)
-	buffer := make([]byte, 1024)
-	m.from, m.to, m.key, m.row = buffer[:0:128], buffer[128:128:256], buffer[256:256:384], buffer[384:384:1024]
+	buffer := make([]byte, 384)
+	m.from, m.to, m.key = buffer[:0:128], buffer[128:128:256], buffer[256:256:384]
 	return nil
 }
 

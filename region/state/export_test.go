@@ -16,7 +16,7 @@ type Small struct {
 
 // ApplySmall is Apply with small limits.
 func ApplySmall(kv KV, index uint64, e *record.Entry, s Small) (Outcome, error) {
-	return apply(kv, index, e, limits{
+	return apply(&Scratch{}, kv, index, e, limits{
 		rangeKeys: s.RangeKeys, readBytes: s.ReadBytes, entryReadBytes: s.EntryReadBytes, requests: s.Requests,
 		requestNanos: int64(s.RequestAge), history: s.History,
 	})

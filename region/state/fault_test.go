@@ -46,6 +46,13 @@ func (b *brittle) GetAll(keys [][]byte, fn func(i int, value []byte, found bool)
 	return b.KV.GetAll(keys, fn)
 }
 
+func (b *brittle) Foresee(prefixes [][]byte) error {
+	if err := b.step(); err != nil {
+		return err
+	}
+	return b.KV.Foresee(prefixes)
+}
+
 func (b *brittle) First(from, to []byte) (key, value []byte, found bool, err error) {
 	if err := b.step(); err != nil {
 		return nil, nil, false, err

@@ -16,7 +16,8 @@ type inbound struct {
 	known   bool            // the channel was here before
 	take    record.Selector // what of the region's records is shown here
 	shown   []shownChange
-	looked  lookedAt // where the last rival was looked for, since the last commit
+	looked  lookedAt    // where the last rival was looked for, since the last commit
+	last    *localPlace // where the record before this one stands; nil: none was looked for
 	// incarnation is that of the home whose records are taken over.
 	incarnation uint64
 	// before are rows as they were read to judge the digest, without their entries; a row that is changed goes out of it.
@@ -52,7 +53,7 @@ func (m *machine) inbound(region [16]byte, channel uint32, r *record.Result) (*i
 		refuse(r, record.StatusDenied, "region %x is no longer a peer", region)
 		return nil, nil
 	}
-	in := &inbound{alias: alias, region: region, channel: channel}
+	in := &inbound{alias: alias, region: region, channel: channel, shown: m.scratch.shown}
 	if in.state, in.known, err = readFeedState(m.kv, alias, channel); err != nil {
 		return nil, err
 	}
@@ -92,6 +93,9 @@ func (m *machine) importRecords(b *record.Import, r *record.Result) error {
 		return nil
 	}
 	in.incarnation = next.Position.Incarnation
+	if err := m.foreseeImport(in, recs); err != nil {
+		return err
+	}
 	for i := range recs {
 		if err := m.importRecord(in, &recs[i], b.Records[i]); err != nil {
 			return err
@@ -169,18 +173,15 @@ func (m *machine) digestAfter(in *inbound, recs []record.FeedRecord) (digest rec
 	return digest, growth, nil
 }
 
-// inOrder is from how many rows on they are read in the order of their keys: a search in all tables costs more than a few
-// that the tables' filters end.
-const inOrder = 8
-
 // readBefore reads the rows that the records change, without their entries.
 func (m *machine) readBefore(in *inbound, recs []record.FeedRecord) error {
 	n := 0
 	for i := range recs {
 		n += len(recs[i].Changes)
 	}
-	in.before = make(map[string]*rowBefore, n)
-	rows, keys := make([]rowBefore, n), make([][]byte, 0, n)
+	var rows []rowBefore
+	rows, in.before = m.scratch.rowsFor(n)
+	keys := make([][]byte, 0, n)
 	for i := range recs {
 		for j := range recs[i].Changes {
 			key := recs[i].Changes[j].Key
@@ -248,7 +249,7 @@ func (m *machine) replaced(in *inbound, key []byte) (record.Imported, bool, erro
 
 // importRecord takes one record over, in one revision of this region.
 func (m *machine) importRecord(in *inbound, rec *record.FeedRecord, encoded []byte) error {
-	in.shown = in.shown[:0]
+	in.shown = slices.Grow(in.shown[:0], len(rec.Changes))
 	for i := range rec.Changes {
 		c := &rec.Changes[i]
 		var err error

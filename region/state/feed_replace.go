@@ -186,7 +186,7 @@ func (m *machine) walkImported(alias uint32, b *record.Walk, r *record.Result) e
 	if _, err := m.federated(); err != nil {
 		return err
 	}
-	in := &inbound{alias: alias, region: b.RegionID, channel: b.Channel}
+	in := &inbound{alias: alias, region: b.RegionID, channel: b.Channel, shown: m.scratch.shown}
 	var err error
 	if in.state, in.known, err = readFeedState(m.kv, alias, b.Channel); err != nil {
 		return err

@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"encoding/hex"
+	"slices"
 
 	"supercluster/region/record"
 )
@@ -107,22 +108,15 @@ func (m *machine) linked(in *inbound, k *record.FeedKey, row *record.Imported) (
 	if !in.take.Picks(k) {
 		return false, nil
 	}
-	tenant, found, err := readLink(m.kv, in.alias, k.Tenant)
-	if err != nil || !found {
+	at, err := m.placeOf(in, k)
+	if err != nil || at.namespace == 0 {
 		return false, err
 	}
-	if t, err := m.tally(tenant, 0); err != nil || !t.exists {
-		return false, err
-	}
-	namespace, err := m.namespaceID(tenant, k.Namespace)
-	if err != nil || namespace == 0 {
-		return false, err
-	}
-	space, err := m.space(tenant, namespace)
+	space, err := m.space(at.tenant, at.namespace)
 	if err != nil || space == nil {
 		return false, err
 	}
-	row.Tenant, row.Namespace = tenant, namespace
+	row.Tenant, row.Namespace = at.tenant, at.namespace
 	if !k.Regional && space.Home(k.Name).Home != in.alias {
 		row.Quarantine = record.QuarantineNotHome
 		return false, nil
@@ -170,6 +164,7 @@ func (m *machine) newestShown(in *inbound, k record.Key) (v version, row []byte,
 func (m *machine) commitShown(in *inbound, w record.Writer, t record.Trace, revision uint64) error {
 	for _, shard := range [2]uint32{record.ShardSystem, record.ShardData} {
 		m.beginPlan(shard, w, t, "")
+		m.plan.changes = slices.Grow(m.plan.changes, len(in.shown))
 		m.plan.home, m.plan.homeAt = in.region, record.Position{Shard: shard, Revision: revision}
 		for i := range in.shown {
 			if c := &in.shown[i]; c.key.Shard == shard {
@@ -182,7 +177,9 @@ func (m *machine) commitShown(in *inbound, w record.Writer, t record.Trace, revi
 			return err
 		}
 	}
+	clear(in.shown)
 	in.shown, in.looked.found = in.shown[:0], false // what was looked at may have been written
+	m.scratch.shown = in.shown
 	return nil
 }
 

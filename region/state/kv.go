@@ -28,6 +28,9 @@ type KV interface {
 	// GetAll finds many rows: it calls fn with the place of each key in keys, which ascend. It costs little where no rows are
 	// between them. The value is valid until fn returns and must not be changed; fn does not use the KV.
 	GetAll(keys [][]byte, fn func(i int, value []byte, found bool) error) error
+	// Foresee says that First will be asked for all versions of the records with these prefixes, which ascend. It changes no
+	// answer: whoever can find many at once better than one after the other does.
+	Foresee(prefixes [][]byte) error
 	// Set and Delete copy what they are given. Deleting a missing row is no error.
 	Set(key, value []byte) error
 	Delete(key []byte) error

@@ -58,6 +58,9 @@ func (m *Memory) GetAll(keys [][]byte, fn func(i int, value []byte, found bool) 
 	return nil
 }
 
+// Foresee implements KV. One after the other is as good here.
+func (m *Memory) Foresee([][]byte) error { return nil }
+
 // Set implements KV.
 func (m *Memory) Set(key, value []byte) error {
 	m.rows.Set(row{key: bytes.Clone(key), value: bytes.Clone(value)})

@@ -11,8 +11,9 @@ import (
 
 // world is one replica over the in-memory twin.
 type world struct {
-	kv    *state.Memory
-	index uint64
+	kv      *state.Memory
+	scratch state.Scratch // of all entries
+	index   uint64
 	// commits are all that was applied.
 	commits []record.Commit
 
@@ -50,7 +51,7 @@ func (w *world) apply(t testing.TB, e *record.Entry) state.Outcome {
 	if w.keep {
 		w.kept = append(w.kept, *e)
 	}
-	out, err := state.Apply(w.kv, w.index, decoded)
+	out, err := w.scratch.Apply(w.kv, w.index, decoded)
 	if err != nil {
 		t.Fatal(err)
 	}

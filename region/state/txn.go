@@ -71,6 +71,9 @@ func (m *machine) runTxn(op *record.Op, r *record.Result) error {
 	}
 	m.beginPlan(t.Shard, t.Writer, t.Trace, op.RequestID)
 	m.cleared = m.cleared[:0]
+	if err := m.foreseeTxn(t); err != nil {
+		return err
+	}
 	holds, err := m.compareAll(t.Compare)
 	if err != nil {
 		return err
@@ -110,9 +113,10 @@ func (m *machine) beginPlan(shard uint32, w record.Writer, t record.Trace, reque
 	if w.Time == 0 {
 		w.Time = m.entry.Time
 	}
+	m.plan.clear()
 	m.plan = plan{
 		shard: shard, revision: m.head.Positions.Of(shard) + 1, writer: w, trace: t, request: request,
-		changes: m.plan.changes[:0],
+		changes: m.plan.changes,
 	}
 }
 
@@ -277,7 +281,7 @@ func (m *machine) addChange(c change) {
 	case p.index != nil:
 		p.index[c.record.Key] = len(p.changes) - 1
 	case len(p.changes) > manyChanges:
-		p.index = make(map[record.Key]int, 4*manyChanges)
+		p.index = m.scratch.index
 		for i := range p.changes {
 			p.index[p.changes[i].record.Key] = i
 		}

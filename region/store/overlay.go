@@ -32,7 +32,7 @@ type overlay struct {
 	ordered *btree.BTreeG[int32] // writes by key; nil until an ordered read
 	sought  []byte               // what a probe of ordered looks for
 	sorted  []int32              // writes in key order, made for the batch
-	lacking []byte               // prefix of a record that base has no version of
+	lacking map[uint64][]byte    // hash of a record's prefix -> the prefix; base has no version of it
 	seed    maphash.Seed
 	arena   arena
 }
@@ -55,7 +55,7 @@ var _ state.KV = (*overlay)(nil)
 func newOverlay(cache *cache, fixed *fixedRows) *overlay {
 	return &overlay{
 		cache: cache, fixed: fixed, seed: maphash.MakeSeed(),
-		byKey: map[uint64]int32{}, heads: map[uint64]int32{},
+		byKey: map[uint64]int32{}, heads: map[uint64]int32{}, lacking: map[uint64][]byte{},
 	}
 }
 
@@ -65,13 +65,16 @@ func (o *overlay) begin(base *reader, published record.Positions, sequence uint6
 	if len(o.byKey) > keep {
 		o.byKey, o.heads, o.writes = map[uint64]int32{}, map[uint64]int32{}, nil
 	}
+	if len(o.lacking) > keep {
+		o.lacking = map[uint64][]byte{}
+	}
 	clear(o.byKey)
 	clear(o.heads)
+	clear(o.lacking)
 	clear(o.writes)
 	o.base, o.published, o.sequence = base, published, sequence
 	o.writes, o.stale, o.ordered = o.writes[:0], nil, nil
 	o.arena.reset()
-	o.lacking = o.lacking[:0]
 }
 
 // find gives what this Update did to a row, nil when nothing.
@@ -130,7 +133,8 @@ func (o *overlay) First(from, to []byte) (key, value []byte, found bool, err err
 	if prefix == nil {
 		return o.firstMerged(from, to)
 	}
-	if i := o.heads[maphash.Bytes(o.seed, prefix)]; i != 0 {
+	hash := maphash.Bytes(o.seed, prefix)
+	if i := o.heads[hash]; i != 0 {
 		if i > 0 {
 			if w := &o.writes[i-1]; bytes.HasPrefix(w.key, prefix) && within(w.key, from, to) {
 				return w.key, w.value, true, nil
@@ -138,11 +142,11 @@ func (o *overlay) First(from, to []byte) (key, value []byte, found bool, err err
 		}
 		return o.firstMerged(from, to)
 	}
+	if bytes.Equal(o.lacking[hash], prefix) {
+		return nil, nil, false, nil
+	}
 	if h := o.cache.get(prefix); h != nil && within(h.key, from, to) {
 		return h.key, h.value, true, nil
-	}
-	if len(o.lacking) > 0 && bytes.Equal(o.lacking, prefix) {
-		return nil, nil, false, nil
 	}
 	key, value, found, err = o.base.First(from, to)
 	switch {
@@ -150,7 +154,7 @@ func (o *overlay) First(from, to []byte) (key, value []byte, found bool, err err
 	case found:
 		o.cache.put(newHead(key, value))
 	case err == nil && len(to) == len(prefix): // of all versions there is none
-		o.lacking = append(o.lacking[:0], prefix...) // who finds nothing in the way of a new record asks again to make it
+		o.lacks(hash, prefix)
 	}
 	return key, value, found, err
 }

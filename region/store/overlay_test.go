@@ -118,7 +118,9 @@ func (m *model) bounds(t *rapid.T) (from, to []byte) {
 }
 
 func (m *model) step(t *rapid.T) {
-	switch rapid.IntRange(0, 5).Draw(t, "step") {
+	switch rapid.IntRange(0, 6).Draw(t, "step") {
+	case 6:
+		m.foresee(t)
 	case 0, 1:
 		m.revision++
 		m.set(t, record.AppendVersionKey(nil, modelKey(t), m.revision))
@@ -135,6 +137,23 @@ func (m *model) step(t *rapid.T) {
 	default:
 		from, to := m.bounds(t)
 		m.compareScan(t, from, to, rapid.Bool().Draw(t, "reverse"))
+	}
+}
+
+// foresee says what will be looked for, mostly in order, and looks for some of it, for a reader has nothing else to compare.
+func (m *model) foresee(t *rapid.T) {
+	var prefixes [][]byte
+	for range rapid.IntRange(0, 8).Draw(t, "prefixes") {
+		prefixes = append(prefixes, record.AppendVersionPrefix(nil, modelKey(t)))
+	}
+	if rapid.IntRange(0, 3).Draw(t, "disorder") > 0 {
+		slices.SortFunc(prefixes, bytes.Compare)
+	}
+	if err := m.overlay.Foresee(prefixes); err != nil {
+		t.Fatal(err)
+	}
+	for _, prefix := range prefixes {
+		m.compareFirst(t, prefix, record.PrefixSuccessor(bytes.Clone(prefix)))
 	}
 }
 
@@ -155,6 +174,10 @@ func (m *model) compareRows(t *rapid.T) {
 	}
 	m.compareMany(t)
 	from, to := m.bounds(t)
+	m.compareFirst(t, from, to)
+}
+
+func (m *model) compareFirst(t *rapid.T, from, to []byte) {
 	k, v, found, err := m.overlay.First(from, to)
 	wantK, wantV, exists, _ := m.twin.First(from, to)
 	if err != nil || found != exists || !bytes.Equal(k, wantK) || !bytes.Equal(v, wantV) {

@@ -79,6 +79,7 @@ type Store struct {
 	current  current
 	sequence uint64
 	overlay  *overlay
+	scratch  state.Scratch // of Update
 	decoder  record.Decoder
 	fixed    *fixedRows
 

@@ -11,7 +11,6 @@ import (
 
 	"supercluster/internal/fault"
 	"supercluster/region/record"
-	"supercluster/region/state"
 )
 
 // commitOverhead and eventOverhead are what a commit and an event in the ring cost beside the bytes of their entry.
@@ -68,7 +67,7 @@ func (s *Store) apply(e *sm.Entry, now *Published, b *batch) error {
 	if err != nil {
 		return cannotApply(e.Index, err)
 	}
-	out, err := state.Apply(s.overlay, e.Index, entry)
+	out, err := s.scratch.Apply(s.overlay, e.Index, entry)
 	if err != nil {
 		return cannotApply(e.Index, err)
 	}
