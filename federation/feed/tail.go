@@ -6,7 +6,7 @@ import (
 )
 
 // Tail is the end of a channel at one moment: what most receivers miss. It is made once for all of them, with one
-// signature, so that a change costs the same whatever the number of receivers. It never changes.
+// signature, so that a change costs the same whatever the number of receivers. What can be seen of it never changes.
 type Tail struct {
 	region   [16]byte
 	channel  uint32
@@ -18,6 +18,7 @@ type Tail struct {
 	rows     []state.FeedLogEntry // up to at, without a gap
 	bytes    int
 	head     []byte // signed, at the end
+	followed bool   // what is behind its rows belongs to the tail that was made from it; only Server.Tail asks
 }
 
 // maxTailBytes bounds the records that a Tail holds.
@@ -27,7 +28,8 @@ const maxTailBytes = MaxBatchBytes
 func (t *Tail) At() record.FeedPosition { return t.at }
 
 // Tail gives the tail of a channel as it stands, made from the one before if that is not too old; before itself when
-// nothing changed, and nil when the channel is not there.
+// nothing changed, and nil when the channel is not there. Those of one channel are made by one goroutine at a time; others may read
+// earlier ones meanwhile.
 func (s *Server) Tail(r state.Reader, region [16]byte, channel uint32, before *Tail, now int64) (*Tail, error) {
 	st, ok, err := s.standing(r, region, channel)
 	if err != nil || !ok {
@@ -57,7 +59,7 @@ func (s *Server) Tail(r state.Reader, region [16]byte, channel uint32, before *T
 	return t, nil
 }
 
-// take puts rows after those of the tail before, and lets the oldest go.
+// take puts rows after those of the tail before, in the same memory while there is room, and lets the oldest go.
 func (t *Tail) take(before *Tail, rows []state.FeedLogEntry) {
 	t.from, t.bytes = before.from, before.bytes
 	for i := range rows {
@@ -69,7 +71,11 @@ func (t *Tail) take(before *Tail, rows []state.FeedLogEntry) {
 		t.from.Sequence, t.from.Chain = old[0].Sequence, old[0].Chain
 		old = old[1:]
 	}
-	t.rows = append(old[:len(old):len(old)], rows...)
+	if before.followed {
+		old = old[:len(old):len(old)] // there is another one already
+	}
+	before.followed = true
+	t.rows = append(old, rows...)
 }
 
 // after gives the rows after a position; false: the tail does not go back that far, or the position is none of it.
