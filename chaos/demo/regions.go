@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -87,34 +86,25 @@ func (r *regions) begin(ctx context.Context) error {
 	return nil
 }
 
-// freeOffset finds an offset at which the ports of three regions are free.
+// freeOffset claims the ports of three regions at an offset where they are free: none is the admin port, which was drawn before.
 func freeOffset() (int, error) {
 	for range 100 {
 		offset := 1000 + 100*rand.IntN(150)
-		if free(offset) {
+		if procs.ClaimPorts(portsAt(offset)...) == nil {
 			return offset, nil
 		}
 	}
 	return 0, errors.New("no free ports for three regions were found")
 }
 
-func free(offset int) bool {
+// portsAt are what the regions listen on at an offset.
+func portsAt(offset int) (ports []int) {
 	for i := range sites {
 		for _, port := range []int{8300, 8302, 8303, 8500, 8502, 8600} {
-			address := fmt.Sprintf("127.0.0.1:%d", port+offset+10*i)
-			l, err := net.Listen("tcp", address)
-			if err != nil {
-				return false
-			}
-			l.Close()
-			u, err := net.ListenPacket("udp", address)
-			if err != nil {
-				return false
-			}
-			u.Close()
+			ports = append(ports, port+offset+10*i)
 		}
 	}
-	return true
+	return ports
 }
 
 // addresses asks the program where its regions are.
