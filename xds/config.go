@@ -43,6 +43,9 @@ type Config struct {
 	Meter     metric.Meter // nil: none
 }
 
+// sendLimit is the default of Limits.Send, and what the kernel gives a client.
+const sendLimit = 30 * time.Second
+
 // Limits bound what clients can cost. A zero field means its default.
 type Limits struct {
 	Streams        int           // streams at once; default 20,000
@@ -66,7 +69,7 @@ func (l Limits) withDefaults() Limits {
 	orInt(&l.RequestBytes, 4<<20)
 	orDuration(&l.NewStreamsWait, 2*time.Second)
 	orDuration(&l.FirstRequest, 15*time.Second)
-	orDuration(&l.Send, 30*time.Second)
+	orDuration(&l.Send, sendLimit)
 	orDuration(&l.Acknowledge, 5*time.Minute)
 	orDuration(&l.Gate, 5*time.Second)
 	if l.NewStreams <= 0 {

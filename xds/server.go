@@ -171,8 +171,10 @@ func (s *Server) remove(st *stream) {
 
 const (
 	keepaliveTime    = 30 * time.Second
-	keepaliveTimeout = 10 * time.Second
 	keepaliveMinimum = 5 * time.Second
+	// gRPC gives this to the kernel too, as the longest time in which a client's end takes nothing. A client that is slow, not
+	// dead, has as long as the stream gives it.
+	keepaliveTimeout = sendLimit
 	readBuffer       = 8 << 10
 	writeBuffer      = 16 << 10
 
