@@ -10,13 +10,21 @@ import (
 
 func TestPercentFor_LeavesGarbageBesideWhatIsLive(t *testing.T) {
 	for _, test := range []struct {
-		live uint64
-		want int
+		live, garbage uint64
+		want          int
 	}{
-		{0, 6400}, {1 << 20, 6400}, {16 << 20, 400}, {25 << 20, 256}, {64 << 20, 100}, {65 << 20, 100}, {8 << 30, 100},
+		{0, 64 << 20, 6400},
+		{1 << 20, 64 << 20, 6400},
+		{16 << 20, 64 << 20, 400},
+		{25 << 20, 64 << 20, 256},
+		{64 << 20, 64 << 20, 100},
+		{65 << 20, 64 << 20, 100},
+		{8 << 30, 64 << 20, 100},
+		{32 << 20, 256 << 20, 800},
+		{8 << 30, 256 << 20, 100},
 	} {
-		if got := percentFor(test.live); got != test.want {
-			t.Errorf("%d live bytes: %d %%, want %d", test.live, got, test.want)
+		if got := percentFor(test.live, test.garbage); got != test.want {
+			t.Errorf("%d live bytes, %d of garbage: %d %%, want %d", test.live, test.garbage, got, test.want)
 		}
 	}
 	for _, test := range []struct {
@@ -29,16 +37,88 @@ func TestPercentFor_LeavesGarbageBesideWhatIsLive(t *testing.T) {
 	}
 }
 
+func TestMostGarbage_IsASixteenthOfTheMemory(t *testing.T) {
+	for _, test := range []struct{ memory, want uint64 }{
+		{0, 64 << 20}, {512 << 20, 64 << 20}, {1 << 30, 64 << 20}, {2 << 30, 128 << 20}, {4 << 30, 256 << 20}, {1 << 40, 256 << 20},
+	} {
+		if got := mostGarbage(test.memory); got != test.want {
+			t.Errorf("%d bytes of memory: %d, want %d", test.memory, got, test.want)
+		}
+	}
+}
+
+func TestGarbageFor_IsWhatIsMadeInFourSeconds(t *testing.T) {
+	for _, test := range []struct {
+		allocated uint64
+		took      time.Duration
+		most      uint64
+		want      uint64
+	}{
+		{0, 0, maxGarbage, 64 << 20},
+		{8 << 20, time.Millisecond, maxGarbage, 64 << 20}, // a process that begins
+		{64 << 20, time.Minute, maxGarbage, 64 << 20},
+		{64 << 20, 4 * time.Second, maxGarbage, 64 << 20},
+		{64 << 20, 3 * time.Second, maxGarbage, 128 << 20},
+		{128 << 20, 4 * time.Second, maxGarbage, 128 << 20}, // what was given lasts as long as it should
+		{256 << 20, 5 * time.Second, maxGarbage, 256 << 20},
+		{64 << 20, time.Second, maxGarbage, 256 << 20},
+		{1 << 30, time.Second, maxGarbage, 256 << 20},
+		{1 << 30, time.Second, 100 << 20, 100 << 20},
+		{1 << 30, time.Second, minGarbage, 64 << 20},
+	} {
+		if got := garbageFor(test.allocated, test.took, test.most); got != test.want {
+			t.Errorf("%d bytes in %v, at most %d: %d, want %d", test.allocated, test.took, test.most, got, test.want)
+		}
+	}
+}
+
+func TestMemoryOfProcess_IsKnown(t *testing.T) {
+	const machine = 1 << 50
+	if got := memoryOfProcess(); got < 64<<20 || got > machine {
+		t.Errorf("%d bytes", got)
+	}
+}
+
+// TestGathering_GathersMoreWhereMuchIsMade: the percentage rises where much garbage came in a second, and falls after it.
+func TestGathering_GathersMoreWhereMuchIsMade(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	now := time.Now()
+	g := newGathering(4<<30, now)
+	g.adjust(now)
+	after := func(took time.Duration) (percent int, live uint64) {
+		runtime.GC()
+		now = now.Add(took)
+		g.adjust(now)
+		samples := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: liveBytes}}
+		metrics.Read(samples)
+		return int(samples[0].Value.Uint64()), samples[1].Value.Uint64()
+	}
+	for range 80 {
+		garbage = make([]byte, 1<<20)
+	}
+	garbage = nil
+	if percent, live := after(time.Second); worthIt(percent, percentFor(live, maxGarbage)) {
+		t.Errorf("80 MiB in a second: %d %% beside %d live bytes", percent, live)
+	}
+	if percent, live := after(10 * time.Second); worthIt(percent, percentFor(live, minGarbage)) {
+		t.Errorf("nothing in 10 s: %d %% beside %d live bytes", percent, live)
+	}
+}
+
+// garbage escapes.
+var garbage []byte
+
 // TestLetGarbageGather_FollowsWhatIsLive: the percentage falls when much is held, and rises again when it is let go.
 func TestLetGarbageGather_FollowsWhatIsLive(t *testing.T) {
 	t.Setenv("GOGC", "")
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
-	if !letGarbageGather() {
+	if !letGarbageGather(0) {
 		t.Fatal("it does not begin")
 	}
 	// What other tests left behind is live too.
-	follows := func(percent int, live uint64) bool { return !worthIt(percent, percentFor(live)) }
+	follows := func(percent int, live uint64) bool { return !worthIt(percent, percentFor(live, minGarbage)) }
 	awaitPercent(t, "little is live", follows)
 	held := make([]byte, 4*minGarbage)
 	awaitPercent(t, "much is live", func(percent int, live uint64) bool { return percent == 100 && live > 4*minGarbage })
@@ -50,7 +130,7 @@ func TestLetGarbageGather_FollowsWhatIsLive(t *testing.T) {
 // awaitPercent collects until the percentage is as wanted: the cleanup runs some time after a collection.
 func awaitPercent(t *testing.T, when string, ok func(percent int, live uint64) bool) {
 	t.Helper()
-	samples := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/heap/live:bytes"}}
+	samples := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: liveBytes}}
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		runtime.GC()
 		metrics.Read(samples)
@@ -66,7 +146,7 @@ func awaitPercent(t *testing.T, when string, ok func(percent int, live uint64) b
 
 func TestLetGarbageGather_LeavesTheOperatorsWish(t *testing.T) {
 	t.Setenv("GOGC", "70")
-	if letGarbageGather() {
+	if letGarbageGather(0) {
 		t.Error("it does not leave GOGC alone")
 	}
 }

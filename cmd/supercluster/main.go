@@ -27,7 +27,7 @@ var version = "dev"
 func main() {
 	if serves(os.Args[1:]) {
 		relaxTimers()
-		letGarbageGather()
+		letGarbageGather(memoryOfProcess())
 		letMonitorWait()
 	}
 	began := processStart(time.Now())
