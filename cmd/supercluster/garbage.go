@@ -18,7 +18,7 @@ const (
 	minGarbage = 64 << 20
 	maxGarbage = 256 << 20
 	gatherFor  = 4 * time.Second
-	// shareOfMemory is the part of the memory it may use that a server gathers more than minGarbage of: one sixteenth.
+	// shareOfMemory: what a server gathers beyond minGarbage ends at a sixteenth of the memory that it may use.
 	shareOfMemory = 16
 )
 
@@ -40,7 +40,8 @@ type gathering struct {
 	allocated uint64
 }
 
-// letGarbageGather does so from now on, unless GOGC says what the operator wants. It reports which.
+// letGarbageGather does so from now on, in a process that may use so many bytes of memory (0: nobody knows), unless GOGC says
+// what the operator wants. It reports which.
 func letGarbageGather(memory uint64) bool {
 	if os.Getenv("GOGC") != "" {
 		return false
@@ -94,8 +95,8 @@ func mostGarbage(memory uint64) uint64 {
 	return min(max(memory/shareOfMemory, minGarbage), maxGarbage)
 }
 
-// garbageFor is how much garbage should gather where so much was allocated in so long: minGarbage, or twice or four times that, so
-// that it does not change with each collection.
+// garbageFor is how much garbage should gather where so much was allocated in so long, up to most: minGarbage, or twice or four
+// times that, so that it does not change with each collection.
 func garbageFor(allocated uint64, took time.Duration, most uint64) uint64 {
 	perSecond := float64(allocated) / max(took, time.Second).Seconds() // of a moment nothing follows
 	garbage := uint64(minGarbage)

@@ -1,6 +1,10 @@
 package state
 
-import "supercluster/region/record"
+import (
+	"slices"
+
+	"supercluster/region/record"
+)
 
 // Scratch is memory that one entry uses after the other: those of a region that catches up need much of it, and what collecting
 // it costs comes at once. Nothing that outlives an entry points into it. The zero value is ready; it is used by one goroutine.
@@ -38,6 +42,8 @@ func (m *machine) giveBack() {
 	s := m.scratch
 	s.changes, s.row = m.plan.changes, m.row[:0]
 	clear(s.before)
+	clear(s.rows)
+	s.rows = s.rows[:0]
 	if cap(s.changes) > keptChanges || cap(s.shown) > keptChanges || cap(s.rows) > keptChanges || cap(s.row) > keptRow {
 		*s = Scratch{}
 	}
@@ -52,11 +58,8 @@ func (p *plan) clear() {
 
 // rowsFor gives n empty rows, and a map for them.
 func (s *Scratch) rowsFor(n int) ([]rowBefore, map[string]*rowBefore) {
-	if cap(s.rows) < n {
-		s.rows = make([]rowBefore, n)
-	}
-	rows := s.rows[:n:n]
-	clear(rows)
+	s.rows = slices.Grow(s.rows[:0], n)[:n]
+	clear(s.rows) // and the map: an operation before this one in the entry may have used them
 	clear(s.before)
-	return rows, s.before
+	return s.rows, s.before
 }
