@@ -81,7 +81,9 @@ type Config struct {
 	Forward func(ctx context.Context, c *ForwardedCall) ([]byte, error)
 	// CatchingUp is called with each operation that is part of catching up with another region; nil is not.
 	CatchingUp func()
-	Tuning     Tuning
+	// SendOnce sends no copies of records: fewer bytes, and a lost packet costs a round trip.
+	SendOnce bool
+	Tuning   Tuning
 
 	Log   *slog.Logger
 	Meter metric.Meter

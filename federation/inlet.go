@@ -32,7 +32,10 @@ func (c *connection) inlet(class link.Class) (*inlet, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &inlet{class: class, name: newLaneName(), stream: s, pullers: map[channelName]*puller{}}
+	in := &inlet{
+		class: class, name: newLaneName(), stream: s, order: sequencer{saved: c.u.f.metrics.repaired},
+		pullers: map[channelName]*puller{},
+	}
 	if err := hello(c.ctx, s, false, in.name); err != nil {
 		s.Reset()
 		return nil, err

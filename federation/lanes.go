@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ const (
 	// maxAhead and maxAheadBytes bound the messages that wait for one before them.
 	maxAhead      = 4096
 	maxAheadBytes = 64 << 20
+	// twiceFor is how long after the last records messages go twice.
+	twiceFor = time.Second
 	// gapWithin is how long a message may be missing while later ones are here: its lane was lost.
 	gapWithin = 3 * time.Second
 )
@@ -103,12 +106,14 @@ func (f *Federation) export(ctx context.Context, peer link.Peer, s *link.Stream)
 // carry sends on one lane what is next, until it or the outlet ends. What it could not send is lost: then the outlet ends
 // too, and the receiver pulls again.
 func (o *outlet) carry(ctx context.Context, s *link.Stream, leave <-chan struct{}) error {
+	o.join(s)
+	defer o.part(s)
 	for {
 		select {
 		case <-leave:
 			return nil
-		case body := <-o.out:
-			if err := s.Send(ctx, body); err != nil {
+		case m := <-o.out:
+			if err := o.carryOne(ctx, s, m); err != nil {
 				o.fail(err)
 				return err
 			}
@@ -118,6 +123,39 @@ func (o *outlet) carry(ctx context.Context, s *link.Stream, leave <-chan struct{
 			return ctx.Err()
 		}
 	}
+}
+
+// carryOne sends a message, and a copy of it on another lane. It returns when the lane is free again: one that is held up by
+// losses takes no more.
+func (o *outlet) carryOne(ctx context.Context, s *link.Stream, m outgoing) error {
+	if err := s.Send(ctx, m.Message); err != nil {
+		return err
+	}
+	if m.twice {
+		other := o.beside(s)
+		other.SendCopy(m.Message, other != s)
+	}
+	return s.Drained(ctx)
+}
+
+func (o *outlet) join(s *link.Stream) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lanes = append(o.lanes, s)
+}
+
+func (o *outlet) part(s *link.Stream) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lanes = slices.DeleteFunc(o.lanes, func(l *link.Stream) bool { return l == s })
+}
+
+// beside gives the lane after this one, or this one if it is alone.
+func (o *outlet) beside(s *link.Stream) *link.Stream {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := slices.Index(o.lanes, s)
+	return o.lanes[(i+1)%len(o.lanes)]
 }
 
 // fail ends the outlet.
@@ -130,12 +168,27 @@ func (o *outlet) fail(err error) {
 	}
 }
 
-// hand gives a message to whichever lane is free first.
+// outgoing is a message with its number before it, as it travels.
+type outgoing struct {
+	link.Message
+	twice bool // a copy is to follow
+}
+
+// hand gives a message to whichever lane is free first. Records go twice, and what comes among them, for all that comes
+// later waits for what is lost. What is said when nothing happens goes once.
 func (o *outlet) hand(ctx context.Context, m *feed.Message) error {
+	now := o.f.cfg.Now()
+	if m.Batch != nil && len(m.Batch.Records) > 0 {
+		o.busy = now
+	}
 	body := binary.BigEndian.AppendUint64(nil, o.sequence)
 	o.sequence++
+	out := outgoing{
+		Message: link.Message{Type: uint8(m.Type), Body: feed.Append(body, m)},
+		twice:   !o.f.cfg.SendOnce && now.Sub(o.busy) < twiceFor,
+	}
 	select {
-	case o.out <- link.Message{Type: uint8(m.Type), Body: feed.Append(body, m)}:
+	case o.out <- out:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -148,6 +201,7 @@ type sequencer struct {
 	next  uint64
 	ahead map[uint64]link.Message
 	bytes int       // of those ahead
+	saved func()    // told of a copy that came before the original; may be nil
 	since time.Time // when the oldest gap began; zero: there is none
 }
 
@@ -160,8 +214,14 @@ func (q *sequencer) take(m link.Message, now time.Time, deliver func(link.Messag
 	m.Body = m.Body[numbered:]
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if _, twice := q.ahead[n]; twice || n < q.next {
+		return nil // a copy, or what a copy has brought
+	}
+	if m.Copy && q.saved != nil {
+		q.saved()
+	}
 	if n != q.next {
-		if n < q.next || len(q.ahead) >= maxAhead || q.bytes+len(m.Body) > maxAheadBytes {
+		if len(q.ahead) >= maxAhead || q.bytes+len(m.Body) > maxAheadBytes {
 			return fault.New(fault.Invalid, "message %d came while %d was due", n, q.next)
 		}
 		if q.ahead == nil {

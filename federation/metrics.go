@@ -14,8 +14,8 @@ import (
 
 // metrics are the figures of the exchange.
 type metrics struct {
-	out, in, batches, pulls, fences, turns metric.Int64Counter
-	copies, reach                          metric.Registration
+	out, in, batches, pulls, fences, turns, repairs metric.Int64Counter
+	copies, reach                                   metric.Registration
 }
 
 func newMetrics(m metric.Meter, f *Federation) (*metrics, error) {
@@ -32,6 +32,7 @@ func newMetrics(m metric.Meter, f *Federation) (*metrics, error) {
 		{&x.batches, "supercluster.federation.imports", "Log entries by which records were taken over."},
 		{&x.pulls, "supercluster.federation.repulls", "Times a channel had to be pulled anew, by reason."},
 		{&x.fences, "supercluster.federation.fences", "Times this region fenced itself, by kind."},
+		{&x.repairs, "supercluster.federation.repairs", "Messages that a copy brought before the original, which was lost or late."},
 		{&x.turns, "supercluster.federation.region.turns", "Times a region became up, suspect or away, by region and state."},
 	} {
 		var err error
@@ -75,6 +76,8 @@ func (x *metrics) imported(op *record.Op) {
 func (x *metrics) repulled(err error) {
 	x.pulls.Add(context.Background(), 1, metric.WithAttributes(attribute.String("reason", fault.KindOf(err).String())))
 }
+
+func (x *metrics) repaired() { x.repairs.Add(context.Background(), 1) }
 
 func (x *metrics) fenced(fence record.Fence) {
 	kind := "healing"

@@ -94,8 +94,9 @@ type outlet struct {
 	stream *link.Stream
 	wake   chan struct{}
 
-	out      chan link.Message // numbered, to whichever lane is free
-	sequence uint64            // of the next one; of the sender alone
+	out      chan outgoing // to whichever lane is free
+	sequence uint64        // of the next one; of the sender alone
+	busy     time.Time     // when records were sent last; of the sender alone
 	done     <-chan struct{}
 	cancel   context.CancelFunc
 
@@ -103,6 +104,7 @@ type outlet struct {
 	failed    error
 	exporters map[channelName]*feed.Exporter
 	replies   []*feed.Message
+	lanes     []*link.Stream
 }
 
 // exportOn serves channels on a stream, until it ends.
@@ -111,7 +113,7 @@ func (f *Federation) exportOn(ctx context.Context, peer [16]byte, s *link.Stream
 	defer cancel()
 	o := &outlet{
 		f: f, peer: peer, stream: s, wake: make(chan struct{}, 1), exporters: map[channelName]*feed.Exporter{},
-		out: make(chan link.Message), done: ctx.Done(), cancel: cancel,
+		out: make(chan outgoing), done: ctx.Done(), cancel: cancel,
 	}
 	defer o.close()
 	f.lanes.add(name, o)

@@ -51,12 +51,13 @@ func (p *puller) apply(ctx context.Context, importer *feed.Importer, messages []
 const (
 	bulkBytes = feed.MaxBatchBytes / 2
 	busyYield = 3
+	minYield  = 6 * time.Millisecond // a fast machine has the time
 	maxYield  = 50 * time.Millisecond
 )
 
 // yield is how long bulk work leaves the store to others after an operation that took so long.
 func yield(took time.Duration, busy bool) time.Duration {
-	took *= 2
+	took = max(2*took, minYield)
 	if busy {
 		took *= busyYield
 	}

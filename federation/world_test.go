@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -47,6 +48,8 @@ type world struct {
 	cuts map[[2]string]bool // by address; packets from the first to the second are lost
 	// probesLost are the probes that are lost, although packets are not.
 	probesLost map[[2]string]bool
+	loss       float64 // of simulated packets
+	random     *mathrand.Rand
 	router     simnet.PerfectRouter
 	regions    []*site
 	open       []*server
@@ -73,10 +76,23 @@ func (w *world) close() {
 func (w *world) AddNode(addr net.Addr, r simnet.PacketReceiver) { w.router.AddNode(addr, r) }
 
 func (w *world) SendPacket(p simnet.Packet) error {
-	if !w.lost(p.From.String(), p.To.String()) {
+	if !w.lost(p.From.String(), p.To.String()) && !w.unlucky() {
 		_ = w.router.SendPacket(p) // nobody is there: as in a real network
 	}
 	return nil
+}
+
+func (w *world) unlucky() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.loss > 0 && w.random.Float64() < w.loss
+}
+
+// losesOne has the network lose one packet in so many.
+func (w *world) losesOne(in int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.loss, w.random = 1/float64(in), mathrand.New(mathrand.NewPCG(1, 2))
 }
 
 func (w *world) lost(from, to string) bool {

@@ -47,7 +47,7 @@ func (p *process) makeFederation() (err error) {
 			Client: func(region [16]byte) (*tls.Config, error) { return p.trust.ClientTLS(p.issuer, region), nil },
 		},
 		ProbeAddresses: p.probeAddresses, Probe: p.askProbe(),
-		View: p.live.View, Forward: p.answerForward, CatchingUp: catchingUp,
+		View: p.live.View, Forward: p.answerForward, CatchingUp: catchingUp, SendOnce: !c.Federation.Copies,
 		Log: log, Meter: t.Meter("federation"),
 	})
 	if err != nil {

@@ -41,4 +41,5 @@ func (c Class) valid() bool { return c >= ClassControl && c < classEnd }
 type Message struct {
 	Type uint8
 	Body []byte
+	Copy bool // received: it comes from SendCopy
 }

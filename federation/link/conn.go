@@ -24,6 +24,7 @@ type Conn struct {
 	leave  context.CancelFunc // of an extra connection: its user is to end
 	// joining: the first contact with a region, whose certificate nobody verified.
 	joining bool
+	copies  bool // the peer takes datagrams
 
 	streams chan *Stream // opened by the peer, their class known
 	group   sync.WaitGroup
@@ -31,6 +32,7 @@ type Conn struct {
 	mu       sync.Mutex
 	reason   error // why this end closed the connection
 	finished bool  // no more goroutines
+	kept     map[quic.StreamID]*Stream
 
 	payloadIn, payloadOut atomic.Uint64
 }
@@ -182,6 +184,29 @@ func (c *Conn) greet(raw *quic.Stream) {
 	case c.streams <- newStream(c, raw, class):
 	case <-c.Done():
 	}
+}
+
+// keep makes a stream known to the copies that come for it.
+func (c *Conn) keep(s *Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept == nil {
+		c.kept = map[quic.StreamID]*Stream{}
+	}
+	c.kept[s.raw.StreamID()] = s
+}
+
+func (c *Conn) forget(s *Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.kept, s.raw.StreamID())
+}
+
+// stream finds a stream that was not closed here; nil: there is none.
+func (c *Conn) stream(id uint64) *Stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kept[quic.StreamID(id)]
 }
 
 func (c *Conn) sent(class Class, payload, frames int) {

@@ -21,7 +21,8 @@
 //
 // Memory of one connection is bounded by MaxStreams x (window + queue + 2 x MaxMessage), where a queue holds at most
 // the larger of QueueBytes and one message: with the defaults 16 x (2 + 8 + 16) MiB if a peer that has a valid
-// certificate does its worst, and 40 KiB for each open stream that was used.
+// certificate does its worst, and 40 KiB for each open stream that was used. Copies of messages (SendCopy) add at most 26 KiB
+// that wait to be sent and 144 KiB that wait to be received, for each stream.
 //
 // Frames have no checksum: TLS has one for each packet, and what the feed sends has its own chain.
 //

@@ -92,6 +92,7 @@ func (e *Endpoint) settings() *quic.Config {
 		InitialStreamReceiveWindow: min(window, 512<<10), MaxStreamReceiveWindow: window,
 		InitialConnectionReceiveWindow: all, MaxConnectionReceiveWindow: all,
 		MaxIncomingStreams: int64(l.MaxStreams), MaxIncomingUniStreams: -1,
+		EnableDatagrams: true,
 	}
 }
 

@@ -94,6 +94,8 @@ func (c *Conn) exchange(ctx context.Context, raw *quic.Stream) error {
 	c.peer.Version, c.peer.Level = c.terms.version, c.terms.level
 	raw.CancelRead(0) // nothing more comes
 	_ = raw.Close()
+	c.copies = c.raw.ConnectionState().SupportsDatagrams.Remote
 	c.spawn(c.listen)
+	c.spawn(c.takeCopies)
 	return nil
 }

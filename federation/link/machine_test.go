@@ -89,12 +89,12 @@ func TestSpread_Steady(t *testing.T) {
 		want  int
 	}{
 		{needEvery, 0, 300 * time.Millisecond, 1},
-		{needEvery, 40e3, 300 * time.Millisecond, 1},
-		{needEvery, 136e3, 300 * time.Millisecond, 3},
+		{needEvery, 16e3, 300 * time.Millisecond, 1},
+		{needEvery, 45e3, 300 * time.Millisecond, 3},
 		{needEvery, 10e6, 300 * time.Millisecond, maxConnections},
 		{needEvery, 0, 300 * time.Millisecond, maxConnections}, // it may come again
-		{spreadHold, 136e3, 300 * time.Millisecond, 3},
-		{spreadHold, 136e3, 80 * time.Millisecond, 1},
+		{spreadHold, 45e3, 300 * time.Millisecond, 3},
+		{spreadHold, 45e3, 80 * time.Millisecond, 1},
 		{needEvery, 10e6, 20 * time.Millisecond, 1}, // not far
 	} {
 		now = now.Add(step.after)

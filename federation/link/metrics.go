@@ -25,6 +25,7 @@ var directionNames = [directions]string{"in", "out"}
 // metrics counts with plain atomics, which the meter reads when it is asked.
 type metrics struct {
 	bytes, frames [classEnd][directions]atomic.Int64
+	copies        [classEnd][directions]atomic.Int64
 	connects      [directions]atomic.Int64
 	refused       []atomic.Int64 // by kind
 	stalls        atomic.Int64
@@ -43,6 +44,7 @@ func newMetrics(meter metric.Meter, e *Endpoint) (*metrics, error) {
 	}
 	counter("payload", "By", "Bytes of messages between regions before compression, by class and direction.", byClass(&m.bytes))
 	counter("frames", "{frame}", "Frames between regions, by class and direction.", byClass(&m.frames))
+	counter("copies", "{message}", "Messages between regions that went a second time, in datagrams, by class and direction.", byClass(&m.copies))
 	counter("connections", "{connection}", "Connections between regions that were made.", m.observeConnects)
 	counter("refused", "{connection}", "Connections of other regions that were refused, by kind of error.", m.observeRefused)
 	counter("stalls", "{stall}", "Connections ended because applied positions did not advance.",
@@ -62,6 +64,8 @@ func (m *metrics) count(c Class, d direction, bytes, frames int) {
 	m.bytes[c][d].Add(int64(bytes))
 	m.frames[c][d].Add(int64(frames))
 }
+
+func (m *metrics) copied(c Class, d direction, n int) { m.copies[c][d].Add(int64(n)) }
 
 func (m *metrics) connected(d direction) { m.connects[d].Add(1) }
 

@@ -74,6 +74,23 @@ func (q *sendQueue) put(ctx context.Context, n int, add func([]byte) []byte) err
 	}
 }
 
+// drained waits until everything was written.
+func (q *sendQueue) drained(ctx context.Context) error {
+	for {
+		q.mu.Lock()
+		queued, room, err := q.queued, q.room, q.err
+		q.mu.Unlock()
+		if err != nil || queued == 0 {
+			return err
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return fault.Wrap(fault.KindOf(ctx.Err()), ctx.Err(), "%d bytes wait to be sent", queued)
+		}
+	}
+}
+
 // chunk gives the last chunk, with room for n bytes. The lock is held.
 func (q *sendQueue) chunk(n int) *[]byte {
 	if last := len(q.chunks) - 1; last >= 0 && cap(q.chunks[last])-len(q.chunks[last]) >= n {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -21,10 +22,13 @@ type Stream struct {
 	class Class
 	queue *sendQueue
 
-	reading, writing sync.Once // start the two goroutines, when they are first needed
-	arrived          chan Message
-	done             chan struct{} // closed when this end closed the stream
-	shut             sync.Once
+	reading, writing, repeating sync.Once // start the goroutines, when they are first needed
+
+	copies  copies       // to send
+	copied  chan Message // copies that came
+	arrived chan Message
+	done    chan struct{} // closed when this end closed the stream
+	shut    sync.Once
 
 	ended chan struct{} // closed when nothing more arrives; err is valid then
 	err   error
@@ -32,10 +36,13 @@ type Stream struct {
 
 func newStream(c *Conn, raw *quic.Stream, class Class) *Stream {
 	raw.SetPriority(urgencies[class], true)
-	return &Stream{
+	s := &Stream{
 		conn: c, raw: raw, class: class, queue: newSendQueue(c.end.cfg.Limits.QueueBytes),
+		copies: copies{turn: make(chan time.Duration, 1)}, copied: make(chan Message, copiesAhead),
 		arrived: make(chan Message), done: make(chan struct{}), ended: make(chan struct{}),
 	}
+	c.keep(s)
+	return s
 }
 
 // Class says what the stream is for.
@@ -64,6 +71,9 @@ func (s *Stream) Send(ctx context.Context, m Message) error {
 	s.writing.Do(func() { s.conn.spawn(s.write) })
 	return nil
 }
+
+// Drained waits until QUIC has taken all that was sent: the next message waits for none before it.
+func (s *Stream) Drained(ctx context.Context) error { return s.queue.drained(ctx) }
 
 // write writes what is queued, until the stream or the connection ends.
 func (s *Stream) write() {
@@ -97,11 +107,13 @@ func (s *Stream) write() {
 }
 
 // Recv gives the next message; its body is the caller's. After the peer closed the stream and everything was received
-// the error wraps io.EOF. A context that ends loses no message.
+// the error wraps io.EOF. A context that ends loses no message. Messages are in order; copies, which say so, are not.
 func (s *Stream) Recv(ctx context.Context) (Message, error) {
 	s.reading.Do(func() { s.conn.spawn(s.read) })
 	select {
 	case m := <-s.arrived:
+		return m, nil
+	case m := <-s.copied:
 		return m, nil
 	case <-s.ended:
 		return Message{}, s.err
@@ -167,6 +179,7 @@ func (s *Stream) Reset() {
 func (s *Stream) end(writer func()) {
 	s.shut.Do(func() {
 		close(s.done)
+		s.conn.forget(s)
 		s.raw.CancelRead(codeReset)
 		writer()
 		s.reading.Do(func() {

@@ -19,14 +19,15 @@ type Server struct {
 	Identity  Identity
 	TLS       TLS
 	// Operators, Readers and Proxies are names in client certificates (SANs), by what their owners may do.
-	Operators []string
-	Readers   []string
-	Proxies   []string
-	DNS       DNS
-	Health    Health
-	Limits    Limits
-	Log       Log
-	OTLP      OTLP
+	Operators  []string
+	Readers    []string
+	Proxies    []string
+	DNS        DNS
+	Health     Health
+	Federation Federation
+	Limits     Limits
+	Log        Log
+	OTLP       OTLP
 }
 
 // Listen holds the addresses listened on, host:port.
@@ -60,6 +61,9 @@ type DNS struct {
 // Health says what checks may do.
 type Health struct{ AllowLinkLocal bool }
 
+// Federation says how this node sends to other regions.
+type Federation struct{ Copies bool }
+
 // Limits bound what one principal may ask of this node.
 type Limits struct {
 	ReadRate, WriteRate, OpenRate int
@@ -80,9 +84,10 @@ func Default() Server {
 			HTTP: "127.0.0.1:8500", GRPC: "127.0.0.1:8502", DNS: "127.0.0.1:8600", Federation: "127.0.0.1:8302",
 			Probe: "127.0.0.1:8303", Admin: "127.0.0.1:8505",
 		},
-		DNS:    DNS{Domain: "sc.internal", Rate: 5000},
-		Limits: Limits{ReadRate: 500_000, WriteRate: 200_000, OpenRate: 5_000, Watches: 4096},
-		Log:    Log{Level: "info", Format: "text"},
+		DNS:        DNS{Domain: "sc.internal", Rate: 5000},
+		Federation: Federation{Copies: true},
+		Limits:     Limits{ReadRate: 500_000, WriteRate: 200_000, OpenRate: 5_000, Watches: 4096},
+		Log:        Log{Level: "info", Format: "text"},
 	}
 }
 

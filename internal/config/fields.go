@@ -107,6 +107,7 @@ func serviceFields() []Field {
 		duration("dns.ttl", "dns-ttl", "Time to live of answers, at most 1h; 0s makes clients ask each time.", func(s *Server) *time.Duration { return &s.DNS.TTL }),
 		number("dns.rate", "dns-rate", "UDP answers a second for one source; -1 is no limit.", func(s *Server) *int { return &s.DNS.Rate }),
 		boolean("health.allow-link-local", "health-allow-link-local", "Let checks connect to link-local and metadata addresses.", func(s *Server) *bool { return &s.Health.AllowLinkLocal }),
+		boolean("federation.copies", "federation-copies", "Send each change to regions 20 ms round trip and further a second time, so that a lost packet costs no round trip.", func(s *Server) *bool { return &s.Federation.Copies }),
 		number("limits.read-rate", "limits-read-rate", "Reads a second of one principal.", func(s *Server) *int { return &s.Limits.ReadRate }),
 		number("limits.write-rate", "limits-write-rate", "Writes a second of one principal.", func(s *Server) *int { return &s.Limits.WriteRate }),
 		number("limits.open-rate", "limits-open-rate", "Streams opened a second by one principal.", func(s *Server) *int { return &s.Limits.OpenRate }),
