@@ -88,14 +88,14 @@ func TestSpread_Steady(t *testing.T) {
 		rtt   time.Duration
 		want  int
 	}{
-		{needEvery, 0, 300 * time.Millisecond, 1},
-		{needEvery, 16e3, 300 * time.Millisecond, 1},
+		{needEvery, 0, 300 * time.Millisecond, farLeast},
+		{needEvery, 16e3, 300 * time.Millisecond, farLeast},
 		{needEvery, 45e3, 300 * time.Millisecond, 3},
 		{needEvery, 10e6, 300 * time.Millisecond, maxConnections},
 		{needEvery, 0, 300 * time.Millisecond, maxConnections}, // it may come again
 		{spreadHold, 45e3, 300 * time.Millisecond, 3},
-		{spreadHold, 45e3, 80 * time.Millisecond, 1},
-		{needEvery, 10e6, 20 * time.Millisecond, 1}, // not far
+		{spreadHold, 45e3, 80 * time.Millisecond, farLeast},
+		{spreadHold, 10e6, 20 * time.Millisecond, 1}, // not far
 	} {
 		now = now.Add(step.after)
 		if got := s.steady(now, step.rate, step.rtt); got != step.want {

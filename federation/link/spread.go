@@ -16,10 +16,12 @@ const (
 
 // A connection begins with a window of 32 packets and has 22 after a loss; on a long path it takes seconds to win back what
 // it lost, one packet for each round trip. One that needs no more than aloneBytes on their way, 4 packets, does not
-// notice; on a path shorter than farAway nobody does. With two, each also carries copies of what goes over the other.
+// notice; on a path shorter than farAway nobody does. With two, each also carries copies of what goes over the other: a far
+// peer always has two, for the first changes after a pause are not to wait for one to be dialed, which takes two round trips.
 const (
 	needEvery  = 200 * time.Millisecond // between looks at what is needed
 	aloneBytes = 4 * 1252
+	farLeast   = 2
 	farAway    = 50 * time.Millisecond
 )
 
@@ -49,7 +51,7 @@ type spread struct {
 func (s *spread) steady(now time.Time, rate float64, rtt time.Duration) int {
 	need := 1
 	if rtt >= farAway {
-		need = min(max(int(math.Ceil(rate*rtt.Seconds()/aloneBytes)), 1), maxConnections)
+		need = min(max(int(math.Ceil(rate*rtt.Seconds()/aloneBytes)), farLeast), maxConnections)
 	}
 	if need >= s.need || now.Sub(s.needed) >= spreadHold {
 		s.need, s.needed = need, now
