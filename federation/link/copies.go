@@ -15,15 +15,14 @@ import (
 // A packet that is lost comes again a round trip later, at best, and everything behind it on its stream waits for it. A
 // message that may come twice and in any order goes again in a datagram (RFC 9221), which waits for nothing, best over
 // another connection, with a window of its own. An hour of 100 messages a second over a path of 150 ms one way, in virtual
-// time (TestLag_Copies), in ms; p50 is 150 but with two connections and 1 % (175):
+// time (TestLag_Copies), in ms; p50 is 150 but with two connections and 1 % (160):
 //
 //	                        once              twice
 //	loss   connections   p99  p99.9   max   p99  p99.9   max
 //	0.1 %            2   388    488   510   205    225   455
 //	                 4   400    490   530   205    225   488
-//	1 %              2   488    790  1030  1165   2155  2995
-//	                 3   488    765  1255   265    490  1080
-//	                 4   490    728   875   225    438   750
+//	1 %              2   488    770  1045   435    590  1095
+//	                 4   490    748   955   225    448   955
 //
 // Copies need room: that is why spread gives such a load four connections. A datagram is the id of a stream, as a varint, and frames as on the stream, each a whole message.
 const (
@@ -101,10 +100,14 @@ func (s *Stream) SendCopy(m Message, beside bool) {
 	}
 }
 
-// repeat sends the copies of each turn, until the stream or the connection ends.
+// repeat sends the copies of each turn, until the stream or the connection ends. While messages wait to be sent the window is
+// short, and copies would keep it from them: those of that turn do not go.
 func (s *Stream) repeat() {
 	for s.copies.wait(s.done, s.conn.raw.Context().Done()) {
 		datagrams, messages := s.copies.take()
+		if s.queue.waits() {
+			continue
+		}
 		s.conn.end.metrics.copied(s.class, outward, messages)
 		for _, d := range datagrams {
 			if err := s.conn.raw.SendDatagram(d); err != nil {

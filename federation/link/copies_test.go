@@ -251,6 +251,30 @@ func TestCopies_AllOfATurnOrNone(t *testing.T) {
 	})
 }
 
+// While messages wait for room in the window, no copies take it.
+func TestCopies_GiveWay(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w, a, b, end := pair(t, 400*time.Millisecond)
+		defer end()
+		near, far := open(t, a, b, ClassConfig)
+		for _, black := range []bool{true, false} {
+			w.weather.set(func(w *weather) { w.black = black })
+			if black { // nothing is acknowledged: the window fills
+				if err := near.Send(within(t, time.Second), Message{Body: noise(200 << 10)}); err != nil {
+					t.Fatal(err)
+				}
+			} else if _, err := far.Recv(within(t, 20*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			near.SendCopy(Message{Body: noise(300)}, true)
+			time.Sleep(2 * time.Second)
+			if waits, copies := near.queue.waits(), len(far.copied); waits != black || (copies == 0) != black {
+				t.Errorf("black %t: waits %t, %d copies came", black, waits, copies)
+			}
+		}
+	})
+}
+
 func TestCopyTurn(t *testing.T) {
 	for _, x := range []struct {
 		rtt    time.Duration

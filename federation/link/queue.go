@@ -74,6 +74,13 @@ func (q *sendQueue) put(ctx context.Context, n int, add func([]byte) []byte) err
 	}
 }
 
+// waits reports whether something was not written yet.
+func (q *sendQueue) waits() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.queued > 0
+}
+
 // drained waits until everything was written.
 func (q *sendQueue) drained(ctx context.Context) error {
 	for {
