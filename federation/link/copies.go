@@ -24,7 +24,10 @@ import (
 //	1 %              2   488    770  1045   435    590  1095
 //	                 4   490    748   955   225    448   955
 //
-// Copies need room: that is why spread gives such a load four connections. A datagram is the id of a stream, as a varint, and frames as on the stream, each a whole message.
+// Copies need room: that is why spread gives such a load four connections. The lines of 0.1 % were measured before copies
+// gave way to messages that wait.
+//
+// A datagram is the id of a stream, as a varint, and frames as on the stream, each a whole message.
 const (
 	// maxDatagram fits into every packet of QUIC, whatever the path.
 	maxDatagram = 1150

@@ -21,7 +21,7 @@ const (
 const (
 	needEvery  = 200 * time.Millisecond // between looks at what is needed
 	aloneBytes = 4 * 1252
-	farLeast   = 2
+	farLeast   = 2 // connections to a far peer, also when nothing comes
 	farAway    = 50 * time.Millisecond
 )
 
